@@ -1,0 +1,58 @@
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# A directory changes when a file comes or goes, which is when the install has to be renewed.
+PACKAGES := src/stepstub handlers fixtures contract_tests
+
+.DEFAULT_GOAL := help
+.PHONY: help serve demo test lint types unit wheel lock clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+serve: .venv/run  ## run the stub (ARGS="--port 0 --scenario every-status")
+	@$(BIN)/stepstub serve $(ARGS)
+
+demo: .venv/dev  ## a third-party application works through a whole process
+	@$(BIN)/python examples/demo.py
+
+test: lint types unit wheel  ## everything that has to hold before a change lands
+
+lint: .venv/dev  ## style, the import rule, the contract as an OpenAPI document
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/lint-imports
+	$(BIN)/openapi-spec-validator openapi.yaml
+
+types: .venv/dev  ## mypy --strict
+	$(BIN)/mypy
+
+unit: .venv/dev  ## the tests, with branch coverage
+	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=term
+
+wheel: .venv/dev  ## the built wheel in an environment of its own
+	bash tests/check_wheel.sh $(BIN)/python
+
+lock:  ## renew the pinned requirements (needs uv)
+	for extra in build dev; do \
+	  uv pip compile pyproject.toml --extra $$extra --universal --python-version 3.11 --upgrade \
+	    --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	    --quiet --output-file requirements/$$extra.txt; \
+	done
+
+clean:  ## remove what the targets made
+	rm -rf .venv build dist reports .coverage* .mypy_cache .pytest_cache .ruff_cache
+
+.venv/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Stepstub needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/run: .venv/python requirements/build.txt pyproject.toml openapi.yaml $(PACKAGES)
+	$(PIP) install --require-hashes -r requirements/build.txt
+	$(PIP) install --no-deps --no-build-isolation --config-settings editable_mode=strict -e .
+	@touch $@
+
+.venv/dev: .venv/run requirements/dev.txt
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,19 @@
+"""The bearer check: which sandbox a request belongs to."""
+
+from stepstub.errors import Unauthorized
+from stepstub.sandbox import Sandbox, Sandboxes
+
+
+def authorize(sandboxes: Sandboxes, authorization: list[bytes]) -> Sandbox:
+    """The sandbox of the token in the Authorization headers of a request.
+
+    Raises `Unauthorized` for none or several, another scheme (RFC 6750, section 2.1), and a token
+    that nobody has been given.
+    """
+    if not authorization:
+        raise Unauthorized("The request has no Authorization header; send a bearer token.")
+    scheme, _, token = authorization[0].partition(b" ")
+    token = token.strip(b" ")
+    if len(authorization) > 1 or scheme.lower() != b"bearer" or not token or b" " in token:
+        raise Unauthorized("The Authorization header must be one of the form: Bearer TOKEN.")
+    return sandboxes.owner_of(token)

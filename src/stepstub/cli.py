@@ -1,0 +1,201 @@
+"""The command line. Heavy imports wait until a command needs them, so `--help` is instant."""
+
+import shlex
+from collections.abc import Sequence
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+import click
+
+from stepstub.errors import StepstubError
+
+if TYPE_CHECKING:
+    from stepstub.model import Process
+
+_DEFAULT_SCENARIO = "two-steps"
+
+
+class _Group(click.Group):
+    """Turns the errors the stub knows into one line on stderr and exit status 1."""
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except StepstubError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Group)
+@click.version_option(metadata.version("stepstub"), package_name="stepstub")
+def main() -> None:
+    """A stateful stub of the Complete Step API, for tests of its clients."""
+
+
+@main.command()
+@click.option(
+    "--host",
+    envvar="STEPSTUB_HOST",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on.",
+)
+@click.option(
+    "--port",
+    envvar="STEPSTUB_PORT",
+    default=8080,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; 0 picks a free one.",
+)
+@click.option(
+    "--scenario",
+    "scenarios",
+    envvar="STEPSTUB_SCENARIO",
+    multiple=True,
+    metavar="NAME|PATH",
+    help=f"Scenario to start with; may be given several times.  [default: {_DEFAULT_SCENARIO}]",
+)
+@click.option(
+    "--token",
+    envvar="STEPSTUB_TOKEN",
+    default="stub-token",
+    show_default=True,
+    help="Bearer token the stub accepts.",
+)
+@click.option(
+    "--max-body-bytes",
+    envvar="STEPSTUB_MAX_BODY_BYTES",
+    default=1024 * 1024,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Largest request body; a larger one is answered with 413.",
+)
+@click.option(
+    "--log-format",
+    envvar="STEPSTUB_LOG_FORMAT",
+    default="text",
+    show_default=True,
+    type=click.Choice(["text", "json"]),
+    help="How each exchange is logged on stderr.",
+)
+@click.option(
+    "--log-level",
+    envvar="STEPSTUB_LOG_LEVEL",
+    default="info",
+    show_default=True,
+    type=click.Choice(["info", "warning", "error"]),
+    help="info logs every exchange.",
+)
+def serve(
+    host: str,
+    port: int,
+    scenarios: tuple[str, ...],
+    token: str,
+    max_body_bytes: int,
+    log_format: str,
+    log_level: str,
+) -> None:
+    """Run the stub until Ctrl-C or SIGTERM.
+
+    Every option can also be given in the environment, --log-format as STEPSTUB_LOG_FORMAT.
+    """
+    _check_token(token)
+
+    from stepstub import logs, scenario
+
+    processes = scenario.merge(
+        [scenario.load(name) for name in dict.fromkeys(scenarios or (_DEFAULT_SCENARIO,))]
+    )
+
+    from stepstub.app import create_app
+    from stepstub.runtime import EventLoopRuntime
+    from stepstub.server import listen, serve, url_of
+
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        raise click.ClickException(
+            f"Cannot listen on {host} port {port}: {error.strerror or error}."
+            " Another --port may be free; 0 picks one."
+        ) from error
+    logs.configure(log_format, log_level)
+    app = create_app(
+        processes, token=token, max_body_bytes=max_body_bytes, runtime=EventLoopRuntime()
+    )
+    url = url_of(listener)
+    serve(app, listener, lambda: click.echo(_banner(url, token, processes)))
+
+
+@main.command()
+def scenarios() -> None:
+    """List the scenarios that come along."""
+    from stepstub import scenario
+
+    names = scenario.shipped()
+    width = max(map(len, names))
+    for name in names:
+        default = " (default)" if name == _DEFAULT_SCENARIO else ""
+        description = scenario.load(name).description
+        click.echo(f"{name:{width}}  {description}{default}")
+
+
+@main.command()
+@click.option(
+    "--format",
+    "output_format",
+    default="yaml",
+    show_default=True,
+    type=click.Choice(["yaml", "json"]),
+    help="As it was written, or as JSON.",
+)
+def spec(output_format: str) -> None:
+    """Print the contract, openapi.yaml."""
+    from importlib import resources
+
+    text = resources.files("stepstub.document").joinpath("openapi.yaml").read_text("utf-8")
+    if output_format == "json":
+        import json
+
+        import yaml
+
+        text = json.dumps(yaml.safe_load(text), indent=2, ensure_ascii=False)
+    click.echo(text.rstrip("\n"))
+
+
+def _check_token(token: str) -> None:
+    if not token.isascii() or not token.isprintable() or not token or " " in token:
+        raise click.BadParameter("a token is visible ASCII without spaces.", param_hint="--token")
+
+
+def _banner(url: str, token: str, processes: "Sequence[Process]") -> str:
+    lines = [f"Stepstub listens on {url} (page: {url}/docs), token {token}"]
+    first_started = None
+    for process in processes[:20]:
+        started = [step.id for step in process.steps if step.status == "STARTED"]
+        first_started = first_started or next(iter(started), None)
+        lines.append(
+            f"  process {process.id}: {len(process.steps)} steps,"
+            f" STARTED: {', '.join(started) or 'none'}"
+        )
+    if len(processes) > 20:
+        lines.append(f"  and {len(processes) - 20} more")
+    if first_started:
+        lines += ["Try it:", f"  {_curl(url, token, first_started)}"]
+    return "\n".join(lines)
+
+
+def _curl(url: str, token: str, step_id: str) -> str:
+    body = f'{{"processStepId": "{step_id}"}}'
+    return shlex.join(
+        [
+            "curl",
+            "-i",
+            f"{url}/api/v1/processes/complete-step",
+            "-H",
+            f"Authorization: Bearer {token}",
+            "-H",
+            "Content-Type: application/json",
+            "-d",
+            body,
+        ]
+    )

@@ -1,0 +1,69 @@
+"""The exchanges a sandbox has seen, the last of them, in the order they came."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from itertools import count
+
+from msgspec import Struct
+
+from stepstub.errors import Violation
+
+KEPT_OF_A_BODY = 16 * 1024
+"""Bytes of a request's and of an answer's body that are kept."""
+
+_SECRET = {b"authorization", b"proxy-authorization", b"cookie", b"x-stepstub-control-token"}
+
+
+class Entry(Struct, kw_only=True, gc=False):
+    """One exchange. It is filled as the exchange goes on; `status` is None until it has ended.
+
+    `received_at` is the sandbox's clock, `wall_clock` the machine's, both in milliseconds;
+    `duration` is in seconds. Bodies are cut at `KEPT_OF_A_BODY`; the sizes are the whole ones.
+    `moved_by` is the number of the exchange that put the step where this one was refused.
+    """
+
+    method: str
+    path: str
+    headers: tuple[tuple[bytes, bytes], ...]
+    wall_clock: int
+    received_at: int = 0
+    number: int = 0
+    operation: str | None = None
+    body: bytes = b""
+    body_size: int = 0
+    status: int | None = None
+    answer: bytes = b""
+    answer_size: int = 0
+    duration: float = 0.0
+    step_id: str | None = None
+    step_before: str | None = None
+    step_after: str | None = None
+    reason: str | None = None
+    violations: Mapping[str, Violation] | None = None
+    moved_by: int | None = None
+    fault: str | None = None
+
+
+def redacted(headers: list[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers without the values that are secrets."""
+    return tuple((name, b"(redacted)" if name in _SECRET else value) for name, value in headers)
+
+
+class Journal:
+    """The last `bound` exchanges, numbered from 1; numbers are never used again."""
+
+    def __init__(self, bound: int) -> None:
+        self._entries: deque[Entry] = deque(maxlen=bound)
+        self._numbers = count(1)
+
+    def open(self, entry: Entry) -> None:
+        """Number an exchange that has just come in, and keep it."""
+        entry.number = next(self._numbers)
+        self._entries.append(entry)
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Oldest first, as they are at this moment."""
+        return iter(self._entries.copy())
+
+    def __len__(self) -> int:
+        return len(self._entries)

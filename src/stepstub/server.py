@@ -1,0 +1,155 @@
+"""A live server: uvicorn with httptools, on a socket that listens before anything else starts."""
+
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httptools
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from stepstub.app import Stub
+
+_GRACE = 10  # seconds that requests in flight are given at the end
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 picks a free one. Raises OSError, e.g. for a port in use."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
+    )[0]
+    # Family, kind and protocol are all named: without the last, asyncio leaves Nagle's algorithm
+    # on, and every request takes 40 ms more.
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """`http://127.0.0.1:8080`"""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(app: Stub, listener: socket.socket, started: Callable[[], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests in flight are answered first."""
+    # uvicorn raises the signal again when it is done; nobody needs to hear it twice.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    _Server(app, started).run(sockets=[listener])
+
+
+@contextmanager
+def live(app: Stub, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """Serve from a thread of its own while the context lasts; gives the base URL."""
+    listener = listen(host, port)
+    started = threading.Event()
+    server = _Server(app, started.set)
+    thread = threading.Thread(
+        target=server.run, kwargs={"sockets": [listener]}, name="stepstub-server", daemon=True
+    )
+    thread.start()
+    started.wait()
+    try:
+        yield url_of(listener)
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, app: Stub, started: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=StubProtocol,
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=_GRACE,
+            )
+        )
+        self._on_start = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_start()
+
+
+class StubProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 protocol, for which an offer to upgrade is a header like any other."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.parser = UpgradeDecliningParser(self)  # type: ignore[assignment]
+
+
+class UpgradeDecliningParser:
+    """An httptools parser that declines every upgrade.
+
+    httptools stops where a request offers one, and the body that follows is lost. The JDK's
+    HttpClient offers `Upgrade: h2c` by default, and a server may ignore it (RFC 9110, section
+    7.8): the head is parsed once more without the offer, then the body as usual.
+    """
+
+    def __init__(self, protocol: HttpToolsProtocol) -> None:
+        self._protocol = protocol
+        # httptools looks these up once, so they cost nothing per request.
+        self.on_message_begin = protocol.on_message_begin
+        self.on_url = protocol.on_url
+        self.on_header = protocol.on_header
+        self.on_body = protocol.on_body
+        self._renew()
+
+    def _renew(self) -> None:
+        self._parser = parser = httptools.HttpRequestParser(self)
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self.get_method = parser.get_method
+        self.get_http_version = parser.get_http_version
+        self.should_keep_alive = parser.should_keep_alive
+
+    def feed_data(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            method = self.get_method()
+            if method == b"CONNECT":
+                raise httptools.HttpParserError("a stub is no proxy") from None
+            head = self._head(method)
+            self._renew()
+            self.feed_data(head + data[upgrade.args[0] :])
+
+    def should_upgrade(self) -> bool:
+        return False
+
+    def on_headers_complete(self) -> None:
+        if not self._parser.should_upgrade():
+            self._protocol.on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        if not self._parser.should_upgrade():
+            self._protocol.on_message_complete()
+
+    def _head(self, method: bytes) -> bytes:
+        """The head that has been parsed, without the offer."""
+        version = self.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (method, self._protocol.url, version)]
+        for name, value in self._protocol.headers:
+            if name == b"connection":
+                options = [option.strip() for option in value.split(b",")]
+                kept = b", ".join(option for option in options if option.lower() != b"upgrade")
+                lines.append(b"connection: " + kept)
+            elif name != b"upgrade":
+                lines.append(b"%b: %b" % (name, value))
+        return b"\r\n".join(lines) + b"\r\n\r\n"
