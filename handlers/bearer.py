@@ -1,4 +1,6 @@
-"""The bearer check: which sandbox a request belongs to."""
+"""The bearer check: which sandbox a request belongs to. And the control token."""
+
+import hmac
 
 from stepstub.errors import Unauthorized
 from stepstub.sandbox import Sandbox, Sandboxes
@@ -17,3 +19,9 @@ def authorize(sandboxes: Sandboxes, authorization: list[bytes]) -> Sandbox:
     if len(authorization) > 1 or scheme.lower() != b"bearer" or not token or b" " in token:
         raise Unauthorized("The Authorization header must be one of the form: Bearer TOKEN.")
     return sandboxes.owner_of(token)
+
+
+def check_control_token(expected: str | None, given: str | None) -> None:
+    """Raises `Unauthorized` where a control token is expected and another, or none, was given."""
+    if expected is not None and not hmac.compare_digest(expected.encode(), (given or "").encode()):
+        raise Unauthorized("The control API needs the control token in X-Stepstub-Control-Token.")

@@ -1,34 +1,36 @@
 """The composition root: `create_app` puts the stub together as one ASGI application.
 
 The way of a request, outermost first: `Stub` (opens the journal entry, sends the one answer) ->
-Connexion's middlewares: routing -> bearer check -> contract -> `Stub.dispatch` (calls the handler
-of the operation). Refusals are raised and become answers in `Stub.__call__`, nowhere else.
+Connexion's middlewares: routing -> bearer check -> contract -> `Stub.dispatch` (faults, and the
+handler of the operation). Refusals are raised and become answers in `Stub.__call__`, nowhere else.
 """
 
 import logging
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import metadata
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from stepstub import contract
+from stepstub import contract, problems
 from stepstub.clock import SystemClock
 from stepstub.contract import Contract, ContractMiddleware, JsonBody, exchange_of
-from stepstub.engine import StartedStep
 from stepstub.envelope import Envelopes
-from stepstub.errors import ClientDisconnected, HttpRefusal
+from stepstub.errors import BadRequest, ClientDisconnected, HttpRefusal
 from stepstub.exchange import Answer, Exchange
-from stepstub.handlers.bearer import authorize
+from stepstub.faults import Fault
+from stepstub.handlers import control
+from stepstub.handlers.bearer import authorize, check_control_token
 from stepstub.handlers.complete_step import complete_step
 from stepstub.journal import KEPT_OF_A_BODY, Entry, redacted
 from stepstub.model import Process
 from stepstub.pages import pages
 from stepstub.runtime import InlineRuntime, Runtime
-from stepstub.sandbox import Sandbox, Sandboxes
+from stepstub.sandbox import Limits, Sandboxes
 
 with warnings.catch_warnings():  # Connexion imports what Starlette deprecates
     warnings.simplefilter("ignore")
@@ -45,9 +47,8 @@ access_log = logging.getLogger("stepstub.access")
 DEFAULT_TOKEN = "stub-token"  # noqa: S105 - everybody may know it
 MAX_BODY_BYTES = 1024 * 1024
 
+_CONTROL = "/_stub/"
 _NOTHING_HERE = "There is nothing at this path."
-
-Handler = Callable[[Exchange], Awaitable[StartedStep]]
 
 
 def create_app(
@@ -55,43 +56,70 @@ def create_app(
     *,
     token: str = DEFAULT_TOKEN,
     max_body_bytes: int = MAX_BODY_BYTES,
+    with_control: bool = True,
+    control_token: str | None = None,
+    limits: Limits | None = None,
     runtime: Runtime | None = None,
 ) -> "Stub":
     """A stub whose default sandbox, the one of `token`, holds `processes`.
 
     `runtime` says how it may wait: inline (the default) for a caller with a thread of its own, an
-    `EventLoopRuntime` under a server.
+    `EventLoopRuntime` under a server. `control_token`, where given, is asked of every request to
+    the control API.
     """
     runtime = runtime or InlineRuntime()
-    sandboxes = Sandboxes(Sandbox(token, processes, runtime=runtime))
-    return Stub(sandboxes, contract.load(), max_body_bytes=max_body_bytes, runtime=runtime)
+    sandboxes = Sandboxes(token, processes, runtime=runtime, limits=limits or Limits())
+    return Stub(
+        sandboxes,
+        contract.load(),
+        max_body_bytes=max_body_bytes,
+        with_control=with_control,
+        control_token=control_token,
+        runtime=runtime,
+    )
 
 
 class Stub:
     """The stub as an ASGI application. `violations` counts answers that broke the contract."""
 
     def __init__(
-        self, sandboxes: Sandboxes, contract: Contract, *, max_body_bytes: int, runtime: Runtime
+        self,
+        sandboxes: Sandboxes,
+        contract_: Contract,
+        *,
+        max_body_bytes: int,
+        with_control: bool,
+        control_token: str | None,
+        runtime: Runtime,
     ) -> None:
         self.sandboxes = sandboxes
         self.violations = 0
-        self._contract = contract
+        self._contract = contract_
+        self._runtime = runtime
         self._clock = SystemClock()
-        self._envelopes = Envelopes(contract.version)
-        self._pages = pages(contract.text)
-        self._handlers: dict[str, Handler] = {"completeStep": complete_step}
+        self._envelopes = Envelopes(contract_.version)
+        self._pages = pages(contract_.text)
+        self._control: dict[str, control.Handler] = {}
         self._connexion = ConnexionMiddleware(
             self.dispatch,
             middlewares=[Routing, SecurityMiddleware, ContractMiddleware],
-            resolver=Resolver(self._handlers.__getitem__),
-            security_map={"bearer": partial(Bearer, sandboxes)},
+            resolver=Resolver(self._handler),
+            security_map={
+                "bearer": partial(Bearer, sandboxes),
+                "apiKey": partial(ControlToken, control_token),
+            },
             validator_map={
                 "body": {
                     "application/json": partial(JsonBody, limit=max_body_bytes, runtime=runtime)
                 }
             },
         )
-        self._connexion.add_api(contract.document)
+        self._connexion.add_api(contract_.document)
+        if with_control:
+            document = contract.control_document()
+            handlers = control.Control(sandboxes, self._health)
+            self._control = control.handlers(handlers, contract.operation_ids(document))
+            self._connexion.add_api(document)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI); every answer but a page's leaves through here."""
@@ -99,26 +127,31 @@ class Stub:
             await self._connexion(scope, receive, send)
             return
         began = time.perf_counter()
-        exchange = Exchange(
-            sandbox=self.sandboxes.default,
-            entry=Entry(
-                method=scope["method"],
-                path=scope["path"],
-                headers=redacted(scope["headers"]),
-                wall_clock=self._clock.now(),
-            ),
+        entry = Entry(
+            method=scope["method"],
+            path=scope["path"],
+            headers=redacted(scope["headers"]),
+            wall_clock=self._clock.now(),
         )
-        scope.setdefault("extensions", {})["stepstub"] = exchange
+        exchange = Exchange(entry=entry, sandbox=self.sandboxes.default)
+        extensions = scope.setdefault("extensions", {})
+        extensions["stepstub"] = exchange
         try:
             await self._connexion(scope, receive, send)
-        except ClientDisconnected:
-            exchange.entry.reason = "the client went away before its request was whole"
+        except ClientDisconnected as error:
+            entry.reason = str(error)
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes the one answer
             exchange.answer = self._refusal(exchange, error)
-        if exchange.answer is not None:
-            answer = self._checked(exchange, exchange.answer)
+        answer = exchange.answer
+        if answer is None:
+            return  # a page has been sent
+        if not entry.path.startswith(_CONTROL):
+            answer = self._checked(exchange, answer)
             self._close(exchange, answer, began)
+        if exchange.disconnect:
+            await extensions["stepstub.disconnect"]()
+        else:
             await _send(answer, send)
 
     async def dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,26 +160,77 @@ class Stub:
             await _lifespan(receive, send)
             return
         operation_id = scope["extensions"][ROUTING_CONTEXT]["operation_id"]
-        if operation_id is None:
-            await self._pages(scope, receive, send)
-            return
         exchange = exchange_of(scope)
-        exchange.entry.operation = operation_id
-        started = await self._handlers[operation_id](exchange)
-        exchange.answer = self._envelopes.success(started, exchange.sandbox.clock.now())
+        if operation_id == "completeStep":
+            await self._complete_step(exchange)
+        elif operation_id is not None:
+            value = await self._control[operation_id](exchange)
+            exchange.answer = problems.success(value, control.STATUS.get(operation_id, 200))
+        elif exchange.entry.path.startswith(_CONTROL):
+            raise HttpRefusal(404, _NOTHING_HERE)
+        else:
+            await self._pages(scope, receive, send)
+
+    async def _complete_step(self, exchange: Exchange) -> None:
+        sandbox, step_id = exchange.sandbox, exchange.body["processStepId"]
+        exchange.entry.step_id = step_id
+        if (fault := sandbox.faults.take("before", step_id)) and await self._strike(
+            exchange, fault
+        ):
+            return
+        started = await complete_step(exchange)
+        exchange.answer = self._envelopes.success(started, sandbox.clock.now())
+        if fault := sandbox.faults.take("after", step_id):
+            await self._strike(exchange, fault)
+
+    async def _strike(self, exchange: Exchange, fault: Fault) -> bool:
+        """Misbehave as `fault` says; whether that was the end of the exchange."""
+        exchange.entry.fault = fault.describe()
+        now = exchange.sandbox.clock.now()
+        match fault.action:
+            case "delay":
+                await self._runtime.sleep(fault.seconds or 0)
+                return False
+            case "answer":
+                exchange.answer = self._envelopes.fault(fault.status or 500, now)
+            case "malformed":
+                whole = exchange.answer.body if exchange.answer else b'{"message":"Success"}'
+                exchange.answer = Answer(200, whole[: len(whole) // 2])
+            case "disconnect":
+                exchange.answer = Answer(0, b"")
+                exchange.disconnect = True
+        return True
+
+    def _handler(self, operation_id: str) -> Any:
+        # For Connexion, which asks at start whether each operation has a handler.
+        return complete_step if operation_id == "completeStep" else self._control[operation_id]
+
+    def _health(self) -> dict[str, Any]:
+        return {
+            "version": metadata.version("stepstub"),
+            "contractVersion": self._contract.version,
+            "contractViolations": self.violations,
+        }
 
     def _refusal(self, exchange: Exchange, error: Exception) -> Answer:
-        if isinstance(error, HTTPException):  # from Starlette's router
-            allow = (error.headers or {}).get("Allow")
-            detail = f"This path takes {allow} only." if allow else _NOTHING_HERE
-            error = HttpRefusal(error.status_code, detail, allow=allow)
+        if isinstance(error, HTTPException):  # from Starlette's router or Connexion's parameters
+            allow = (getattr(error, "headers", None) or {}).get("Allow")
+            if error.status_code == 400:
+                error = BadRequest(getattr(error, "detail", None) or "The parameters are wrong.")
+            else:
+                detail = f"This path takes {allow} only." if allow else _NOTHING_HERE
+                error = HttpRefusal(error.status_code, detail, allow=allow)
+        if exchange.entry.path.startswith(_CONTROL):
+            return problems.problem(error)
         exchange.entry.reason = str(error)
         exchange.entry.violations = getattr(error, "violations", None)
         exchange.entry.moved_by = getattr(error, "moved_by", None)
-        return self._envelopes.refusal(error, self._now(exchange))
+        return self._envelopes.refusal(error, exchange.sandbox.clock.now())
 
     def _checked(self, exchange: Exchange, answer: Answer) -> Answer:
         """`answer` if it conforms; otherwise it is our own bug, and the documented 500 goes out."""
+        if exchange.entry.fault is not None:
+            return answer
         breach = self._contract.breach(answer.status, answer.body)
         if breach is None:
             return answer
@@ -154,22 +238,20 @@ class Stub:
         log.error("the stub's own answer broke the contract: %s", breach)
         return self._envelopes.internal_error(
             "The stub's own answer would have broken the contract; its log says how.",
-            self._now(exchange),
+            exchange.sandbox.clock.now(),
         )
 
     def _close(self, exchange: Exchange, answer: Answer, began: float) -> None:
-        entry = exchange.entry
+        entry, journal = exchange.entry, exchange.sandbox.journal
         entry.status = answer.status
         entry.answer = answer.body[:KEPT_OF_A_BODY]
-        entry.answer_size = len(answer.body)
         entry.duration = time.perf_counter() - began
         if not entry.number:  # no bearer check has been passed: a wrong token, an unknown path
-            exchange.sandbox.journal.open(entry)
+            entry.received_at = exchange.sandbox.clock.now()
+            journal.open(entry)
+        journal.close()
         if access_log.isEnabledFor(logging.INFO):
             access_log.info("", extra={"entry": entry})
-
-    def _now(self, exchange: Exchange) -> int:
-        return exchange.sandbox.clock.now()
 
 
 class Routing(RoutingMiddleware):  # type: ignore[misc]
@@ -191,7 +273,6 @@ class Routing(RoutingMiddleware):  # type: ignore[misc]
                         "operation_id": operation["operationId"],
                     }
                     for method, operation in operations.items()
-                    if "operationId" in operation
                 }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -207,6 +288,7 @@ class Routing(RoutingMiddleware):  # type: ignore[misc]
             allowed = ", ".join(sorted(operations))
             raise HttpRefusal(405, f"This path takes {allowed} only.", allow=allowed)
         scope["extensions"][ROUTING_CONTEXT] = operation
+        exchange_of(scope).entry.operation = operation["operation_id"]
         await self.app(scope, receive, send)
 
 
@@ -224,17 +306,31 @@ class Bearer(AbstractSecurityHandler):  # type: ignore[misc]
         tokens = [value for name, value in scope["headers"] if name == b"authorization"]
         exchange = exchange_of(scope)
         exchange.sandbox = sandbox = authorize(self._sandboxes, tokens)
-        exchange.entry.received_at = sandbox.clock.now()
-        sandbox.journal.open(exchange.entry)
+        if not exchange.entry.path.startswith(_CONTROL):
+            exchange.entry.received_at = sandbox.clock.now()
+            sandbox.journal.open(exchange.entry)
+        return {}
+
+
+class ControlToken(AbstractSecurityHandler):  # type: ignore[misc]
+    """Connexion's view of the control token; goes into its `security_map`."""
+
+    def __init__(self, expected: str | None) -> None:
+        self._expected = expected
+
+    def get_fn(self, security_scheme: Any, required_scopes: Any) -> Callable[[Any], dict[str, Any]]:
+        return self._check
+
+    def _check(self, request: Any) -> dict[str, Any]:
+        check_control_token(self._expected, request.headers.get("x-stepstub-control-token"))
         return {}
 
 
 async def _send(answer: Answer, send: Send) -> None:
-    headers = [
-        (b"content-type", answer.content_type),
-        (b"content-length", b"%d" % len(answer.body)),
-        *answer.headers,
-    ]
+    headers = list(answer.headers)
+    if answer.status != 204:
+        headers.append((b"content-type", answer.content_type))
+        headers.append((b"content-length", b"%d" % len(answer.body)))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
 

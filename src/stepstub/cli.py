@@ -86,6 +86,38 @@ def main() -> None:
     type=click.Choice(["info", "warning", "error"]),
     help="info logs every exchange.",
 )
+@click.option(
+    "--control-token",
+    envvar="STEPSTUB_CONTROL_TOKEN",
+    help="Token the control API asks for in X-Stepstub-Control-Token.",
+)
+@click.option(
+    "--no-control", is_flag=True, envvar="STEPSTUB_NO_CONTROL", help="No control API at all."
+)
+@click.option(
+    "--journal-size",
+    envvar="STEPSTUB_JOURNAL_SIZE",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(1, 1_000_000),
+    help="Exchanges that a sandbox remembers.",
+)
+@click.option(
+    "--max-sandboxes",
+    envvar="STEPSTUB_MAX_SANDBOXES",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(0, 1_000_000),
+    help="Sandboxes there may be beside the default one.",
+)
+@click.option(
+    "--workers",
+    envvar="STEPSTUB_WORKERS",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="One; state lives in one process.",
+)
 def serve(
     host: str,
     port: int,
@@ -94,12 +126,25 @@ def serve(
     max_body_bytes: int,
     log_format: str,
     log_level: str,
+    control_token: str | None,
+    no_control: bool,
+    journal_size: int,
+    max_sandboxes: int,
+    workers: int,
 ) -> None:
     """Run the stub until Ctrl-C or SIGTERM.
 
     Every option can also be given in the environment, --log-format as STEPSTUB_LOG_FORMAT.
     """
-    _check_token(token)
+    _check_token(token, "--token")
+    if control_token is not None:
+        _check_token(control_token, "--control-token")
+    if workers > 1:
+        raise click.BadParameter(
+            "processes and their steps live in the memory of one process; more workers would each"
+            " have their own. Start several stubs on several ports instead.",
+            param_hint="--workers",
+        )
 
     from stepstub import logs, scenario
 
@@ -109,7 +154,8 @@ def serve(
 
     from stepstub.app import create_app
     from stepstub.runtime import EventLoopRuntime
-    from stepstub.server import listen, serve, url_of
+    from stepstub.sandbox import Limits
+    from stepstub.server import is_loopback, listen, serve, url_of
 
     try:
         listener = listen(host, port)
@@ -118,9 +164,21 @@ def serve(
             f"Cannot listen on {host} port {port}: {error.strerror or error}."
             " Another --port may be free; 0 picks one."
         ) from error
+    if not (is_loopback(listener) or control_token or no_control):
+        listener.close()
+        raise click.ClickException(
+            f"On {host} others can reach the control API, which needs no password: give a"
+            " --control-token, or --no-control to switch it off."
+        )
     logs.configure(log_format, log_level)
     app = create_app(
-        processes, token=token, max_body_bytes=max_body_bytes, runtime=EventLoopRuntime()
+        processes,
+        token=token,
+        max_body_bytes=max_body_bytes,
+        with_control=not no_control,
+        control_token=control_token,
+        limits=Limits(journal=journal_size, sandboxes=max_sandboxes),
+        runtime=EventLoopRuntime(),
     )
     url = url_of(listener)
     serve(app, listener, lambda: click.echo(_banner(url, token, processes)))
@@ -162,9 +220,9 @@ def spec(output_format: str) -> None:
     click.echo(text.rstrip("\n"))
 
 
-def _check_token(token: str) -> None:
+def _check_token(token: str, option: str) -> None:
     if not token.isascii() or not token.isprintable() or not token or " " in token:
-        raise click.BadParameter("a token is visible ASCII without spaces.", param_hint="--token")
+        raise click.BadParameter("a token is visible ASCII without spaces.", param_hint=option)
 
 
 def _banner(url: str, token: str, processes: "Sequence[Process]") -> str:

@@ -2,9 +2,11 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 from typing import Protocol
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = int(datetime(9000, 1, 1, tzinfo=UTC).timestamp() * 1000)
 
 
 class Clock(Protocol):
@@ -24,6 +26,50 @@ class SystemClock:
 
     def now(self) -> int:
         return (time.monotonic_ns() + self._offset) // 1_000_000
+
+
+class SandboxClock:
+    """A sandbox's own time: runs with the machine's, and can be stopped and moved on."""
+
+    def __init__(self, base: Clock) -> None:
+        self._base = base
+        self._lock = Lock()
+        self._ahead = 0
+        self._frozen_at: int | None = None
+
+    def now(self) -> int:
+        frozen_at = self._frozen_at
+        return self._base.now() + self._ahead if frozen_at is None else frozen_at
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the time stands still."""
+        return self._frozen_at is not None
+
+    def freeze(self) -> None:
+        """Let the time stand still, but for `advance`."""
+        with self._lock:
+            self._frozen_at = self.now()
+
+    def run_on(self) -> None:
+        """Let the time run again, from where it stands."""
+        with self._lock:
+            if self._frozen_at is not None:
+                self._ahead = self._frozen_at - self._base.now()
+                self._frozen_at = None
+
+    def advance(self, seconds: float) -> None:
+        """Move the time on at once. Raises ValueError for backwards and beyond the year 9000."""
+        milliseconds = round(seconds * 1000)
+        if milliseconds < 0:
+            raise ValueError("time only moves forward")
+        with self._lock:
+            if self.now() + milliseconds > _LATEST:
+                raise ValueError("time ends in the year 9000")
+            if self._frozen_at is None:
+                self._ahead += milliseconds
+            else:
+                self._frozen_at += milliseconds
 
 
 def timestamp(milliseconds: int) -> str:

@@ -10,7 +10,7 @@ import jiter
 import yaml
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stepstub.errors import BodyRefused, ClientDisconnected, HttpRefusal, Violation
+from stepstub.errors import BadRequest, BodyRefused, ClientDisconnected, HttpRefusal, Violation
 from stepstub.exchange import Exchange
 from stepstub.journal import KEPT_OF_A_BODY
 from stepstub.runtime import Runtime
@@ -18,13 +18,14 @@ from stepstub.schema import Schema, shorten
 
 with warnings.catch_warnings():  # Connexion imports what Starlette deprecates
     warnings.simplefilter("ignore")
+    from connexion.lifecycle import ConnexionRequest
     from connexion.middleware.request_validation import (
         RequestValidationAPI,
         RequestValidationMiddleware,
         RequestValidationOperation,
     )
     from connexion.operations import AbstractOperation
-    from connexion.validators import AbstractRequestBodyValidator, ParameterValidator
+    from connexion.validators import AbstractRequestBodyValidator
 
 BODY_DEADLINE = 30.0
 """Seconds in which a request's body has to arrive."""
@@ -69,6 +70,23 @@ class Contract:
             return None
         details = (violation.detail for violation in schema.violations(value).values())
         return f"the body of the {status} violates its schema: {' '.join(details)}"
+
+
+@cache
+def control_document() -> dict[str, Any]:
+    """The control API's own OpenAPI document."""
+    text = resources.files("stepstub").joinpath("control.yaml").read_text("utf-8")
+    document: dict[str, Any] = yaml.safe_load(text)
+    return document
+
+
+def operation_ids(document: dict[str, Any]) -> list[str]:
+    """The operation ids of an OpenAPI document."""
+    return [
+        operation["operationId"]
+        for operations in document["paths"].values()
+        for operation in operations.values()
+    ]
 
 
 @cache
@@ -165,12 +183,10 @@ class PreparedOperation(RequestValidationOperation):  # type: ignore[misc]
         **options: Any,
     ) -> None:
         super().__init__(next_app, operation=operation, validator_map=validator_map, **options)
-        uri_parser = operation.uri_parser_class(operation.parameters, operation.body_definition())
-        self._parameters = (
-            ParameterValidator(operation.parameters, uri_parser=uri_parser, strict_validation=True)
-            if operation.parameters
-            else None
+        self._uri_parser = operation.uri_parser_class(
+            operation.parameters, operation.body_definition()
         )
+        self._parameters = _parameters(operation) if operation.parameters else None
         self._body = (
             validator_map["body"]["application/json"](
                 schema=operation.body_schema("application/json"),
@@ -184,7 +200,11 @@ class PreparedOperation(RequestValidationOperation):  # type: ignore[misc]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._parameters is not None:
-            self._parameters.validate(scope)
+            request = ConnexionRequest(scope, uri_parser=self._uri_parser)
+            values = {**request.query_params, **request.path_params}
+            if violations := self._parameters.violations(values):
+                raise BadRequest(" ".join(each.detail for each in violations.values()))
+            exchange_of(scope).parameters = values
         if self._body is not None:
             receive, scope = await self._body.wrap_receive(receive, scope=scope)
         await self.next_app(scope, receive, send)
@@ -204,6 +224,18 @@ class ContractMiddleware(RequestValidationMiddleware):  # type: ignore[misc]
     """Takes the place of Connexion's own request validation in the list of middlewares."""
 
     api_cls = _PreparedAPI
+
+
+def _parameters(operation: AbstractOperation) -> Schema:
+    """One schema for the parameters of path and query together; others are not allowed."""
+    return Schema(
+        {
+            "type": "object",
+            "properties": {each["name"]: each["schema"] for each in operation.parameters},
+            "required": [each["name"] for each in operation.parameters if each.get("required")],
+            "additionalProperties": False,
+        }
+    )
 
 
 def exchange_of(scope: Scope) -> Exchange:

@@ -36,7 +36,10 @@ class DelegateCall(Struct, kw_only=True, rename="camel"):
 
 
 class Delegates:
-    """Starts steps by their delegates, and remembers the last `bound` calls."""
+    """Starts steps by their delegates, and remembers the last `bound` calls.
+
+    `function`, once set, starts the steps whose delegate is recorded or python.
+    """
 
     def __init__(
         self,
@@ -50,14 +53,17 @@ class Delegates:
         self._runtime = runtime
         self._http_timeout = http_timeout
         self._calls: deque[DelegateCall] = deque(maxlen=bound)
-        self._function: Callable[[StepStart], None] | None = None
+        self.function: Callable[[StepStart], None] | None = None
 
     def __iter__(self) -> Iterator[DelegateCall]:
-        return iter(tuple(self._calls))
+        return iter(self._calls.copy())
 
-    def on_start(self, function: Callable[[StepStart], None] | None) -> None:
-        """Have steps with a recorded or python delegate started by calling `function`."""
-        self._function = function
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def clear(self) -> None:
+        """Forget the calls."""
+        self._calls.clear()
 
     async def start(self, step: Step, exchange: int | None = None) -> None:
         """Call the delegate of `step`.
@@ -75,8 +81,7 @@ class Delegates:
             if kind == "http":
                 url = step.delegate.url or ""
                 await self._runtime.call(lambda: self._post(url, start))
-            elif self._function is not None:
-                function = self._function
+            elif (function := self.function) is not None:
                 await self._runtime.call(lambda: _call(function, start))
             elif kind == "python":
                 raise DelegateFailed("no Python function is registered for it")

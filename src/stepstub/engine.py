@@ -5,6 +5,7 @@ delegate runs, so a third-party application may complete the next step from insi
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from threading import Lock
 
 from msgspec import Struct
@@ -110,6 +111,26 @@ class Engine:
             self._steps[pending.id] = pending
             return True
 
+    async def start(self, process: Process) -> None:
+        """Put a process in place and start its STARTED step by its delegate.
+
+        Raises `ValueError` for ids in use and `DelegateFailed`; in both cases nothing is added.
+        """
+        self.add((process,))
+        try:
+            for step in process.steps:
+                if step.status is Status.STARTED:
+                    await self._delegates.start(step)
+        except BaseException:
+            with self._lock:
+                for step_id in self._processes.pop(process.id):
+                    del self._steps[step_id]
+            raise
+
+    def in_use(self, identifier: str) -> bool:
+        """Whether a process or a step has this id."""
+        return identifier in self._processes or identifier in self._steps
+
     def fail(self, step_id: str, reason: str, exchange: int | None = None) -> Step:
         """Set a STARTED step to FAILED, and return it.
 
@@ -118,7 +139,7 @@ class Engine:
         with self._lock:
             step = self._require(step_id)
             if step.status is not Status.STARTED:
-                raise _not_started(step)
+                raise _not_started(step, "failed")
             failed = replace(
                 step, status=Status.FAILED, deadline=None, failure=reason, moved_by=exchange
             )
@@ -144,6 +165,14 @@ class Engine:
             process = self.process(process_id)
             if process is not None:
                 yield process
+
+    def some(self, offset: int, limit: int) -> list[Process]:
+        """At most `limit` processes, after the first `offset`, in the order they came."""
+        with self._lock:
+            return [
+                self._process(process_id, step_ids)
+                for process_id, step_ids in islice(self._processes.items(), offset, offset + limit)
+            ]
 
     def __len__(self) -> int:
         return len(self._processes)
@@ -191,14 +220,14 @@ def _unknown(step_id: str) -> PreconditionFailed:
     )
 
 
-def _not_started(step: Step) -> PreconditionFailed:
+def _not_started(step: Step, wish: str = "completed") -> PreconditionFailed:
     reason = f", because {step.failure}" if step.failure else ""
     return PreconditionFailed(
         {
             "processStepId": Violation(
                 code=f"STEP_{step.status}",
                 detail=f"Step {shorten(step.id)} is {step.status}{reason};"
-                " only a STARTED step can be completed.",
+                f" only a STARTED step can be {wish}.",
                 status=step.status,
                 expected=Status.STARTED,
                 actual=step.status,

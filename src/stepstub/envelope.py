@@ -60,6 +60,17 @@ class Envelopes:
                 log.error("unexpected error", exc_info=error)
                 return self.internal_error(_UNEXPECTED, now)
 
+    def fault(self, status: int, now: int) -> Answer:
+        """The answer of a fault, which need not be one the contract knows."""
+        explanation = "A fault was asked for, and this is it."
+        match status:
+            case 401:
+                return self.refusal(Unauthorized(explanation), now)
+            case 500:
+                return self.internal_error(explanation, now)
+            case _:
+                return self.refusal(HttpRefusal(status, explanation), now)
+
     def internal_error(self, explanation: str, now: int) -> Answer:
         return self._answer(500, "Internal Server Error", explanation, now)
 

@@ -42,6 +42,9 @@ class BodyRefused(PreconditionFailed):
 class ClientDisconnected(StepstubError):
     """The client went away before its request was whole; there is nobody to answer."""
 
+    def __init__(self) -> None:
+        super().__init__("The client went away before its request was whole.")
+
 
 class Unauthorized(StepstubError):
     """No token, a malformed one, or one that nobody has been given: 401."""
@@ -58,6 +61,18 @@ class HttpRefusal(StepstubError):
         self.status = status
         self.allow = allow
         super().__init__(detail)
+
+
+class BadRequest(StepstubError):
+    """The control API is asked for something that means nothing."""
+
+
+class NotFound(StepstubError):
+    """The control API is asked about something that is not there."""
+
+
+class Conflict(StepstubError):
+    """The control API is asked for something that cannot be done as things stand."""
 
 
 class ScenarioError(StepstubError):

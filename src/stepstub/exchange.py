@@ -23,10 +23,13 @@ class Exchange(Struct, kw_only=True):
     """What is known of a request so far; each part of the way adds to it.
 
     `sandbox` is the default one until the bearer check has chosen. The contract sets `body`
-    (parsed and checked), the handler or a refusal `answer`.
+    (parsed and checked) and `parameters` (of path and query), the handler or a refusal `answer`.
+    `disconnect` is a fault's doing: the connection breaks and there is no answer.
     """
 
     entry: Entry
     sandbox: Sandbox
+    parameters: dict[str, Any] = {}
     body: Any = None
     answer: Answer | None = None
+    disconnect: bool = False

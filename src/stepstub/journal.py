@@ -1,8 +1,9 @@
 """The exchanges a sandbox has seen, the last of them, in the order they came."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
+from threading import Condition
 
 from msgspec import Struct
 
@@ -33,7 +34,6 @@ class Entry(Struct, kw_only=True, gc=False):
     body_size: int = 0
     status: int | None = None
     answer: bytes = b""
-    answer_size: int = 0
     duration: float = 0.0
     step_id: str | None = None
     step_before: str | None = None
@@ -55,11 +55,39 @@ class Journal:
     def __init__(self, bound: int) -> None:
         self._entries: deque[Entry] = deque(maxlen=bound)
         self._numbers = count(1)
+        self._last = 0
+        self._ended = Condition()
+        self._waiting = 0
 
     def open(self, entry: Entry) -> None:
         """Number an exchange that has just come in, and keep it."""
-        entry.number = next(self._numbers)
+        entry.number = self._last = next(self._numbers)
         self._entries.append(entry)
+
+    def clear(self) -> None:
+        """Forget the exchanges; the numbers go on."""
+        self._entries.clear()
+
+    def close(self) -> None:
+        """Tell those who wait that an exchange has ended."""
+        if self._waiting:
+            with self._ended:
+                self._ended.notify_all()
+
+    def wait_until(self, holds: Callable[[], bool], seconds: float) -> None:
+        """Block until `holds`, asked after every exchange, or until the time is over."""
+        with self._ended:
+            self._waiting += 1
+            try:
+                self._ended.wait_for(holds, seconds)
+            finally:
+                self._waiting -= 1
+
+    @property
+    def dropped(self) -> int:
+        """How many exchanges the bound has pushed out, or `clear` removed."""
+        entries = self._entries
+        return entries[0].number - 1 if entries else self._last
 
     def __iter__(self) -> Iterator[Entry]:
         """Oldest first, as they are at this moment."""

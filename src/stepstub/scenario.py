@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from stepstub.errors import ScenarioError, UnknownScenario
 from stepstub.model import RECORDED, Delegate, Param, Process, Status, Step
-from stepstub.schema import Schema, field_name
+from stepstub.schema import Schema, field_name, shorten
 
 _LARGEST_FILE = 64 * 1024 * 1024
 
@@ -46,21 +46,31 @@ def load(name_or_path: str) -> Scenario:
     is not shipped, `ScenarioError` for a file that cannot be read or is not a scenario.
     """
     if name_or_path in shipped():
-        text = (
-            resources.files("stepstub.fixtures").joinpath(f"{name_or_path}.yaml").read_text("utf-8")
-        )
-        return parse(text, name=name_or_path, file=f"{name_or_path}.yaml")
+        return load_shipped(name_or_path)
     if "/" in name_or_path or "\\" in name_or_path or name_or_path.endswith((".yaml", ".yml")):
-        path = Path(name_or_path)
-        try:
-            if path.stat().st_size > _LARGEST_FILE:
-                raise ScenarioError("larger than 64 MiB", file=name_or_path)
-            text = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise ScenarioError(f"cannot be read: {reason}", file=name_or_path) from error
-        return parse(text, name=path.stem, file=name_or_path)
-    raise UnknownScenario(_no_such_name(name_or_path))
+        return _load_file(name_or_path)
+    hint = "A file is given by its path, ending in .yaml."
+    raise UnknownScenario(f"{_no_such_name(name_or_path)} {hint}")
+
+
+def load_shipped(name: str) -> Scenario:
+    """The scenario of that name among those that come along. Raises `UnknownScenario`."""
+    if name not in shipped():
+        raise UnknownScenario(_no_such_name(name))
+    text = resources.files("stepstub.fixtures").joinpath(f"{name}.yaml").read_text("utf-8")
+    return parse(text, name=name, file=f"{name}.yaml")
+
+
+def _load_file(file: str) -> Scenario:
+    path = Path(file)
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise ScenarioError("larger than 64 MiB", file=file)
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ScenarioError(f"cannot be read: {reason}", file=file) from error
+    return parse(text, name=path.stem, file=file)
 
 
 def parse(text: str, *, name: str, file: str) -> Scenario:
@@ -205,7 +215,7 @@ def _no_such_name(name: str) -> str:
     names = shipped()
     nearest = difflib.get_close_matches(name, names, cutoff=0.5)
     hint = f"did you mean {' or '.join(nearest)}?" if nearest else f"there are {', '.join(names)}."
-    return f"There is no scenario {name!r}: {hint} A file is given by its path, ending in .yaml."
+    return f"There is no scenario {shorten(name)!r}: {hint}"
 
 
 @cache

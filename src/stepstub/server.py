@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from typing import Any
 
 import httptools
@@ -38,6 +39,11 @@ def url_of(listener: socket.socket) -> str:
     """`http://127.0.0.1:8080`"""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_loopback(listener: socket.socket) -> bool:
+    """Whether only this machine can connect."""
+    return ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
 
 
 def serve(app: Stub, listener: socket.socket, started: Callable[[], None]) -> None:
@@ -88,11 +94,23 @@ class _Server(uvicorn.Server):
 
 
 class StubProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 protocol, for which an offer to upgrade is a header like any other."""
+    """uvicorn's HTTP/1.1 protocol, for which an offer to upgrade is a header like any other.
+
+    The ASGI scope bears a function `stepstub.disconnect`, for the fault that breaks a connection.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.parser = UpgradeDecliningParser(self)  # type: ignore[assignment]
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {"stepstub.disconnect": self._disconnect}  # type: ignore[dict-item]
+
+    async def _disconnect(self) -> None:
+        self.transport.abort()
+        while await self.cycle.receive() != {"type": "http.disconnect"}:
+            pass  # until uvicorn has noticed, or it would try to answer 500
 
 
 class UpgradeDecliningParser:

@@ -1,0 +1,404 @@
+"""A sandbox as a test sees it: `Sandbox` drives it through the control API.
+
+It is the same object whether the stub runs in this very process, without a socket, or as a server
+here or elsewhere; only what carries the calls differs.
+"""
+
+import http.client
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from types import NoneType
+from typing import Any, Literal, Protocol, Self, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from stepstub.delegates import StepStart
+from stepstub.errors import StepstubError
+from stepstub.faults import Action, Fault, Phase
+from stepstub.model import Params, Status
+from stepstub.sandbox import Verification
+
+T = TypeVar("T")
+
+COMPLETE_STEP = "/api/v1/processes/complete-step"
+"""Path of the contract's one operation."""
+
+
+class ControlFailed(StepstubError):
+    """The control API refused a call; the message says why. `status` is the HTTP status."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        self.status = status
+        super().__init__(detail)
+
+
+class NotCompletedAsExpected(AssertionError):
+    """A verification does not hold; the message says what was seen. Fails a test."""
+
+
+class DelegateView(Struct, frozen=True):
+    """What starts a step."""
+
+    kind: Literal["recorded", "http", "python", "failing"]
+    url: str | None = None
+
+
+class StepView(Struct, frozen=True, rename="camel"):
+    """A step as it was when it was asked for."""
+
+    id: str
+    process_id: str
+    status: Status
+    delegate: DelegateView
+    params: Params
+    time_out_in_seconds: float
+    times_out_at: datetime | None = None
+    moved_by: int | None = None
+    failure: str | None = None
+
+
+class ProcessView(Struct, frozen=True):
+    """A process as it was when it was asked for."""
+
+    id: str
+    steps: tuple[StepView, ...]
+
+
+class DelegateCallView(Struct, frozen=True, rename="camel"):
+    """One call of a delegate; `exchange` is the number of the exchange that caused it."""
+
+    called_at: datetime
+    kind: str
+    process_id: str
+    process_step_id: str
+    params: Params
+    outcome: str
+    exchange: int | None = None
+
+
+class ExchangeView(Struct, frozen=True, rename="camel"):
+    """One request and its answer, as the journal has them. `status` is None while it goes on."""
+
+    number: int
+    received_at: datetime
+    wall_clock: datetime
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    body: str
+    body_size: int
+    operation: str | None = None
+    status: int | None = None
+    answer: str | None = None
+    duration_ms: float | None = None
+    process_step_id: str | None = None
+    step_before: Status | None = None
+    step_after: Status | None = None
+    fault: str | None = None
+    reason: str | None = None
+    violations: dict[str, dict[str, Any]] = {}
+    moved_by: int | None = None
+    delegate_call: DelegateCallView | None = None
+
+
+class _ProcessList(Struct):
+    processes: list[ProcessView]
+    total: int = 0
+
+
+class _SandboxCreated(Struct):
+    token: str
+    processes: list[ProcessView]
+
+
+class _Journal(Struct):
+    exchanges: list[ExchangeView]
+    dropped: int
+    next: int | UnsetType = UNSET
+
+
+class _DelegateCalls(Struct, rename="camel"):
+    delegate_calls: list[DelegateCallView]
+    total: int
+
+
+class _ClockView(Struct):
+    now: datetime
+    frozen: bool
+
+
+class Carrier(Protocol):
+    """Carries a control call: method, path with query, headers, body -> status and body."""
+
+    def __call__(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, bytes]: ...
+
+
+def over_http(url: str) -> Carrier:
+    """Carries calls over a connection of their own each.
+
+    Not with requests, so that a test that intercepts requests' calls does not intercept these.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.hostname is None:
+        raise ValueError(f"{url} is not the http:// address of a stub")
+    host, port = parts.hostname, parts.port or 80
+
+    def carry(method: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(host, port, timeout=90)
+        try:
+            connection.request(method, path, body or None, dict(headers))
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    return carry
+
+
+class SandboxClock:
+    """The time of a sandbox. It runs with the machine's until it is told otherwise."""
+
+    def __init__(self, sandbox: "Sandbox") -> None:
+        self._sandbox = sandbox
+
+    def now(self) -> datetime:
+        """The time in UTC."""
+        return self._sandbox.call("GET", "clock", _ClockView).now
+
+    def freeze(self) -> None:
+        """Let the time stand still, but for `advance`."""
+        self._change(frozen=True)
+
+    def advance(self, seconds: float) -> None:
+        """Move the time on at once; a step whose time-out is passed is FAILED then and there."""
+        self._change(advanceSeconds=seconds)
+
+    def run_on(self) -> None:
+        """Let the time run again, from where it stands."""
+        self._change(frozen=False)
+
+    def _change(self, **change: object) -> None:
+        self._sandbox.call("POST", "clock", _ClockView, change)
+
+
+class Sandbox:
+    """A world of its own on a stub: its processes, journal, faults and clock.
+
+    As a context manager it makes a fresh sandbox on the stub at `url` and deletes it in the end::
+
+        with stepstub.Sandbox("http://127.0.0.1:8080", "stub-token") as sandbox:
+            process = sandbox.start_process("two-steps")
+
+    `token` is that of any sandbox there is, `control_token` what `serve --control-token` was given.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        scenario: str | None = None,
+        control_token: str | None = None,
+        carrier: Carrier | None = None,
+        register: Callable[[str, Callable[[StepStart], None] | None], None] | None = None,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self.token = token
+        self.clock = SandboxClock(self)
+        self._scenario = scenario
+        self._control_token = control_token
+        self._carrier = carrier or over_http(self.url)
+        self._register = register
+
+    @property
+    def complete_step_url(self) -> str:
+        """Where a client of the contract posts to."""
+        return self.url + COMPLETE_STEP
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a client of the contract has to send: the bearer token."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def __enter__(self) -> Self:
+        body = {"scenario": self._scenario} if self._scenario else {}
+        self.token = self.call("POST", "sandboxes", _SandboxCreated, body).token
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.call("DELETE", "sandboxes/current", NoneType)
+
+    def start_process(
+        self,
+        scenario_or_steps: str | Sequence[Mapping[str, Any]],
+        *,
+        id: str | None = None,  # noqa: A002
+    ) -> ProcessView:
+        """Start a process and return it as it is then.
+
+        From the name of a scenario (the first of its processes is returned), or from steps as in
+        a scenario file: `[{"timeOutInSeconds": 5}, {"delegate": "failing"}]`. Without a `status`
+        the first step is started by its delegate and the others are PENDING.
+        """
+        body: dict[str, Any] = (
+            {"scenario": scenario_or_steps}
+            if isinstance(scenario_or_steps, str)
+            else {"steps": list(scenario_or_steps)}
+        )
+        if id is not None:
+            body["id"] = id
+        return self.call("POST", "processes", _ProcessList, body).processes[0]
+
+    def processes(self) -> list[ProcessView]:
+        """All processes, in the order they came."""
+        found: list[ProcessView] = []
+        while True:
+            query = {"offset": len(found), "limit": 1000}
+            page = self.call("GET", "processes", _ProcessList, query=query)
+            found += page.processes
+            if len(found) >= page.total or not page.processes:
+                return found
+
+    def process(self, process_id: str) -> ProcessView:
+        """The process as it is now. Raises `ControlFailed` when there is none."""
+        return self.call("GET", f"processes/{quote(process_id, safe='')}", ProcessView)
+
+    def step(self, step_id: str) -> StepView:
+        """The step as it is now. Raises `ControlFailed` when there is none."""
+        return self.call("GET", f"steps/{quote(step_id, safe='')}", StepView)
+
+    def fail_step(self, step_id: str) -> StepView:
+        """Let a STARTED step be FAILED. Raises `ControlFailed` when it is not STARTED."""
+        return self.call("POST", f"steps/{quote(step_id, safe='')}/fail", StepView)
+
+    def journal(
+        self, *, step_id: str | None = None, status: int | None = None
+    ) -> list[ExchangeView]:
+        """The exchanges this sandbox has seen and still remembers, the newest last."""
+        query = {"processStepId": step_id, "status": status, "limit": 1000}
+        query = {name: value for name, value in query.items() if value is not None}
+        page = self.call("GET", "journal", _Journal, query=query)
+        exchanges = page.exchanges
+        while page.next is not UNSET:
+            page = self.call("GET", "journal", _Journal, query={**query, "after": page.next})
+            exchanges += page.exchanges
+        return exchanges
+
+    def delegate_calls(self) -> list[DelegateCallView]:
+        """The calls of delegates, the newest last."""
+        calls: list[DelegateCallView] = []
+        while True:
+            query = {"offset": len(calls), "limit": 1000}
+            page = self.call("GET", "delegate-calls", _DelegateCalls, query=query)
+            calls += page.delegate_calls
+            if len(calls) >= page.total or not page.delegate_calls:
+                return calls
+
+    def fault(
+        self,
+        phase: Phase,
+        action: Action = "answer",
+        *,
+        status: int | None = None,
+        seconds: float | None = None,
+        times: int = 1,
+        step_id: str | None = None,
+    ) -> None:
+        """Make the stub misbehave `times` times, for one step or for any.
+
+        `before`: nothing has moved when it strikes. `after`: the step was completed, and only the
+        answer is lost. `status` goes with answer (500 by default), `seconds` with delay.
+        """
+        body = {
+            "phase": phase,
+            "action": action,
+            "status": status,
+            "seconds": seconds,
+            "times": times,
+            "processStepId": step_id,
+        }
+        given = {name: value for name, value in body.items() if value is not None}
+        self.call("POST", "faults", Fault, given)
+
+    def clear_faults(self) -> None:
+        """Let the stub behave."""
+        self.call("DELETE", "faults", NoneType)
+
+    def verify_completed(self, step_id: str, times: int = 1, within: float = 0) -> Verification:
+        """Check that a step was completed `times` times, waiting up to `within` seconds for it.
+
+        Raises `NotCompletedAsExpected`, an AssertionError, with what was seen and why.
+        """
+        body = {"processStepId": step_id, "times": times, "withinSeconds": within}
+        verification = self.call("POST", "verifications", Verification, body)
+        if not verification.holds:
+            raise NotCompletedAsExpected(verification.explanation)
+        return verification
+
+    def reset(self, scenario: str | None = None) -> None:
+        """Back to what the sandbox began with, or to another scenario."""
+        self.call("POST", "reset", _ProcessList, {"scenario": scenario} if scenario else {})
+
+    def on_delegate(self, function: Callable[[StepStart], None] | None) -> None:
+        """Have `function` called whenever a step is started whose delegate is recorded or python.
+
+        An exception it raises is a delegate call that failed: the completion is answered with 500.
+        Only where the stub runs in this process; a stub elsewhere raises `ControlFailed`.
+        """
+        if self._register is None:
+            raise ControlFailed(0, "A Python delegate needs a stub that runs in this process.")
+        self._register(self.token, function)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        returns: type[T],
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+    ) -> T:
+        """Call the control API below `/_stub/`; `returns` is the type of the answer."""
+        headers = {**self.headers, "Content-Type": "application/json"}
+        if self._control_token is not None:
+            headers["X-Stepstub-Control-Token"] = self._control_token
+        target = f"/_stub/{path}" + (f"?{urlencode(query)}" if query else "")
+        content = b"" if body is None else msgspec.json.encode(body)
+        status, answer = self._carrier(method, target, headers, content)
+        if status >= 400:
+            raise ControlFailed(status, _detail(status, answer))
+        return msgspec.json.decode(answer or b"null", type=returns)
+
+
+def render_journal(exchanges: Sequence[ExchangeView]) -> str:
+    """The journal for a person: a few lines for each exchange."""
+    lines: list[str] = []
+    for exchange in exchanges:
+        status = exchange.status or "no answer"
+        lines.append(f"#{exchange.number} {exchange.method} {exchange.path} -> {status}")
+        if exchange.body:
+            lines.append(f"   sent: {exchange.body}")
+        if exchange.step_before:
+            moved = f"{exchange.step_before} -> {exchange.step_after}"
+            unmoved = f"{exchange.step_before}, unchanged"
+            changed = exchange.step_before is not exchange.step_after
+            lines.append(f"   step {exchange.process_step_id}: {moved if changed else unmoved}")
+        if exchange.delegate_call:
+            call = exchange.delegate_call
+            lines.append(f"   delegate of {call.process_step_id} ({call.kind}): {call.outcome}")
+        if exchange.fault:
+            lines.append(f"   fault: {exchange.fault}")
+        if exchange.reason:
+            by = f" (moved there by #{exchange.moved_by})" if exchange.moved_by else ""
+            lines.append(f"   why: {exchange.reason}{by}")
+    return "\n".join(lines) or "(no exchanges)"
+
+
+def _detail(status: int, answer: bytes) -> str:
+    try:
+        return str(msgspec.json.decode(answer)["detail"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return f"the control API answered {status}"

@@ -1,0 +1,212 @@
+"""The stub without a socket: requests' calls, by `responses`, and httpx's are handed to it.
+
+Nothing in an application that runs inline suspends, so a call is the ASGI coroutine driven once,
+in the caller's own thread.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import unquote, urlsplit
+
+from stepstub.app import DEFAULT_TOKEN, create_app
+from stepstub.client import Sandbox
+from stepstub.errors import StepstubError
+from stepstub.runtime import InlineRuntime, run_inline
+
+if TYPE_CHECKING:
+    import httpx
+    import responses
+    from requests import PreparedRequest
+
+DEFAULT_URL = "http://stepstub.test"
+
+
+class Disconnected(StepstubError):
+    """A fault broke the connection."""
+
+
+class TimedOut(StepstubError):
+    """A fault delayed the answer beyond the client's time-out."""
+
+
+class _Patience(InlineRuntime):
+    """Counts what a delay would have taken, by thread, instead of letting it pass."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    def begin(self) -> None:
+        self._local.slept = 0.0
+
+    @property
+    def slept(self) -> float:
+        seconds: float = self._local.slept
+        return seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self._local.slept = getattr(self._local, "slept", 0.0) + seconds
+
+
+class InProcess(Sandbox):
+    """A sandbox on a stub of its own in this process: `with InProcess() as sandbox: ...`
+
+    While the context lasts, what requests sends to `url` goes to the stub, and everything else
+    where it would go anyway. `responses` is the `RequestsMock` that does it, for a test that
+    intercepts other addresses as well.
+    """
+
+    def __init__(self, url: str = DEFAULT_URL) -> None:
+        self._patience = _Patience()
+        self.app = create_app(runtime=self._patience)
+        super().__init__(
+            url, DEFAULT_TOKEN, carrier=self._carry, register=self.app.sandboxes.on_delegate
+        )
+        self.responses = _intercept(self.url, self._on_request)
+
+    def __enter__(self) -> Self:
+        self.responses.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.responses.stop(allow_assert=False)
+
+    def httpx_transport(self) -> "httpx.BaseTransport":
+        """A transport for `httpx.Client(transport=...)`; every host leads to the stub."""
+        import httpx
+
+        exchange = self.exchange
+
+        class StepstubTransport(httpx.BaseTransport):
+            def handle_request(self, request: httpx.Request) -> httpx.Response:
+                timeout = request.extensions.get("timeout", {}).get("read")
+                try:
+                    status, headers, body = exchange(
+                        request.method,
+                        request.url.raw_path,
+                        request.headers.raw,
+                        request.read(),
+                        timeout,
+                    )
+                except Disconnected as error:
+                    raise httpx.RemoteProtocolError(str(error), request=request) from None
+                except TimedOut as error:
+                    raise httpx.ReadTimeout(str(error), request=request) from None
+                return httpx.Response(status, headers=headers, content=body)
+
+        return StepstubTransport()
+
+    def exchange(
+        self,
+        method: str,
+        target: bytes,
+        headers: Iterable[tuple[bytes, bytes]],
+        body: bytes,
+        timeout: float | None = None,
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """One request: status, headers and body of its answer.
+
+        `target` is path and query as on the wire, `timeout` how many seconds the client would
+        wait. Raises `Disconnected` and `TimedOut`; a delay takes no time here.
+        """
+        path, _, query = target.partition(b"?")
+        sent: list[Any] = []
+        pending: list[dict[str, Any]] = [{"type": "http.request", "body": body}]
+
+        async def receive() -> dict[str, Any]:
+            return pending.pop() if pending else {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def disconnect() -> None:
+            raise Disconnected("The connection was broken by a fault.")
+
+        scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": unquote(path.decode("latin-1")),
+            "raw_path": path,
+            "query_string": query,
+            "root_path": "",
+            "headers": [(name.lower(), value) for name, value in headers],
+            "extensions": {"stepstub.disconnect": disconnect},
+        }
+        self._patience.begin()
+        run_inline(self.app(scope, receive, send))
+        if timeout is not None and self._patience.slept >= timeout:
+            raise TimedOut(f"No answer within {timeout:g} s: a fault delayed it.")
+        start, end = sent[0], sent[-1]
+        return start["status"], start["headers"], end.get("body", b"")
+
+    def _carry(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, bytes]:
+        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        status, _, answer = self.exchange(method, path.encode(), raw, body)
+        return status, answer
+
+    def _on_request(
+        self, request: "PreparedRequest"
+    ) -> tuple[int, dict[str, str], bytes] | Exception:
+        import requests
+
+        parts = urlsplit(request.url or "")
+        target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+        headers = [(_bytes(name), _bytes(value)) for name, value in request.headers.items()]
+        try:
+            status, answer_headers, answer = self.exchange(
+                request.method or "GET",
+                target.encode(),
+                headers,
+                _body(request.body),
+                _read_timeout(getattr(request, "req_kwargs", {}).get("timeout")),
+            )
+        except Disconnected as error:
+            return requests.ConnectionError(str(error), request=request)
+        except TimedOut as error:
+            return requests.ReadTimeout(str(error), request=request)
+        # responses counts the length itself.
+        kept = {
+            name.decode(): value.decode()
+            for name, value in answer_headers
+            if name != b"content-length"
+        }
+        return status, kept, answer
+
+
+def _intercept(url: str, callback: Callable[[Any], Any]) -> "responses.RequestsMock":
+    import responses
+
+    mock = responses.RequestsMock(assert_all_requests_are_fired=False)
+    ours = re.compile(re.escape(url) + r"([/?#]|$)")
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"):
+        mock.add_callback(method, ours, callback, content_type=None)
+    mock.add_passthru(re.compile(f"(?!{ours.pattern})"))
+    return mock
+
+
+def _body(body: Any) -> bytes:
+    """The body of a prepared request, which may be text, bytes, a file or an iterator."""
+    if body is None:
+        return b""
+    if isinstance(body, str):
+        return body.encode()
+    if isinstance(body, bytes | bytearray):
+        return bytes(body)
+    if hasattr(body, "read"):
+        return _body(body.read())
+    return b"".join(_body(part) for part in body)
+
+
+def _bytes(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("latin-1")
+
+
+def _read_timeout(timeout: Any) -> float | None:
+    """Requests takes one time-out for all, or one to connect and one to read."""
+    read = timeout[1] if isinstance(timeout, tuple) else timeout
+    return read if isinstance(read, int | float) else None

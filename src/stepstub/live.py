@@ -1,0 +1,46 @@
+"""A stub that listens: for clients in any language, in threads and in other processes."""
+
+from contextlib import ExitStack
+from typing import Self
+
+from stepstub import scenario as scenarios
+from stepstub.app import DEFAULT_TOKEN, create_app
+from stepstub.client import Sandbox
+from stepstub.runtime import EventLoopRuntime
+from stepstub.server import live
+
+
+class LiveServer:
+    """A stub on a free port of this machine, served from a thread of its own::
+
+        with stepstub.LiveServer("two-steps") as server, server.sandbox() as sandbox:
+            ...
+
+    `scenarios` fill the default sandbox, the one of `token`.
+    """
+
+    def __init__(self, *scenarios: str, port: int = 0, token: str = DEFAULT_TOKEN) -> None:
+        self.url = ""
+        self.token = token
+        self._scenarios = scenarios
+        self._port = port
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        processes = scenarios.merge([scenarios.load(name) for name in self._scenarios])
+        self._app = create_app(processes, token=self.token, runtime=EventLoopRuntime())
+        self.url = self._stack.enter_context(live(self._app, port=self._port))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def sandbox(self, scenario: str | None = None) -> Sandbox:
+        """A fresh sandbox on this server, as a context manager."""
+        return Sandbox(
+            self.url, self.token, scenario=scenario, register=self._app.sandboxes.on_delegate
+        )
+
+    def default_sandbox(self) -> Sandbox:
+        """The sandbox of the server's own token, which holds its scenarios."""
+        return Sandbox(self.url, self.token, register=self._app.sandboxes.on_delegate)
