@@ -1,0 +1,51 @@
+"""An integrator's client of Complete Step: it reports a step as done, and survives a bad day."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import requests
+
+
+class Refused(Exception):
+    """The server will not complete the step, however often it is asked."""
+
+
+def complete_step(
+    base_url: str,
+    token: str,
+    step_id: str,
+    params: dict[str, Any] | None = None,
+    *,
+    attempts: int = 3,
+    pause: Callable[[float], None] = time.sleep,
+) -> dict[str, Any] | None:
+    """Complete a step. Returns what was started next; None where an earlier attempt got through.
+
+    A 500 and a lost answer are tried again. After a lost answer nobody knows whether the step was
+    completed; the 412 of the next attempt tells, so it is then no error.
+    """
+    answer_lost = False
+    for attempt in range(attempts):
+        if attempt:
+            pause(0.1 * 2**attempt)
+        try:
+            answer = requests.post(
+                f"{base_url}/api/v1/processes/complete-step",
+                json={"processStepId": step_id, "params": params or {}},
+                headers={"Authorization": f"Bearer {token}"},
+                timeout=2,
+            )
+            body = answer.json()
+        except requests.RequestException:  # no connection, no answer in time, or half a JSON
+            answer_lost = True
+            continue
+        if answer.status_code == 200:
+            return body["data"]
+        if answer.status_code == 412:
+            problem = body["data"].get("processStepId", {})
+            if answer_lost and problem.get("code") == "STEP_COMPLETED":
+                return None
+        if answer.status_code != 500:
+            raise Refused(f"{answer.status_code}: {body['data']}")
+    raise TimeoutError(f"step {step_id}: no usable answer in {attempts} attempts")
