@@ -21,7 +21,7 @@ def authorize(sandboxes: Sandboxes, authorization: list[bytes]) -> Sandbox:
     return sandboxes.owner_of(token)
 
 
-def check_control_token(expected: str | None, given: str | None) -> None:
-    """Raises `Unauthorized` where a control token is expected and another, or none, was given."""
-    if expected is not None and not hmac.compare_digest(expected.encode(), (given or "").encode()):
+def check_control_token(expected: str | None, given: bytes) -> None:
+    """Raises `Unauthorized` where a control token is expected and it was not given."""
+    if expected is not None and not hmac.compare_digest(expected.encode(), given):
         raise Unauthorized("The control API needs the control token in X-Stepstub-Control-Token.")

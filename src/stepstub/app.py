@@ -37,7 +37,8 @@ with warnings.catch_warnings():  # Connexion imports what Starlette deprecates
     from connexion import ConnexionMiddleware
     from connexion.middleware.abstract import ROUTING_CONTEXT
     from connexion.middleware.routing import RoutingMiddleware
-    from connexion.middleware.security import SecurityMiddleware
+    from connexion.middleware.security import SecurityAPI, SecurityMiddleware, SecurityOperation
+    from connexion.operations import AbstractOperation
     from connexion.resolver import Resolver
     from connexion.security import AbstractSecurityHandler
 
@@ -102,7 +103,7 @@ class Stub:
         self._control: dict[str, control.Handler] = {}
         self._connexion = ConnexionMiddleware(
             self.dispatch,
-            middlewares=[Routing, SecurityMiddleware, ContractMiddleware],
+            middlewares=[Routing, Security, ContractMiddleware],
             resolver=Resolver(self._handler),
             security_map={
                 "bearer": partial(Bearer, sandboxes),
@@ -292,16 +293,50 @@ class Routing(RoutingMiddleware):  # type: ignore[misc]
         await self.app(scope, receive, send)
 
 
+class _SecurityRequest:
+    """What a security handler is given: Connexion's own request is made for much more."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.context: dict[str, Any] = {}
+
+
+SecurityCheck = Callable[[_SecurityRequest], dict[str, Any]]
+
+
+class _SecurityOperation(SecurityOperation):  # type: ignore[misc]
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.security:
+            await self.verification_fn(_SecurityRequest(scope))
+        await self.next_app(scope, receive, send)
+
+
+class _SecurityAPI(SecurityAPI):  # type: ignore[misc]
+    def make_operation(self, operation: AbstractOperation) -> _SecurityOperation:
+        return _SecurityOperation(
+            self.next_app,
+            security_handler_factory=self.security_handler_factory,
+            security=operation.security,
+            security_schemes=operation.security_schemes,
+        )
+
+
+class Security(SecurityMiddleware):  # type: ignore[misc]
+    """Connexion's security, whose handlers are given the scope and nothing else."""
+
+    api_cls = _SecurityAPI
+
+
 class Bearer(AbstractSecurityHandler):  # type: ignore[misc]
     """Connexion's view of the bearer check; goes into its `security_map`."""
 
     def __init__(self, sandboxes: Sandboxes) -> None:
         self._sandboxes = sandboxes
 
-    def get_fn(self, security_scheme: Any, required_scopes: Any) -> Callable[[Any], dict[str, Any]]:
+    def get_fn(self, security_scheme: Any, required_scopes: Any) -> SecurityCheck:
         return self._check
 
-    def _check(self, request: Any) -> dict[str, Any]:
+    def _check(self, request: _SecurityRequest) -> dict[str, Any]:
         scope = request.scope
         tokens = [value for name, value in scope["headers"] if name == b"authorization"]
         exchange = exchange_of(scope)
@@ -318,11 +353,12 @@ class ControlToken(AbstractSecurityHandler):  # type: ignore[misc]
     def __init__(self, expected: str | None) -> None:
         self._expected = expected
 
-    def get_fn(self, security_scheme: Any, required_scopes: Any) -> Callable[[Any], dict[str, Any]]:
+    def get_fn(self, security_scheme: Any, required_scopes: Any) -> SecurityCheck:
         return self._check
 
-    def _check(self, request: Any) -> dict[str, Any]:
-        check_control_token(self._expected, request.headers.get("x-stepstub-control-token"))
+    def _check(self, request: _SecurityRequest) -> dict[str, Any]:
+        given = dict(request.scope["headers"]).get(b"x-stepstub-control-token", b"")
+        check_control_token(self._expected, given)
         return {}
 
 

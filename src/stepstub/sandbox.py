@@ -171,7 +171,7 @@ class Sandbox:
 
 
 class Sandboxes:
-    """The sandboxes by their tokens.
+    """The sandboxes by their tokens; `default` is that of the token the stub was started with.
 
     Tokens are looked up by a keyed digest and then compared in constant time, so how long a
     refusal takes tells nothing about the tokens there are.
@@ -184,17 +184,11 @@ class Sandboxes:
         self._lock = Lock()
         self._runtime = runtime
         self._limits = limits
-        self._default_token = token
         self._by_digest: dict[bytes, Sandbox] = {}
-        self._put(token, processes)
+        self.default = self._put(token, processes)
 
     def __len__(self) -> int:
         return len(self._by_digest)
-
-    @property
-    def default(self) -> Sandbox:
-        """The sandbox of the token that the stub was started with."""
-        return self._by_digest[self._digest(self._default_token.encode())]
 
     def owner_of(self, token: bytes) -> Sandbox:
         """The sandbox of a token. Raises `Unauthorized` when there is none."""
@@ -220,6 +214,8 @@ class Sandboxes:
             self.owner_of(sandbox.token.encode())
             fresh = self._put(sandbox.token, sandbox.scenario if processes is None else processes)
             fresh.delegates.function = sandbox.delegates.function
+            if fresh.token == self.default.token:
+                self.default = fresh
             return fresh
 
     def on_delegate(self, token: str, function: Callable[[StepStart], None] | None) -> None:
@@ -228,7 +224,7 @@ class Sandboxes:
 
     def delete(self, sandbox: Sandbox) -> None:
         """Forget a sandbox and its token. Raises `Conflict` for the default one."""
-        if sandbox.token == self._default_token:
+        if sandbox.token == self.default.token:
             raise Conflict("The default sandbox cannot be deleted; reset it instead.")
         with self._lock:
             self._by_digest.pop(self._digest(sandbox.token.encode()), None)

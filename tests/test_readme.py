@@ -1,0 +1,255 @@
+"""The README and the pages it leads to: commands are run, shown answers and tables compared."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stepstub import cli, scenario
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+INTERPRETATIONS = (ROOT / "docs" / "interpretations.md").read_text("utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
+CONTRACT_TEXT = (ROOT / "openapi.yaml").read_text("utf-8")
+CONTRACT = yaml.safe_load(CONTRACT_TEXT)
+# What the README calls `stepstub` is the one that belongs to the Python that runs the tests.
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+}
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """The fenced blocks: language, content."""
+    return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def commands(block: str) -> list[str]:
+    """The commands of a sh block, without comments."""
+    joined = block.replace("\\\n", " ")
+    return [line for line in (re.sub(r"\s+#.*", "", row) for row in joined.splitlines()) if line]
+
+
+def shell(command: str, cwd: Path = ROOT) -> str:
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=cwd,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}: {done.stderr}"
+    return done.stdout
+
+
+@contextmanager
+def serving(options: str = "") -> Iterator[str]:
+    """What `make serve` runs, on a free port; gives the address."""
+    assert re.search(r"^serve:.*\n\t@\$\(BIN\)/stepstub serve \$\(ARGS\)$", MAKEFILE, re.MULTILINE)
+    command = ["stepstub", "serve", *shlex.split(options), "--port", "0", "--log-level", "error"]
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            address = re.search(r"http://[\d.]+:\d+", server.stdout.readline())
+            assert address, "it did not say where it listens"
+            yield address[0]
+        finally:
+            server.terminate()
+    assert server.returncode == 0
+
+
+def run(command: str, address: str) -> str:
+    """Run one command of the README; gives what it printed."""
+    tool, *arguments = shlex.split(command)
+    if tool == "make":
+        target, *settings = arguments
+        assert re.search(rf"^{target}:.*  ## ", MAKEFILE, re.MULTILINE), command
+        if target == "demo":
+            return shell("python examples/demo.py --port 0")
+        for setting in settings:
+            with serving(setting.removeprefix("ARGS=")):
+                return ""
+        # `make test` is what runs this very test, `make serve` what `address` belongs to.
+        assert target in {"test", "serve"}
+        return ""
+    if tool == "pip":
+        assert arguments == ["install", "."]  # a test of its own
+        return ""
+    return shell(command.replace("http://127.0.0.1:8080", address))
+
+
+def masked(text: str) -> str:
+    return re.sub(r"\d\d:\d\d:\d\d\.\d{3}", "TIME", re.sub(r"\d{4}-\d\d-\d\dT", "", text))
+
+
+def parsed(answer: str) -> tuple[str, list[str], Any]:
+    """The status line, the header lines and the JSON of an HTTP answer."""
+    head, _, body = masked(answer.replace("\r\n", "\n")).partition("\n\n")
+    status, *headers = head.splitlines()
+    return status, headers, json.loads(body)
+
+
+def test_every_command_does_what_is_shown():
+    command = ""
+    ran = []
+    with serving() as address:
+        for language, content in blocks(README):
+            if language == "sh":
+                for command in commands(content):
+                    printed = run(command, address)
+                    ran.append(command)
+            elif language == "console":
+                first, _, expected = content.partition("\n")
+                command = first.removeprefix("$ ")
+                assert masked(run(command, address)) == masked(expected)
+                ran.append(command)
+            elif language == "http":  # one block for each time the command before it is sent
+                status, headers, body = parsed(printed)
+                shown_status, shown_headers, shown_body = parsed(content)
+                assert (status, body) == (shown_status, shown_body)
+                assert set(shown_headers) <= set(headers)
+                printed = run(command, address)
+    assert {"make serve", "make test", "make demo"} <= set(ran)
+
+
+def test_pip_installs_a_checkout(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    passed_over = shutil.ignore_patterns(".*", "build", "dist", "reports", "node_modules", "*-info")
+    shutil.copytree(ROOT, source, ignore=passed_over)
+    # What it depends on is here already, so nothing has to be fetched.
+    offline = f"--no-compile --no-deps --no-build-isolation --target {target}"
+
+    shell(f"python -m pip --disable-pip-version-check -q install {offline} .", cwd=source)
+
+    where = shell(
+        f"PYTHONPATH={target} python -c 'import stepstub.fixtures as f; print(f.__file__)'",
+        tmp_path,
+    )
+    assert where.startswith(str(target))
+
+
+def test_own_scenarios_are_shown_as_they_are_written():
+    examples = [content for language, content in blocks(README) if language == "yaml"]
+
+    assert [scenario.parse(text, name="readme", file="README.md") for text in examples]
+
+
+def row(first: str) -> str:
+    """The row of a table in the README that begins with `first`."""
+    (found,) = (line for line in README.splitlines() if line.startswith(f"| {first} "))
+    return found
+
+
+def test_each_documented_status_has_a_row():
+    for status in CONTRACT["paths"]["/api/v1/processes/complete-step"]["post"]["responses"]:
+        assert row(status)
+
+
+def test_each_code_of_a_412_has_a_row():
+    description = CONTRACT["components"]["schemas"]["Violation"]["properties"]["code"][
+        "description"
+    ]
+    codes = re.findall(r"\b[A-Z]+_[A-Z_]+\b|\bREQUIRED\b", description)
+
+    assert "REQUIRED" in codes
+    for code in codes:
+        assert row(code)
+
+
+@pytest.mark.parametrize("name", scenario.shipped())
+def test_each_scenario_has_a_row_that_names_its_processes_and_started_steps(name):
+    shown = row(f"`{name}`")
+
+    for process in scenario.load(name).processes:
+        assert f"`{process.id}`" in shown
+        assert all(f"`{step.id}`" in shown for step in process.steps if step.status == "STARTED")
+
+
+@pytest.mark.parametrize(
+    "option", cli.main.commands["serve"].params, ids=lambda option: option.name
+)
+def test_each_option_of_serve_has_a_row(option):
+    shown = row(f"`{option.opts[0]}`")
+
+    assert f"`{option.envvar}`" in shown
+    if isinstance(option.default, str | int) and not isinstance(option.default, bool):
+        assert f"| {option.default} |" in shown
+
+
+def test_links_lead_to_files():
+    for page in (ROOT / "README.md", ROOT / "docs" / "interpretations.md", ROOT / "CHANGELOG.md"):
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text("utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+READINGS = {
+    int(number): text
+    for number, text in re.findall(
+        r"^## (\d+)\. (.*?)(?=^## |\Z)", INTERPRETATIONS, re.DOTALL | re.MULTILINE
+    )
+}
+
+
+def test_there_are_twenty_readings():
+    assert list(READINGS) == list(range(1, 21))
+
+
+@pytest.mark.parametrize("number", range(1, 21))
+def test_each_reading_says_everything_and_has_a_test(number):
+    parts = re.findall(r"^- ([\w ]+): ", READINGS[number], re.MULTILINE)
+    assert parts == [
+        *("The document", "Open", "Our reading", "Why", "To be safe", "In the contract"),
+    ]
+    tests = (ROOT / "tests" / "test_readings.py").read_text("utf-8")
+    assert re.search(rf"^(async )?def test_reading_{number:02}_\w+\(", tests, re.MULTILINE)
+
+
+def places() -> dict[str, str]:
+    """Everything the contract describes: its name on the page -> the description."""
+    found: dict[str, str] = {}
+    for name, scheme in CONTRACT["components"]["securitySchemes"].items():
+        found[name] = scheme["description"]
+    for name, schema in CONTRACT["components"]["schemas"].items():
+        found[name] = schema["description"]
+        for field, described in schema.get("properties", {}).items():
+            found[f"{name}.{field}"] = described.get("description", "")
+    for methods in CONTRACT["paths"].values():
+        for operation in methods.values():
+            name = operation["operationId"]
+            found[name] = operation["description"]
+            for status, answer in operation["responses"].items():
+                found[f"{name}.{status}"] = answer["description"]
+                for header, described in answer.get("headers", {}).items():
+                    found[f"{name}.{status}.{header}"] = described["description"]
+    return found
+
+
+def test_each_inferred_place_of_the_contract_belongs_to_a_reading():
+    explained = {
+        place
+        for text in READINGS.values()
+        for place in re.findall(r"`([^`]+)`", text.partition("- In the contract: ")[2])
+    }
+    described = places()
+    marks = {
+        place: len(re.findall("^Inferred:", text, re.MULTILINE))
+        for place, text in described.items()
+    }
+    written = re.findall(r'^ *(?:description: "?)?Inferred:', CONTRACT_TEXT, re.MULTILINE)
+
+    assert sum(marks.values()) == len(written)  # `places` has looked everywhere
+    assert {place for place, count in marks.items() if count} <= explained
+    assert explained <= set(described)
