@@ -86,7 +86,8 @@ def run(command: str, address: str) -> str:
         assert target in {"test", "serve"}
         return ""
     if tool == "pip":
-        assert arguments == ["install", "."]  # a test of its own
+        assert arguments[0] == "install"  # a test of its own
+        assert arguments[1] in {".", ".[pytest]"}
         return ""
     return shell(command.replace("http://127.0.0.1:8080", address))
 
@@ -100,6 +101,14 @@ def parsed(answer: str) -> tuple[str, list[str], Any]:
     head, _, body = masked(answer.replace("\r\n", "\n")).partition("\n\n")
     status, *headers = head.splitlines()
     return status, headers, json.loads(body)
+
+
+def test_the_tests_that_are_shown_pass(tmp_path):
+    (code,) = [content for language, content in blocks(README) if language == "python"]
+    (tmp_path / "test_readme.py").write_text(code)
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {ROOT / 'examples'}\n")
+    printed = shell("python -W error -m pytest -p no:cacheprovider", cwd=tmp_path)
+    assert "2 passed" in printed
 
 
 def test_every_command_does_what_is_shown():
