@@ -182,7 +182,7 @@ def exchange_view(entry: Entry, call: DelegateCall | None) -> Json:
             ],
             "body": entry.body.decode("utf-8", "replace"),
             "bodySize": entry.body_size,
-            "status": entry.status,
+            "status": entry.status or None,
             "answer": entry.answer.decode("utf-8", "replace") if entry.status else None,
             "durationMs": round(entry.duration * 1000, 3) if entry.status else None,
             "processStepId": entry.step_id,

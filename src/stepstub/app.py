@@ -10,11 +10,10 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib import metadata
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepstub import contract, problems
 from stepstub.clock import SystemClock
@@ -29,7 +28,7 @@ from stepstub.handlers.complete_step import complete_step
 from stepstub.journal import KEPT_OF_A_BODY, Entry, redacted
 from stepstub.model import Process
 from stepstub.pages import pages
-from stepstub.runtime import InlineRuntime, Runtime
+from stepstub.runtime import InlineRuntime, Runtime, run_inline
 from stepstub.sandbox import Limits, Sandboxes
 
 with warnings.catch_warnings():  # Connexion imports what Starlette deprecates
@@ -121,6 +120,8 @@ class Stub:
             handlers = control.Control(sandboxes, self._health)
             self._control = control.handlers(handlers, contract.operation_ids(document))
             self._connexion.add_api(document)
+        # Connexion builds its stack in the first call; now, no two requests can meet in that.
+        run_inline(self._connexion({"type": "lifespan"}, _shutdown_at_once, _ignore))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI); every answer but a page's leaves through here."""
@@ -207,6 +208,8 @@ class Stub:
         return complete_step if operation_id == "completeStep" else self._control[operation_id]
 
     def _health(self) -> dict[str, Any]:
+        from importlib import metadata
+
         return {
             "version": metadata.version("stepstub"),
             "contractVersion": self._contract.version,
@@ -369,6 +372,14 @@ async def _send(answer: Answer, send: Send) -> None:
         headers.append((b"content-length", b"%d" % len(answer.body)))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _shutdown_at_once() -> Message:
+    return {"type": "lifespan.shutdown"}
+
+
+async def _ignore(message: Message) -> None:
+    pass
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

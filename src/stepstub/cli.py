@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Sequence
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 import click
@@ -26,7 +25,7 @@ class _Group(click.Group):
 
 
 @click.group(cls=_Group)
-@click.version_option(metadata.version("stepstub"), package_name="stepstub")
+@click.version_option(package_name="stepstub")
 def main() -> None:
     """A stateful stub of the Complete Step API, for tests of its clients."""
 

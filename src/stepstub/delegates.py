@@ -8,7 +8,6 @@ function a test registers) and `failing` (an error on purpose).
 from collections import deque
 from collections.abc import Callable, Iterator
 
-import requests
 from msgspec import Struct, json
 
 from stepstub.clock import Clock
@@ -91,6 +90,8 @@ class Delegates:
         call.outcome = "taken"
 
     def _post(self, url: str, start: StepStart) -> None:
+        import requests  # takes long, and most stubs never call out
+
         # A session of its own, so that no proxy, .netrc or cookie of the machine joins in; and
         # the answer's body is never read, so its size does not matter.
         with requests.Session() as session:

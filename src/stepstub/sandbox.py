@@ -248,7 +248,7 @@ def _account(entry: Entry) -> str:
     """What became of one attempt, in words."""
     lost = f" (fault {entry.fault})" if entry.fault else ""
     if entry.status is None and not entry.fault:
-        return f"Exchange {entry.number} is still in progress."
+        return f"Exchange {entry.number}: {entry.reason or 'it is still in progress.'}"
     if entry.step_after == "COMPLETED" and entry.step_before == "STARTED":
         return f"Exchange {entry.number} completed it{lost}."
     if entry.fault and entry.step_before is None:
