@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PACKAGES := src/stepstub handlers fixtures contract_tests
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test lint types unit wheel lock clean
+.PHONY: help serve demo test lint lint-contract types unit wheel test-clients lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -24,6 +24,10 @@ lint: .venv/dev  ## style, the import rule, the contract as an OpenAPI document
 	$(BIN)/lint-imports
 	$(BIN)/openapi-spec-validator openapi.yaml
 
+lint-contract: .venv/dev  ## the contract, by openapi-spec-validator, spectral and redocly (needs Node)
+	$(BIN)/openapi-spec-validator openapi.yaml
+	@$(BIN)/python clients/check.py contract
+
 types: .venv/dev  ## mypy --strict
 	$(BIN)/mypy
 
@@ -32,6 +36,9 @@ unit: .venv/dev  ## the tests, with branch coverage
 
 wheel: .venv/dev  ## the built wheel in an environment of its own
 	bash tests/check_wheel.sh $(BIN)/python
+
+test-clients: .venv/run  ## clients generated from the contract, each used (needs Node and a JDK)
+	@$(BIN)/python clients/check.py clients
 
 lock:  ## renew the pinned requirements (needs uv)
 	for extra in build dev; do \

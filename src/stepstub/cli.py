@@ -1,5 +1,6 @@
 """The command line. Heavy imports wait until a command needs them, so `--help` is instant."""
 
+import json
 import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -14,14 +15,20 @@ if TYPE_CHECKING:
 _DEFAULT_SCENARIO = "two-steps"
 
 
+class _WrongUsage(click.ClickException):
+    exit_code = 2
+
+
 class _Group(click.Group):
-    """Turns the errors the stub knows into one line on stderr and exit status 1."""
+    """Turns every error a user can make into one line on stderr and a non-zero exit status."""
 
     def invoke(self, context: click.Context) -> object:
         try:
             return super().invoke(context)
         except StepstubError as error:
             raise click.ClickException(str(error)) from error
+        except click.UsageError as error:
+            raise _WrongUsage(error.format_message()) from error
 
 
 @click.group(cls=_Group)
@@ -158,9 +165,10 @@ def serve(
 
     try:
         listener = listen(host, port)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "there is no such host"
         raise click.ClickException(
-            f"Cannot listen on {host} port {port}: {error.strerror or error}."
+            f"Cannot listen on {host} port {port}: {reason}."
             " Another --port may be free; 0 picks one."
         ) from error
     if not (is_loopback(listener) or control_token or no_control):
@@ -211,8 +219,6 @@ def spec(output_format: str) -> None:
 
     text = resources.files("stepstub.document").joinpath("openapi.yaml").read_text("utf-8")
     if output_format == "json":
-        import json
-
         import yaml
 
         text = json.dumps(yaml.safe_load(text), indent=2, ensure_ascii=False)
@@ -225,14 +231,16 @@ def _check_token(token: str, option: str) -> None:
 
 
 def _banner(url: str, token: str, processes: "Sequence[Process]") -> str:
+    from stepstub.schema import printable
+
     lines = [f"Stepstub listens on {url} (page: {url}/docs), token {token}"]
     first_started = None
     for process in processes[:20]:
         started = [step.id for step in process.steps if step.status == "STARTED"]
         first_started = first_started or next(iter(started), None)
         lines.append(
-            f"  process {process.id}: {len(process.steps)} steps,"
-            f" STARTED: {', '.join(started) or 'none'}"
+            f"  process {printable(process.id)}: {len(process.steps)} steps,"
+            f" STARTED: {', '.join(map(printable, started)) or 'none'}"
         )
     if len(processes) > 20:
         lines.append(f"  and {len(processes) - 20} more")
@@ -242,7 +250,7 @@ def _banner(url: str, token: str, processes: "Sequence[Process]") -> str:
 
 
 def _curl(url: str, token: str, step_id: str) -> str:
-    body = f'{{"processStepId": "{step_id}"}}'
+    body = json.dumps({"processStepId": step_id})
     return shlex.join(
         [
             "curl",

@@ -31,6 +31,7 @@ BODY_DEADLINE = 30.0
 """Seconds in which a request's body has to arrive."""
 
 _EVERY_VIOLATION_UP_TO = 64 * 1024  # bytes; of a larger body only the first is named
+_BEYOND_THE_DOCUMENT = {404, 405, 408, 413, 415}
 _MEDIA_TYPE = re.compile(
     r'application/json[ \t]*(?:;[ \t]*(?:charset[ \t]*=[ \t]*(?:utf-8|"utf-8")[ \t]*)?)*',
     re.IGNORECASE,
@@ -62,6 +63,8 @@ class Contract:
     def breach(self, status: int, body: bytes) -> str | None:
         """How an answer violates the contract, in words; None when it conforms."""
         schema = self._answers.get(status, self._other)
+        if schema is self._other and status not in _BEYOND_THE_DOCUMENT:
+            return f"the status {status} is not documented"
         try:
             value = jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
         except ValueError as error:
@@ -122,7 +125,10 @@ class JsonBody(AbstractRequestBodyValidator):  # type: ignore[misc]
         """Raises `HttpRefusal` (408, 413, 415) and `BodyRefused`; returns what it was given."""
         if _declared_length(scope["headers"]) > self._limit:
             raise self._too_large()
-        body = await self._read(receive)
+        try:
+            body = await self._runtime.within(BODY_DEADLINE, self._read(receive))
+        except TimeoutError:
+            raise HttpRefusal(408, f"The body did not arrive within {BODY_DEADLINE:g} s.") from None
         exchange = exchange_of(scope)
         exchange.entry.body = body[:KEPT_OF_A_BODY]
         exchange.entry.body_size = len(body)
@@ -147,10 +153,7 @@ class JsonBody(AbstractRequestBodyValidator):  # type: ignore[misc]
         return body
 
     async def _message(self, receive: Receive) -> Message:
-        try:
-            message = await self._runtime.within(BODY_DEADLINE, receive())
-        except TimeoutError:
-            raise HttpRefusal(408, f"The body did not arrive within {BODY_DEADLINE:g} s.") from None
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnected
         return message

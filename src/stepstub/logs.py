@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import json
 
 from stepstub.journal import Entry
+from stepstub.schema import printable
 
 
 def configure(log_format: str, level: str) -> None:
@@ -35,8 +36,8 @@ class _Text(logging.Formatter):
         if entry is None:
             return f"{time} {super().format(record)}"
         duration = f"{entry.duration * 1000:.1f} ms"
-        line = f"{time} {entry.method} {_printable(entry.path)} {entry.status} {duration}"
-        return f"{line}: {_printable(entry.reason)}" if entry.reason else line
+        line = f"{time} {entry.method} {printable(entry.path)} {entry.status} {duration}"
+        return f"{line}: {printable(entry.reason)}" if entry.reason else line
 
 
 class _Json(logging.Formatter):
@@ -59,8 +60,3 @@ class _Json(logging.Formatter):
                 "reason": entry.reason,
             }
         return json.encode(facts).decode()
-
-
-def _printable(text: str) -> str:
-    """`text` with control characters escaped, so that a request cannot forge a line."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode()

@@ -8,6 +8,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from stepstub.model import RECORDED, Delegate, Param, Process, Status, Step
 from stepstub.schema import Schema, field_name, shorten
 
 _LARGEST_FILE = 64 * 1024 * 1024
+_MOST_NODES = 50_000_000
 
 
 class Scenario(Struct, frozen=True):
@@ -77,6 +79,8 @@ def parse(text: str, *, name: str, file: str) -> Scenario:
     """A scenario from YAML text. Raises `ScenarioError`."""
     try:
         root = yaml.compose(text, Loader=_Loader)
+        _check_size(root, file)
+        _check_names(root, file)
         data = _Loader("").construct_document(root) if root is not None else None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -84,13 +88,13 @@ def parse(text: str, *, name: str, file: str) -> Scenario:
             f"not valid YAML: {error.problem}", file=file, line=mark.line + 1 if mark else None
         ) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ScenarioError(f"not valid YAML: {error}", file=file) from error
+        reason = " ".join(str(error).split())
+        raise ScenarioError(f"not valid YAML: {reason}", file=file) from error
     return build(data, name=name, file=file, root=root)
 
 
 def build(data: Any, *, name: str, file: str, root: yaml.Node | None = None) -> Scenario:
     """A scenario from parsed YAML or JSON; `root` gives the lines for errors."""
-    _check_names(root, file)
     try:
         violations = _schema().violations(data)
     except (ValueError, UnicodeEncodeError) as error:
@@ -234,6 +238,24 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
+def _check_size(root: yaml.Node | None, file: str) -> None:
+    """Refuse aliases that stand for more than a file could hold, or for themselves."""
+    sizes: dict[int, float] = {}
+
+    def size(node: yaml.Node) -> float:
+        known = sizes.get(id(node))
+        if known is None:
+            sizes[id(node)] = inf  # until it is known: only an alias for itself can ask
+            children = [] if isinstance(node, yaml.ScalarNode) else node.value
+            if isinstance(node, yaml.MappingNode):
+                children = [each for pair in children for each in pair]
+            known = sizes[id(node)] = 1 + sum(map(size, children))
+        return known
+
+    if root is not None and size(root) > _MOST_NODES:
+        raise ScenarioError("its aliases stand for too much, or for themselves", file=file)
+
+
 def _check_names(root: yaml.Node | None, file: str) -> None:
     """Refuse what YAML lets pass: a name given twice, of which the last would win, or no text."""
     pending: list[yaml.Node] = [root] if root is not None else []
@@ -246,23 +268,28 @@ def _check_names(root: yaml.Node | None, file: str) -> None:
         if isinstance(node, yaml.SequenceNode):
             pending.extend(node.value)
         elif isinstance(node, yaml.MappingNode):
-            names: set[str] = set()
-            for key, value in node.value:
-                line = key.start_mark.line + 1
-                if key.tag == "tag:yaml.org,2002:merge":
-                    pending.append(value)
-                    continue
-                if key.tag != "tag:yaml.org,2002:str":
-                    raise ScenarioError(
-                        "a name must be text; put it in quotes",
-                        file=file,
-                        line=line,
-                        field=str(key.value),
-                    )
-                if key.value in names:
-                    raise ScenarioError("is given twice", file=file, line=line, field=key.value)
-                names.add(key.value)
-                pending.append(value)
+            _check_mapping(node, file)
+            pending.extend(value for _, value in node.value)
+        elif any("\ud800" <= character <= "\udfff" for character in node.value):
+            line = node.start_mark.line + 1
+            raise ScenarioError("half a surrogate pair is no text", file=file, line=line)
+
+
+def _check_mapping(node: yaml.MappingNode, file: str) -> None:
+    names: set[str] = set()
+    for key, _ in node.value:
+        if key.tag == "tag:yaml.org,2002:merge":
+            continue
+        place: dict[str, Any] = {
+            "file": file,
+            "line": key.start_mark.line + 1,
+            "field": str(key.value),
+        }
+        if key.tag != "tag:yaml.org,2002:str":
+            raise ScenarioError("a name must be text; put it in quotes", **place)
+        if key.value in names:
+            raise ScenarioError("is given twice", **place)
+        names.add(key.value)
 
 
 def _line(root: yaml.Node | None, field: str) -> int | None:

@@ -14,6 +14,7 @@ from msgspec import json
 from stepstub.errors import Violation
 
 _AT_MOST = 20
+_LONGEST_NAME = 100
 _ABOUT_A_MEMBER = {"required", "additionalProperties"}
 _CODES = {
     "type": "WRONG_TYPE",
@@ -53,7 +54,7 @@ def field_name(path: Iterable[str | int]) -> str:
     for part in path:
         if isinstance(part, int):
             name += f"[{part}]"
-        elif part.replace("-", "_").isidentifier():
+        elif len(part) <= _LONGEST_NAME and part.replace("-", "_").isidentifier():
             name += f".{part}" if name else part
         else:
             name += f"[{json.encode(shorten(part)).decode()}]"
@@ -65,6 +66,11 @@ def shorten(text: str, limit: int = 100) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def printable(text: str) -> str:
+    """`text` with control characters escaped, so that it stays on its line."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
+
+
 def _explain(
     errors: Iterable[jsonschema_rs.ValidationError], value: object
 ) -> dict[str, Violation]:
@@ -72,8 +78,7 @@ def _explain(
     for error in errors:
         keyword = str(error.schema_path[-1])
         details = error.kind.as_dict()
-        path = list(error.instance_path)
-        instance = _at(value, path)
+        path, instance = _at(value, error.instance_path)
         if keyword == "required":
             path.append(details["property"])
         elif keyword == "additionalProperties":
@@ -93,11 +98,17 @@ def _explain(
     return violations
 
 
-def _at(value: Any, path: Iterable[str | int]) -> Any:
-    # The validator's own copy of the instance has no infinity.
+def _at(value: Any, path: Iterable[str | int]) -> tuple[list[str | int], Any]:
+    """The path with its names as names, and what is there.
+
+    The validator takes a name made of digits for an index, and its own copy of the instance has
+    no infinity.
+    """
+    parts: list[str | int] = []
     for part in path:
-        value = value[part]
-    return value
+        parts.append(part if isinstance(value, list) else str(part))
+        value = value[parts[-1]]
+    return parts, value
 
 
 def _expected(keyword: str, details: dict[str, Any]) -> str | None:

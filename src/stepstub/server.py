@@ -143,15 +143,21 @@ class UpgradeDecliningParser:
         self.should_keep_alive = parser.should_keep_alive
 
     def feed_data(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            method = self.get_method()
-            if method == b"CONNECT":
-                raise httptools.HttpParserError("a stub is no proxy") from None
-            head = self._head(method)
-            self._renew()
-            self.feed_data(head + data[upgrade.args[0] :])
+        # A view, so that what follows an offer is not copied once per offer.
+        rest = memoryview(data)
+        while True:
+            try:
+                self._parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                method = self.get_method()
+                if method == b"CONNECT":
+                    raise httptools.HttpParserError("a stub is no proxy") from None
+                rest = rest[upgrade.args[0] :]
+                head = self._head(method)
+                self._renew()
+                self._parser.feed_data(head)
+            else:
+                return
 
     def should_upgrade(self) -> bool:
         return False

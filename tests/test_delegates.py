@@ -1,0 +1,184 @@
+"""What starting a step calls, and what counts as taken."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import ClassVar
+
+import pytest
+
+from conftest import Clock
+from stepstub.delegates import Delegates, StepStart
+from stepstub.errors import DelegateFailed
+from stepstub.model import Delegate, Param, Step
+from stepstub.runtime import InlineRuntime, run_inline
+from stepstub.server import listen
+
+PARAMS = {"total": Param(long_value=3, str_value=None)}
+
+
+def step(kind: str = "recorded", url: str | None = None) -> Step:
+    return Step(
+        id="s",
+        process_id="p",
+        position=1,
+        delegate=Delegate(kind, url),  # type: ignore[arg-type]
+        params=PARAMS,
+    )
+
+
+class Application(http.server.BaseHTTPRequestHandler):
+    """A third-party application that answers as the last part of the path says."""
+
+    url: ClassVar[str]
+    seen: ClassVar[list[tuple[str, str, bytes]]]
+    hold: ClassVar[threading.Event]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.seen.append((self.path, self.headers["Content-Type"], body))
+        what = self.path.rpartition("/")[2]
+        if what == "hang":
+            self.hold.wait(10)
+            return
+        if what == "endless":
+            self.send_response(200)
+            self.send_header("Content-Length", str(10**12))
+            self.end_headers()
+            self.hold.wait(10)
+            return
+        self.send_response(int(what))
+        self.send_header("Location", "/elsewhere/200")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def application() -> Iterator[type[Application]]:
+    class Fresh(Application):
+        seen: ClassVar[list[tuple[str, str, bytes]]] = []
+        hold = threading.Event()
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Fresh)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    Fresh.url = f"http://127.0.0.1:{server.server_port}"
+    yield Fresh
+    Fresh.hold.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def delegates() -> Delegates:
+    return Delegates(Clock(), InlineRuntime(), http_timeout=0.3)
+
+
+def outcome(delegates: Delegates, started: Step) -> str:
+    """Start a step; how the call that it made ended."""
+    with suppress(DelegateFailed):
+        run_inline(delegates.start(started, 5))
+    return list(delegates)[-1].outcome
+
+
+def test_a_recorded_delegate_is_noted(delegates: Delegates) -> None:
+    assert outcome(delegates, step()) == "taken"
+    (call,) = delegates
+    assert call.kind == "recorded"
+    assert call.start == StepStart("p", "s", PARAMS)
+    assert call.called_at == Clock().now()
+    assert call.exchange == 5
+
+
+def test_a_failing_delegate_fails(delegates: Delegates) -> None:
+    assert outcome(delegates, step("failing")).startswith("failed: ")
+
+
+@pytest.mark.parametrize("kind", ["recorded", "python"])
+def test_a_registered_function_is_called(delegates: Delegates, kind: str) -> None:
+    starts: list[StepStart] = []
+    delegates.function = starts.append
+    assert outcome(delegates, step(kind)) == "taken"
+    assert starts == [StepStart("p", "s", PARAMS)]
+
+
+def test_a_python_delegate_needs_a_function(delegates: Delegates) -> None:
+    delegates.function = lambda _: None
+    delegates.function = None
+    assert "no Python function" in outcome(delegates, step("python"))
+
+
+def test_an_exception_of_the_function_is_a_failure(delegates: Delegates) -> None:
+    def fail(_: StepStart) -> None:
+        raise KeyError("secret")
+
+    delegates.function = fail
+    assert outcome(delegates, step()) == "failed: the Python function raised KeyError"
+
+
+@pytest.mark.parametrize("status", [200, 202, 204])
+def test_an_http_delegate_posts_what_is_started(
+    delegates: Delegates, application: type[Application], status: int
+) -> None:
+    url = f"{application.url}/steps/{status}"
+    assert outcome(delegates, step("http", url)) == "taken"
+    ((path, media_type, body),) = application.seen
+    assert (path, media_type) == (f"/steps/{status}", "application/json")
+    assert json.loads(body) == {
+        "processId": "p",
+        "processStepId": "s",
+        "params": {"total": {"strValue": None, "longValue": 3}},
+    }
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 404, 500, 503])
+def test_any_other_answer_is_a_failure_and_no_redirect_is_followed(
+    delegates: Delegates, application: type[Application], status: int
+) -> None:
+    url = f"{application.url}/{status}"
+    assert outcome(delegates, step("http", url)).endswith(f"answered {status}")
+    assert len(application.seen) == 1
+
+
+def test_an_application_that_does_not_answer_in_time_is_a_failure(
+    delegates: Delegates, application: type[Application]
+) -> None:
+    url = f"{application.url}/hang"
+    assert outcome(delegates, step("http", url)).endswith("did not answer (ReadTimeout)")
+
+
+def test_the_body_of_an_answer_is_not_waited_for(
+    delegates: Delegates, application: type[Application]
+) -> None:
+    url = f"{application.url}/endless"
+    assert outcome(delegates, step("http", url)) == "taken"
+
+
+def test_an_application_that_is_not_there_is_a_failure(delegates: Delegates) -> None:
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+    failure = outcome(delegates, step("http", f"http://127.0.0.1:{port}/"))
+    assert failure.endswith("did not answer (ConnectionError)")
+
+
+def test_the_machines_proxies_are_not_used(
+    delegates: Delegates, application: type[Application], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    url = f"{application.url}/200"
+    assert outcome(delegates, step("http", url)) == "taken"
+
+
+def test_the_calls_are_remembered_up_to_a_bound() -> None:
+    delegates = Delegates(Clock(), InlineRuntime(), bound=2)
+    for number in range(3):
+        run_inline(delegates.start(step(), number))
+    assert [call.exchange for call in delegates] == [1, 2]

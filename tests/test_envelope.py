@@ -1,0 +1,106 @@
+"""The one place that builds answers."""
+
+import json
+
+import pytest
+
+from stepstub.clock import timestamp
+from stepstub.engine import StartedStep
+from stepstub.envelope import Envelopes
+from stepstub.errors import (
+    DelegateFailed,
+    HttpRefusal,
+    PreconditionFailed,
+    Unauthorized,
+    Violation,
+)
+from stepstub.model import Param
+
+NOW = 1_774_788_659_211
+FAILED = "The delegate of the next step could not be called"
+ENVELOPES = Envelopes("1.2.3")
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (NOW, "2026-03-29T12:50:59.211Z"),
+        (NOW // 1000 * 1000, "2026-03-29T12:50:59.000Z"),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+    ],
+)
+def test_a_timestamp_always_has_three_fractional_digits(milliseconds: int, text: str) -> None:
+    assert timestamp(milliseconds) == text
+
+
+def test_a_success_bears_the_started_step_as_it_was_given() -> None:
+    params = {"a": Param(long_value=3, str_value=None), "b": Param()}
+    answer = ENVELOPES.success(StartedStep("p", None, params), NOW)
+    assert answer.status == 200
+    assert json.loads(answer.body) == {
+        "message": "Success",
+        "timestamp": "2026-03-29T12:50:59.211Z",
+        "data": {
+            "processId": "p",
+            "processStepId": None,
+            "params": {"a": {"longValue": 3, "strValue": None}, "b": {}},
+        },
+        "version": "1.2.3",
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message", "data", "headers"),
+    [
+        (
+            PreconditionFailed({"x": Violation("CODE", "Words.")}),
+            412,
+            "Precondition failed",
+            {"x": {"code": "CODE", "detail": "Words."}},
+            {},
+        ),
+        (
+            Unauthorized("No."),
+            401,
+            "Unauthorized request",
+            "No.",
+            {b"www-authenticate": b"Bearer"},
+        ),
+        (
+            DelegateFailed("it is ill"),
+            500,
+            "Internal Server Error",
+            f"{FAILED}: it is ill; both steps are as they were.",
+            {},
+        ),
+        (
+            HttpRefusal(405, "No.", allow="A"),
+            405,
+            "Method Not Allowed",
+            "No.",
+            {b"allow": b"A"},
+        ),
+        (HttpRefusal(404, "No."), 404, "Not Found", "No.", {}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_each_error_has_its_answer(
+    error: Exception, status: int, message: str, data: object, headers: dict[bytes, bytes]
+) -> None:
+    answer = ENVELOPES.refusal(error, NOW)
+    assert answer.status == status
+    assert dict(answer.headers) == headers
+    assert answer.content_type == b"application/json"
+    envelope = json.loads(answer.body)
+    assert list(envelope) == ["message", "timestamp", "data", "version"]
+    assert (envelope["message"], envelope["data"]) == (message, data)
+
+
+def test_an_unforeseen_error_is_a_500_that_tells_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    answer = ENVELOPES.refusal(KeyError("secret"), NOW)
+    assert answer.status == 500
+    assert b"secret" not in answer.body
+    assert "secret" in caplog.text
