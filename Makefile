@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PACKAGES := src/stepstub handlers fixtures contract_tests
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test lint lint-contract types unit wheel test-clients lock clean
+.PHONY: help serve demo test lint lint-contract types unit wheel test-clients bench bench-quick lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -39,6 +39,12 @@ wheel: .venv/dev  ## the built wheel in an environment of its own
 
 test-clients: .venv/run  ## clients generated from the contract, each used (needs Node and a JDK)
 	@$(BIN)/python clients/check.py clients
+
+bench: .venv/dev  ## compare with other servers, into benchmarks/results.md (needs Node, wrk)
+	$(BIN)/python benchmarks/bench.py
+
+bench-quick: .venv/dev  ## the same in two minutes, into build/bench
+	$(BIN)/python benchmarks/bench.py --quick
 
 lock:  ## renew the pinned requirements (needs uv)
 	for extra in build dev; do \

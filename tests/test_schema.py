@@ -2,6 +2,7 @@
 
 import pytest
 
+from stepstub import contract
 from stepstub.schema import Schema, field_name, shorten
 
 
@@ -102,3 +103,15 @@ def test_a_number_that_a_double_cannot_hold_exactly_is_compared_exactly() -> Non
     assert schema.is_valid(-(2**63))
     for value in (2**63, float(2**63), -(2**63) - 1, 10**30, -(10**4000)):
         assert not schema.is_valid(value)
+
+
+@pytest.mark.parametrize("name", ["", "0", "01", "+1", "a/b", "~", "~1", "a.b", "\x00"])
+@pytest.mark.parametrize("bad", [5, None, {"longValue": 1.5}, {"": 1, "strValue": 1}])
+def test_no_name_whatsoever_keeps_a_violation_from_being_named(name: str, bad: object) -> None:
+    schema = contract.load().document["components"]["schemas"]["Completion"]
+    components = contract.load().document["components"]
+    violations = Schema(schema, components).violations(
+        {"processStepId": "x", "params": {name: bad}}
+    )
+    assert violations
+    assert all(field.startswith("params") for field in violations)

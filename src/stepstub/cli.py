@@ -2,8 +2,10 @@
 
 import json
 import shlex
+import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -223,6 +225,48 @@ def spec(output_format: str) -> None:
 
         text = json.dumps(yaml.safe_load(text), indent=2, ensure_ascii=False)
     click.echo(text.rstrip("\n"))
+
+
+@main.command()
+@click.argument("url")
+@click.option("--token", required=True, envvar="STEPSTUB_TOKEN", help="Token the server accepts.")
+@click.option(
+    "--started-step",
+    "started_steps",
+    multiple=True,
+    metavar="ID",
+    help="Id of a step that is STARTED and may be completed; may be given several times.",
+)
+@click.option(
+    "--seed-command",
+    metavar="COMMAND",
+    help="Prints ids of fresh STARTED steps, one a line; called when steps run out.",
+)
+@click.option(
+    "--report-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where junit.xml, report.json and report.html are written.",
+)
+@click.option("--strict", is_flag=True, help="Fail on deviations from our readings as well.")
+@click.option(
+    "--require",
+    default="",
+    metavar="STATUSES",
+    help="Statuses that have to be covered, as in 200,401,412.",
+)
+@click.option("--seed", type=int, help="Repeats the generated requests of an earlier run.")
+def verify(url: str, token: str, **options: Any) -> None:
+    """Check that the server at URL conforms to the contract.
+
+    Exit status: 0 it conforms, 1 it does not, 2 it could not be checked.
+    """
+    try:
+        from stepstub.verify import verify
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"{error.name} is missing: install the extra, stepstub[verify]."
+        ) from error
+    sys.exit(verify(url, token, **options))
 
 
 def _check_token(token: str, option: str) -> None:

@@ -78,7 +78,7 @@ def _explain(
     for error in errors:
         keyword = str(error.schema_path[-1])
         details = error.kind.as_dict()
-        path, instance = _at(value, error.instance_path)
+        path, instance = _at(value, error)
         if keyword == "required":
             path.append(details["property"])
         elif keyword == "additionalProperties":
@@ -98,17 +98,20 @@ def _explain(
     return violations
 
 
-def _at(value: Any, path: Iterable[str | int]) -> tuple[list[str | int], Any]:
-    """The path with its names as names, and what is there.
+def _at(value: Any, error: jsonschema_rs.ValidationError) -> tuple[list[str | int], Any]:
+    """The path of an error in `value`, and what is there.
 
-    The validator takes a name made of digits for an index, and its own copy of the instance has
-    no infinity.
+    The validator takes a name made of digits for an index, and shows infinity as null. It does
+    not tell names like `01` and the empty one exactly; its own path has to do for those.
     """
     parts: list[str | int] = []
-    for part in path:
-        parts.append(part if isinstance(value, list) else str(part))
-        value = value[parts[-1]]
-    return parts, value
+    try:
+        for part in error.instance_path:
+            parts.append(part if isinstance(value, list) else str(part))
+            value = value[parts[-1]]
+    except (KeyError, IndexError, TypeError):
+        return [str(part) for part in error.instance_path], error.instance
+    return parts, value if isinstance(value, float) else error.instance
 
 
 def _expected(keyword: str, details: dict[str, Any]) -> str | None:

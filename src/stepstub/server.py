@@ -88,6 +88,7 @@ class _Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                headers=[("server", "stepstub")],
                 timeout_graceful_shutdown=_GRACE,
             )
         )

@@ -1,0 +1,170 @@
+"""What the bench measures: load by wrk, cold starts, memory, and cost against size."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from servers import HERE, TOKEN, BenchError, Running, Server, completion, post, running, step_id
+
+_WRK_GRACE = 30  # seconds beyond a slice after which wrk is given up
+
+
+# What each kind of load sends for a step that has been completed: token and body. For success
+# the step is another one in every request.
+_DONE = step_id(0, 0)
+LOADS = {
+    "success": (TOKEN, completion(_DONE)),
+    "second": (TOKEN, completion(_DONE)),
+    "bad-body": (TOKEN, completion(_DONE, 12.5)),
+    "bad-token": ("wrong-token", completion(_DONE)),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One line of the comparison: a server under one kind of load, of `LOADS`."""
+
+    server: str
+    load: str
+    connections: int
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What one run of wrk saw. Milliseconds; `generator` is wrk's share of its own core."""
+
+    rate: float
+    p50: float
+    p99: float
+    generator: float
+
+
+def cores() -> tuple[int | None, int | None]:
+    """Cores for the server and for the generator; None where there is nothing to choose."""
+    available = sorted(os.sched_getaffinity(0))
+    return (available[0], available[1]) if len(available) > 1 else (None, None)
+
+
+def probe(target: Running) -> dict[str, int]:
+    """The statuses a server answers the refused loads with; what it claims is not asked."""
+    return {
+        kind: post(target.port, body, token)[0]
+        for kind, (token, body) in LOADS.items()
+        if kind != "success"
+    }
+
+
+def load(
+    target: Running, kind: str, connections: int, seconds: int, core: int | None, lane: int = 1
+) -> Slice:
+    """Run wrk against a server for some seconds, and check that it got what it should.
+
+    A success slice completes the steps of the next `lane` processes. It has them to itself, since
+    what was under way when wrk hung up is completed or not, and its process may be stuck.
+    """
+    server = target.server
+    pin = ["taskset", "--cpu-list", str(core)] if core is not None else []
+    token, body = LOADS[kind]
+    steps = server.steps_each - 1 if server.keeps_state else 2**31
+    command = [
+        *pin,
+        *("wrk", "--threads", "1", "--connections", str(connections)),
+        *("--duration", f"{seconds}s", "--script", str(HERE / "load.lua")),
+        f"http://127.0.0.1:{target.port}",
+        *("--", token, body.decode(), str(target.used)),
+        *(str(lane if kind == "success" else 0), str(steps)),
+    ]
+    if kind == "success":
+        target.used += lane
+    began, before = time.perf_counter(), os.times()
+    run = subprocess.run(command, capture_output=True, timeout=seconds + _WRK_GRACE, check=False)
+    elapsed, after = time.perf_counter() - began, os.times()
+    if run.returncode:
+        raise BenchError(f"wrk failed: {run.stderr.decode(errors='replace')[:500]}")
+    seen = json.loads(run.stdout.splitlines()[-1])
+    wanted = 0 if kind == "success" or not server.keeps_state else seen["requests"]
+    if seen["broken"] or not seen["requests"] or seen["refused"] != wanted:
+        raise BenchError(f"{server.name}, {kind}: not the answers that were expected: {seen}")
+    if kind == "success" and seen["requests"] >= lane * steps:
+        # wrk counts the rest of its time as if it had been at work.
+        raise BenchError(f"{server.name} was faster than there were steps for: {seen}")
+    used = after.children_user + after.children_system
+    used -= before.children_user + before.children_system
+    return Slice(
+        rate=seen["requests"] / seen["seconds"],
+        p50=seen["p50"],
+        p99=seen["p99"],
+        generator=used / elapsed,
+    )
+
+
+def compare(
+    targets: dict[str, Running], cells: Sequence[Cell], *, rounds: int, seconds: int
+) -> list[dict[str, Any]]:
+    """All cells in every round, in an order of its own, after a slice to warm each server up."""
+    _, core = cores()
+    completing = [cell for cell in cells if cell.load == "success"]
+    lane = min(
+        (targets[name].server.processes - 1)
+        // (1 + sum(rounds for cell in completing if cell.server == name))
+        for name in {cell.server for cell in completing}
+        if targets[name].server.keeps_state
+    )
+
+    def hit(cell: Cell) -> Slice:
+        return load(targets[cell.server], cell.load, cell.connections, seconds, core, lane)
+
+    for warm_up in {cell.server: cell for cell in reversed(cells)}.values():
+        hit(warm_up)
+    slices: dict[Cell, list[Slice]] = {cell: [] for cell in cells}
+    for number in range(rounds):
+        print(f"  round {number + 1} of {rounds}", flush=True)
+        for cell in random.sample(cells, len(cells)):
+            slices[cell].append(hit(cell))
+    return [
+        {**asdict(cell), "rounds": [asdict(one) for one in seen]} for cell, seen in slices.items()
+    ]
+
+
+def cold_starts(
+    servers: Sequence[tuple[Server, str]], build: Path, *, rounds: int
+) -> dict[str, list[float]]:
+    """Seconds from the start of the process to its first 200; the servers take turns, unpinned."""
+    seen: dict[str, list[float]] = {server.name: [] for server, _ in servers}
+    for _ in range(rounds):
+        for server, first_step in servers:
+            with running(server, build, core=None, first_step=first_step) as target:
+                seen[server.name].append(target.seconds)
+    return seen
+
+
+def soak(target: Running, requests: int, seconds: int) -> dict[str, Any]:
+    """Resident memory before and after many refused requests, when nothing may be kept."""
+    _, core = cores()
+    kinds = ("second", "bad-body", "bad-token")
+    for kind in kinds:
+        load(target, kind, 16, seconds, core)
+    before, count = target.rss(), 0
+    while count < requests:
+        for kind in kinds:
+            count += round(load(target, kind, 16, seconds, core).rate * seconds)
+    return {"requests": count, "before": before, "after": target.rss()}
+
+
+def cost(sizes: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Microseconds a completion, in-process, for stubs with so many steps."""
+    core, _ = cores()
+    pin = ["taskset", "--cpu-list", str(core)] if core is not None else []
+    for size in sizes:
+        command = [*pin, sys.executable, str(HERE / "cost.py"), f"--steps={size}"]
+        run = subprocess.run(command, capture_output=True, timeout=300, check=False)
+        if run.returncode:
+            raise BenchError(f"cost.py failed: {run.stderr.decode(errors='replace')[-500:]}")
+        yield json.loads(run.stdout)

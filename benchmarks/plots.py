@@ -1,0 +1,91 @@
+"""The two plots, from results.json in the folder given; run in an environment with matplotlib."""
+
+import json
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("svg")
+mpl.rcParams |= {
+    "svg.hashsalt": "stepstub",  # the same figures give the same file
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+from matplotlib import pyplot as plt  # noqa: E402 - after the backend has been chosen
+
+_OURS, _OTHERS = "#0b6e4f", "#9aa5b1"
+_NAMES = {
+    "stub": "Stepstub",
+    "bare": "bare ASGI, static answer",
+    "prism": "Prism",
+    "wiremock": "WireMock, schema matcher",
+    "connexion": "Connexion AsyncApp, defaults",
+}
+
+
+def comparison(results: dict[str, Any]) -> plt.Figure:
+    """Completions a second of every server, one bar each, with the spread over the rounds."""
+    rates = {
+        cell["server"]: [one["rate"] for one in cell["rounds"]]
+        for cell in results["comparison"]
+        if cell["load"] == "success" and cell["connections"] == 16
+    }
+    unit = median(rates["prism"]) if "prism" in rates else 1.0
+    ordered = sorted(rates, key=lambda name: median(rates[name]))
+    figure, axes = plt.subplots(figsize=(8, 0.9 + 0.5 * len(ordered)), layout="constrained")
+    for row, name in enumerate(ordered):
+        values = [rate / unit for rate in rates[name]]
+        middle = median(values)
+        axes.barh(row, middle, color=_OURS if name == "stub" else _OTHERS)
+        axes.plot([min(values), max(values)], [row, row], color="black", linewidth=1)
+        axes.annotate(
+            f"{middle:.2f}" if unit > 1 else f"{middle:.0f}",
+            (max(values), row),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+        )
+    axes.set_yticks(range(len(ordered)), [_NAMES[name] for name in ordered])
+    axes.set_xlabel(
+        "requests a second, Prism = 1; the line is the spread over the rounds"
+        if unit > 1
+        else "requests a second"
+    )
+    axes.margins(x=0.12)
+    return figure
+
+
+def cost(results: dict[str, Any]) -> plt.Figure:
+    """Microseconds a completion against the number of steps in the stub."""
+    points = results["cost"]
+    steps = [point["steps"] for point in points]
+    figure, axes = plt.subplots(figsize=(8, 3), layout="constrained")
+    axes.fill_between(
+        steps,
+        [point["low"] for point in points],
+        [point["high"] for point in points],
+        color=_OURS,
+        alpha=0.2,
+        linewidth=0,
+    )
+    axes.plot(steps, [point["median"] for point in points], color=_OURS, marker="o")
+    axes.set_xscale("log")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("steps in the stub")
+    axes.set_ylabel("µs a completion")
+    return figure
+
+
+def main(folder: Path) -> None:
+    results = json.loads((folder / "results.json").read_text())
+    for name, draw in (("comparison", comparison), ("cost", cost)):
+        draw(results).savefig(folder / f"{name}.svg", metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

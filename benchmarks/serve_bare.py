@@ -1,0 +1,46 @@
+"""The reference: an ASGI application with a static answer, on the server the stub uses.
+
+It reads nothing and checks nothing, so it is what uvicorn itself costs.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+
+def application(answer: bytes) -> Any:
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(answer)).encode()),
+    ]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
+
+    return app
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--answer", type=Path, required=True)
+    options = parser.parse_args()
+    uvicorn.run(
+        application(options.answer.read_bytes()),
+        host="127.0.0.1",
+        port=options.port,
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        lifespan="off",
+        log_level="error",
+        access_log=False,
+        server_header=False,
+    )
+
+
+if __name__ == "__main__":
+    main()

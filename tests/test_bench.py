@@ -1,0 +1,46 @@
+"""A smoke run of the bench: that it works, not how fast anything is."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def bench_path() -> str:
+    return str(BENCHMARKS / "bench.py")
+
+
+@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
+def test_a_smoke_run_measures_the_stub_and_writes_the_page(bench_path: str, tmp_path: Path) -> None:
+    command = [sys.executable, bench_path, "--smoke", "--servers=bare", f"--output={tmp_path}"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["probes"]["stub"] == {"second": 412, "bad-body": 412, "bad-token": 401}
+    assert all(one["rate"] > 0 for cell in results["comparison"] for one in cell["rounds"])
+    assert all(point["median"] > 0 for point in results["cost"])
+    page = (tmp_path / "results.md").read_text()
+    assert "throughput against bare" in page
+    assert "second completion, 412" in page
+
+
+@pytest.mark.parametrize("script", ["serve_seeded.py", "cost.py", "serve_bare.py"])
+def test_every_script_says_how_it_is_called(script: str) -> None:
+    command = [sys.executable, str(BENCHMARKS / script), "--help"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "usage:" in run.stdout
+
+
+def test_a_peer_it_does_not_know_is_refused(bench_path: str, tmp_path: Path) -> None:
+    command = [sys.executable, bench_path, "--smoke", "--servers=nginx", f"--output={tmp_path}"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 1
+    assert "unknown: nginx" in run.stderr
