@@ -32,7 +32,8 @@ types: .venv/dev  ## mypy --strict
 	$(BIN)/mypy
 
 unit: .venv/dev  ## the tests, with branch coverage
-	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=term
+	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=
+	$(BIN)/python -m pytest -q contract_tests --cov --cov-append --cov-report=term
 
 wheel: .venv/dev  ## the built wheel in an environment of its own
 	bash tests/check_wheel.sh $(BIN)/python

@@ -63,11 +63,11 @@ class Control:
         if "scenario" in body:
             if "id" in body:
                 raise BadRequest("An id goes with steps; a scenario brings its own.")
-            processes: Sequence[Process] = load_shipped(body["scenario"]).processes
+            started = await sandbox.start_scenario(load_shipped(body["scenario"]).processes)
         else:
             process_id = body.get("id") or sandbox.free_id("process")
-            processes = _processes([{"id": process_id, "steps": body["steps"]}])
-        started = await sandbox.start_processes(processes)
+            (process,) = _processes([{"id": process_id, "steps": body["steps"]}])
+            started = [await sandbox.start_process(process)]
         return _process_list(started, sandbox.engine)
 
     async def get_process(self, exchange: Exchange) -> Json:
@@ -136,14 +136,14 @@ class Control:
 
     async def set_clock(self, exchange: Exchange) -> Json:
         clock, body = exchange.sandbox.clock, exchange.body
+        try:  # first, for it can be refused, and then nothing changes
+            clock.advance(body.get("advanceSeconds", 0))
+        except ValueError as error:
+            raise BadRequest(f"The clock cannot be moved: {error}.") from error
         if body.get("frozen") is True:
             clock.freeze()
         elif body.get("frozen") is False:
             clock.run_on()
-        try:
-            clock.advance(body.get("advanceSeconds", 0))
-        except ValueError as error:
-            raise BadRequest(f"The clock cannot be moved: {error}.") from error
         return await self.get_clock(exchange)
 
     async def list_delegate_calls(self, exchange: Exchange) -> Json:
@@ -184,7 +184,7 @@ def exchange_view(entry: Entry, call: DelegateCall | None) -> Json:
             "bodySize": entry.body_size,
             "status": entry.status or None,
             "answer": entry.answer.decode("utf-8", "replace") if entry.status else None,
-            "durationMs": round(entry.duration * 1000, 3) if entry.status else None,
+            "durationMs": round(entry.duration * 1000, 3) if entry.duration else None,
             "processStepId": entry.step_id,
             "stepBefore": entry.step_before,
             "stepAfter": entry.step_after,

@@ -9,6 +9,7 @@ trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; rm -rf "$room"' EX
 
 "$python" -m build --wheel --no-isolation --outdir "$room" . >"$room/build.log" 2>&1 ||
   { cat "$room/build.log" >&2; exit 1; }
+rm -rf stepstub.egg-info build/lib build/bdist.*  # the build leaves them; stale, they would be found first
 "$python" -m venv "$room/venv"
 "$room/venv/bin/python" -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/build.txt
 "$room/venv/bin/python" -m pip --disable-pip-version-check --quiet install --no-deps "$room"/stepstub-*.whl

@@ -187,7 +187,8 @@ class Stub:
 
     async def _strike(self, exchange: Exchange, fault: Fault) -> bool:
         """Misbehave as `fault` says; whether that was the end of the exchange."""
-        exchange.entry.fault = fault.describe()
+        entry = exchange.entry
+        entry.fault = f"{entry.fault}; {fault.describe()}" if entry.fault else fault.describe()
         now = exchange.sandbox.clock.now()
         match fault.action:
             case "delay":
@@ -253,7 +254,7 @@ class Stub:
         if not entry.number:  # no bearer check has been passed: a wrong token, an unknown path
             entry.received_at = exchange.sandbox.clock.now()
             journal.open(entry)
-        journal.close()
+        journal.notify()
         if access_log.isEnabledFor(logging.INFO):
             access_log.info("", extra={"entry": entry})
 

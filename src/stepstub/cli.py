@@ -263,7 +263,7 @@ def verify(url: str, token: str, **options: Any) -> None:
     try:
         from stepstub.verify import verify
     except ModuleNotFoundError as error:
-        raise click.ClickException(
+        raise _WrongUsage(
             f"{error.name} is missing: install the extra, stepstub[verify]."
         ) from error
     sys.exit(verify(url, token, **options))

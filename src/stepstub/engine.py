@@ -168,6 +168,7 @@ class Engine:
 
     def some(self, offset: int, limit: int) -> list[Process]:
         """At most `limit` processes, after the first `offset`, in the order they came."""
+        offset = min(offset, len(self))
         with self._lock:
             return [
                 self._process(process_id, step_ids)

@@ -6,7 +6,8 @@ in the caller's own thread.
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
 
@@ -32,21 +33,24 @@ class TimedOut(StepstubError):
 
 
 class _Patience(InlineRuntime):
-    """Counts what a delay would have taken, by thread, instead of letting it pass."""
+    """Counts what delays would have taken, instead of letting the time pass."""
 
     def __init__(self) -> None:
         self._local = threading.local()
 
-    def begin(self) -> None:
-        self._local.slept = 0.0
-
-    @property
-    def slept(self) -> float:
-        seconds: float = self._local.slept
-        return seconds
+    @contextmanager
+    def counting(self) -> Iterator[list[float]]:
+        """The delays of this thread from here on; a call within a call has its own."""
+        outer = getattr(self._local, "delays", [])
+        delays: list[float] = []
+        self._local.delays = delays
+        try:
+            yield delays
+        finally:
+            self._local.delays = outer
 
     async def sleep(self, seconds: float) -> None:
-        self._local.slept = getattr(self._local, "slept", 0.0) + seconds
+        self._local.delays.append(seconds)
 
 
 class InProcess(Sandbox):
@@ -135,12 +139,12 @@ class InProcess(Sandbox):
             "headers": [(name.lower(), value) for name, value in headers],
             "extensions": {"stepstub.disconnect": disconnect},
         }
-        self._patience.begin()
-        run_inline(self.app(scope, receive, send))
-        if timeout is not None and self._patience.slept >= timeout:
+        with self._patience.counting() as delays:
+            run_inline(self.app(scope, receive, send))
+        if timeout is not None and sum(delays) >= timeout > 0:
             raise TimedOut(f"No answer within {timeout:g} s: a fault delayed it.")
         start, end = sent[0], sent[-1]
-        return start["status"], start["headers"], end.get("body", b"")
+        return start["status"], start["headers"], b"" if method == "HEAD" else end["body"]
 
     def _carry(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes
@@ -155,7 +159,8 @@ class InProcess(Sandbox):
         import requests
 
         parts = urlsplit(request.url or "")
-        target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+        path = parts.path.removeprefix(urlsplit(self.url).path) or "/"
+        target = f"{path}?{parts.query}" if parts.query else path
         headers = [(_bytes(name), _bytes(value)) for name, value in request.headers.items()]
         try:
             status, answer_headers, answer = self.exchange(

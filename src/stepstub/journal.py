@@ -2,8 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from itertools import count
-from threading import Condition
+from threading import Condition, Lock
 
 from msgspec import Struct
 
@@ -54,32 +53,33 @@ class Journal:
 
     def __init__(self, bound: int) -> None:
         self._entries: deque[Entry] = deque(maxlen=bound)
-        self._numbers = count(1)
         self._last = 0
-        self._ended = Condition()
+        self._lock = Lock()
+        self._news = Condition()
         self._waiting = 0
 
     def open(self, entry: Entry) -> None:
         """Number an exchange that has just come in, and keep it."""
-        entry.number = self._last = next(self._numbers)
-        self._entries.append(entry)
+        with self._lock:
+            entry.number = self._last = self._last + 1
+            self._entries.append(entry)
 
     def clear(self) -> None:
         """Forget the exchanges; the numbers go on."""
         self._entries.clear()
 
-    def close(self) -> None:
-        """Tell those who wait that an exchange has ended."""
+    def notify(self) -> None:
+        """Tell those who wait that there is something new."""
         if self._waiting:
-            with self._ended:
-                self._ended.notify_all()
+            with self._news:
+                self._news.notify_all()
 
     def wait_until(self, holds: Callable[[], bool], seconds: float) -> None:
-        """Block until `holds`, asked after every exchange, or until the time is over."""
-        with self._ended:
+        """Block until `holds`, asked whenever there is news, or until the time is over."""
+        with self._news:
             self._waiting += 1
             try:
-                self._ended.wait_for(holds, seconds)
+                self._news.wait_for(holds, seconds)
             finally:
                 self._waiting -= 1
 

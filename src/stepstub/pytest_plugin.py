@@ -66,9 +66,17 @@ def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.when == "call" and report.failed:
+    if report.when != "teardown" and report.failed:
         for sandbox in item.stash.get(_sandboxes, []):
-            from stepstub.client import render_journal
-
-            report.sections.append(("stepstub journal", render_journal(sandbox.journal())))
+            report.sections.append(("stepstub journal", _journal(sandbox)))
     return report
+
+
+def _journal(sandbox: "Sandbox") -> str:
+    from stepstub.client import render_journal
+    from stepstub.errors import StepstubError
+
+    try:
+        return render_journal(sandbox.journal())
+    except (StepstubError, OSError) as error:  # it must not hide why the test failed
+        return f"(it cannot be had: {error})"

@@ -81,23 +81,27 @@ class Sandbox:
             entry.step_before = entry.step_after = Status.STARTED
             raise
         entry.step_before, entry.step_after = Status.STARTED, Status.COMPLETED
+        self.journal.notify()
         return started
 
-    async def start_processes(self, processes: Sequence[Process]) -> list[Process]:
-        """Start processes, under free ids where theirs are in use; gives them as they are then.
+    async def start_scenario(self, processes: Sequence[Process]) -> list[Process]:
+        """Start the processes of a scenario, under free ids where theirs are in use.
 
-        Raises `Conflict` for step ids in use that do not derive from the process's id, and
-        `DelegateFailed` when the delegate of a first step does not take the call.
+        Raises as `start_process` does.
         """
-        started = []
-        for process in processes:
-            unique = self._with_free_ids(process)
-            try:
-                await self.engine.start(unique)
-            except ValueError as error:
-                raise Conflict(f"{error}; leave ids out and free ones are chosen.") from error
-            started.append(self.engine.process(unique.id) or unique)
-        return started
+        return [await self.start_process(self._with_free_ids(process)) for process in processes]
+
+    async def start_process(self, process: Process) -> Process:
+        """Start a process, and return it as it is then.
+
+        Raises `Conflict` for ids in use, and `DelegateFailed` when the delegate of the first step
+        does not take the call.
+        """
+        try:
+            await self.engine.start(process)
+        except ValueError as error:
+            raise Conflict(f"{error}; leave ids out and free ones are chosen.") from error
+        return self.engine.process(process.id) or process
 
     def _with_free_ids(self, process: Process) -> Process:
         used = self.engine.in_use

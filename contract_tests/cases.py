@@ -1,0 +1,473 @@
+"""The named cases: what is sent in which situation, and what has to come back.
+
+`rule` says what gives a case's status: the document's words, or the reading of that number. Cases
+that only ask run before those that complete a step, so one STARTED step goes a long way.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from stepstub.contract_tests.findings import (
+    DOCUMENT,
+    CouldNotRun,
+    Finding,
+    NotCovered,
+    Severity,
+    finding,
+)
+from stepstub.contract_tests.server import Answer, NoAnswer, Server
+from stepstub.contract_tests.steps import Need, Steps
+
+Send = Callable[[Server, str], Answer]
+Check = Callable[[str, Answer], Iterator[tuple[str, str]]]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the cases of one run share. `examples` bounds what a generated case makes up."""
+
+    server: Server
+    steps: Steps
+    seed: int
+    examples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One situation and the status it is answered with."""
+
+    name: str
+    status: int
+    situation: str
+    rule: str = DOCUMENT
+    need: Need = Need.STARTED
+    send: Send = Server.complete
+    checks: tuple[Check, ...] = ()
+
+    def run(self, bench: Bench) -> Iterator[Finding]:
+        """What is wrong. Raises `NotCovered` when what the case needs was not given."""
+        step_id = self.prepare(bench)
+        answer = self.send(bench.server, step_id)
+        note(bench, self, step_id, answer)
+        yield from self.judge(bench, step_id, answer)
+
+    def prepare(self, bench: Bench) -> str:
+        """The id of the step that the request names."""
+        if self.need is Need.NOTHING:
+            return f"conformance-{uuid4().hex[:8]}"
+        return bench.steps.take(self.need)
+
+    def judge(self, bench: Bench, step_id: str, answer: Answer) -> Iterator[Finding]:
+        """What is wrong with one answer."""
+        yield from answer.findings
+        if answer.status != self.status:
+            yield self.wrong_status(bench, answer)
+            return
+        if any(found.rule == DOCUMENT for found in answer.findings):
+            return  # what the checks look at may not be there
+        for check in self.checks:
+            for rule, words in check(step_id, answer):
+                yield finding(rule, words, answer.curl)
+
+    def wrong_status(self, bench: Bench, answer: Answer) -> Finding:
+        words = f"{self.situation} was answered with {answer.status} in place of {self.status}"
+        if answer.status not in bench.server.words.statuses:
+            words += f"; the document has no {answer.status}"
+        elif answer.status >= 500:
+            words += "; a request that can be foreseen is no internal error"
+        elif self.rule == DOCUMENT:
+            return finding(DOCUMENT, f"{words}: {answer.excerpt}", answer.curl)
+        else:
+            return finding(self.rule, f"{words}: {answer.excerpt}", answer.curl)
+        return Finding(Severity.VIOLATION, DOCUMENT, f"{words}: {answer.excerpt}", answer.curl)
+
+
+def note(bench: Bench, case: Case, step_id: str, answer: Answer) -> None:
+    """Tell the steps what became of one of theirs."""
+    if answer.status == 200:
+        bench.steps.completed(step_id, answer.named_step)
+    elif case.need in (Need.STARTED, Need.NAMED, Need.LAST):
+        bench.steps.give_back(step_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextStep(Case):
+    """Completes steps until a 200 names a next one; a last step names none."""
+
+    def run(self, bench: Bench) -> Iterator[Finding]:
+        for _ in range(5):
+            step_id = self.prepare(bench)
+            answer = self.send(bench.server, step_id)
+            note(bench, self, step_id, answer)
+            if answer.status in (404, 412) and bench.steps.stub is None:
+                raise CouldNotRun(
+                    f"no started step: {step_id} was answered with {answer.status}"
+                    f" ({answer.excerpt}); give the id of a step that is STARTED"
+                )
+            if answer.status != 200 or answer.findings or answer.named_step is not None:
+                yield from self.judge(bench, step_id, answer)
+                return
+        raise NotCovered("every step that was completed was the last of its process")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastStep(Case):
+    """Follows a process to its end, step by step as each 200 names the next."""
+
+    def run(self, bench: Bench) -> Iterator[Finding]:
+        step_id = self.prepare(bench)
+        for _ in range(100):
+            answer = bench.server.complete(step_id)
+            note(bench, self, step_id, answer)
+            if answer.status != 200 or answer.findings or answer.named_step is None:
+                yield from self.judge(bench, step_id, answer)
+                return
+            step_id = bench.steps.take(Need.NAMED)
+        raise NotCovered("the process had not ended after 100 steps")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Again(Case):
+    """Sends the same request twice, and judges both answers."""
+
+    def run(self, bench: Bench) -> Iterator[Finding]:
+        step_id = self.prepare(bench)
+        for _ in range(2):
+            yield from self.judge(bench, step_id, bench.server.complete(step_id))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Race(Case):
+    """Completes one step from several connections at once, a few times."""
+
+    rounds: int = 5
+    runners: int = 4
+
+    def run(self, bench: Bench) -> Iterator[Finding]:
+        for played in range(self.rounds):
+            try:
+                step_id = self.prepare(bench)
+            except NotCovered:
+                if played:
+                    return
+                raise
+            answers = self._at_once(bench.server, step_id)
+            won = [answer for answer in answers if answer.status == 200]
+            for answer in won:
+                bench.steps.completed(step_id, answer.named_step)
+            for answer in answers:
+                yield from answer.findings
+            statuses = sorted(answer.status for answer in answers)
+            if statuses != [200] + [412] * (self.runners - 1):
+                yield finding(
+                    DOCUMENT,
+                    f"{self.runners} completions of one step at once were answered with"
+                    f" {', '.join(map(str, statuses))}: exactly one can change it to COMPLETED",
+                    answers[0].curl,
+                )
+                return
+
+    def _at_once(self, server: Server, step_id: str) -> list[Answer]:
+        barrier = threading.Barrier(self.runners)
+        answers: list[Answer] = []
+        failures: list[NoAnswer] = []
+
+        def complete() -> None:
+            try:
+                server.complete(f"conformance-{uuid4().hex[:8]}")  # opens the connection
+                barrier.wait(timeout=60)
+                answers.append(server.complete(step_id))
+            except NoAnswer as failure:
+                barrier.abort()
+                failures.append(failure)
+            except threading.BrokenBarrierError:
+                pass  # another one has had no answer
+            finally:
+                server.close()
+
+        threads = [threading.Thread(target=complete) for _ in range(self.runners)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failures:
+            raise failures[0]
+        return answers
+
+
+SENT: dict[str, dict[str, Any]] = {
+    "text": {"strValue": "gr\u00fcn \u2713"},
+    "long": {"longValue": 2**53 + 1},
+    "double": {"doubleValue": 0.25},
+}
+
+
+def names_next(step_id: str, answer: Answer) -> Iterator[tuple[str, str]]:
+    if answer.named_step == step_id:
+        words = f"the 200 names the completed step ({step_id}) in processStepId;"
+        yield DOCUMENT, f"{words} the document says it is the id of the step that was started"
+    if answer.data["processId"] == "":
+        yield DOCUMENT, "the 200 has an empty processId; the document says it is the process's id"
+
+
+def says_success(step_id: str, answer: Answer) -> Iterator[tuple[str, str]]:
+    if answer.value["message"] != "Success":
+        yield "reading 16", f"the 200's message is {answer.value['message']!r}, not 'Success'"
+
+
+def hands_on(step_id: str, answer: Answer) -> Iterator[tuple[str, str]]:
+    params = answer.data["params"]
+    for name, sent in SENT.items():
+        got = params.get(name)
+        if got is None or any(got.get(field) != value for field, value in sent.items()):
+            yield "reading 10", f"the 200 does not hand on the param {name}: sent {sent}, got {got}"
+
+
+def overlays(step_id: str, answer: Answer) -> Iterator[tuple[str, str]]:
+    expected = {"own": {"strValue": "of the step"}, "both": {"strValue": "submitted"}}
+    if answer.data["params"] != expected:
+        words = "the params of the 200 are not the started step's own, overlaid by those submitted"
+        yield "reading 10", f"{words}: {answer.data['params']}"
+
+
+def is_the_end(step_id: str, answer: Answer) -> Iterator[tuple[str, str]]:
+    if answer.data["processStepId"] is not None or answer.data["params"] != {}:
+        yield "reading 11", f"the 200 for a last step names a step or has params: {answer.data}"
+
+
+def challenges(step_id: str, answer: Answer) -> Iterator[tuple[str, str]]:
+    if not answer.headers.get("WWW-Authenticate", "").lower().startswith("bearer"):
+        yield "reading 15", "the 401 has no header WWW-Authenticate: Bearer"
+
+
+def names(field: str, code: str) -> Check:
+    """A 412 that puts the blame on `field`, with `code`."""
+
+    def check(step_id: str, answer: Answer) -> Iterator[tuple[str, str]]:
+        blamed = answer.data.get(field)
+        if not isinstance(blamed, dict) or blamed.get("code") != code:
+            yield "reading 6", f"the 412's data has no {field} with code {code}: {answer.excerpt}"
+
+    return check
+
+
+def body(template: str | bytes) -> Send:
+    """Sends a body in which ID stands for the step's id as a JSON string."""
+    raw = template if isinstance(template, bytes) else template.encode()
+    return lambda server, step_id: server.post(raw.replace(b"ID", json.dumps(step_id).encode()))
+
+
+def param(value: str) -> Send:
+    return body(f'{{"processStepId": ID, "params": {{"p": {value}}}}}')
+
+
+def authorization(value: str | None, raw: Any = None) -> Send:
+    """Sends a request with another Authorization header, or none."""
+
+    def send(server: Server, step_id: str) -> Answer:
+        headers = {} if value is None else {"Authorization": value.replace("TOKEN", server.token)}
+        return server.post({"processStepId": step_id} if raw is None else raw, headers)
+
+    return send
+
+
+def _refused_tokens() -> Iterator[Case]:
+    for name, situation, rule, send in (
+        ("no-token", "no Authorization header", DOCUMENT, authorization(None)),
+        (
+            "wrong-token",
+            "a wrong token",
+            DOCUMENT,
+            authorization("Bearer wrong-token-of-the-conformance-suite"),
+        ),
+        ("empty-token", "a bearer scheme without a token", DOCUMENT, authorization("Bearer ")),
+        ("other-scheme", "the token in another scheme", "reading 15", authorization("Basic TOKEN")),
+        ("bare-token", "the token without a scheme", "reading 15", authorization("TOKEN")),
+        (
+            "token-before-body",
+            "a wrong token and a bad body",
+            "reading 15",
+            authorization("Bearer wrong-token-of-the-conformance-suite", b"{"),
+        ),
+    ):
+        yield Case(
+            name=name,
+            status=401,
+            situation=situation,
+            rule=rule,
+            send=send,
+            checks=(challenges,),
+        )
+
+
+def _refused_bodies() -> Iterator[Case]:
+    for name, situation, rule, send in (
+        ("empty-body", "an empty body", DOCUMENT, body("")),
+        ("truncated-json", "a body that is cut off", DOCUMENT, body('{"processStepId": ID')),
+        ("array-body", "an array for a body", DOCUMENT, body("[ID]")),
+        ("null-body", "null for a body", DOCUMENT, body("null")),
+        (
+            "not-utf-8",
+            "a body that is not UTF-8",
+            DOCUMENT,
+            body(b'{"processStepId": ID, "\xff": 1}'),
+        ),
+        ("no-step-id", "no processStepId", DOCUMENT, body('{"params": {}}')),
+        ("null-step-id", "null for the processStepId", DOCUMENT, body('{"processStepId": null}')),
+        (
+            "number-step-id",
+            "a number for the processStepId",
+            DOCUMENT,
+            body('{"processStepId": 1}'),
+        ),
+        (
+            "array-params",
+            "an array for the params",
+            DOCUMENT,
+            body('{"processStepId": ID, "params": []}'),
+        ),
+        ("text-param", "a text for a param", DOCUMENT, param('"text"')),
+        ("number-text", "a number for a strValue", DOCUMENT, param('{"strValue": 1}')),
+        ("text-long", "a text for a longValue", DOCUMENT, param('{"longValue": "1"}')),
+        ("text-double", "a text for a doubleValue", DOCUMENT, param('{"doubleValue": "1"}')),
+        (
+            "nan",
+            "NaN, which is not JSON, for a doubleValue",
+            DOCUMENT,
+            param('{"doubleValue": NaN}'),
+        ),
+        (
+            "infinity",
+            "Infinity, which is not JSON, for a doubleValue",
+            DOCUMENT,
+            param('{"doubleValue": Infinity}'),
+        ),
+        (
+            "overflow-double",
+            "1e999 for a doubleValue",
+            "reading 2",
+            param('{"doubleValue": 1e999}'),
+        ),
+        (
+            "overflow-long",
+            "2^63, beyond a signed 64-bit integer, for a longValue",
+            "reading 2",
+            param(f'{{"longValue": {2**63}}}'),
+        ),
+        ("fraction-long", "3.5 for a longValue", "reading 2", param('{"longValue": 3.5}')),
+        ("unknown-type", "a type that there is not", "reading 1", param('{"type": "BLOB"}')),
+    ):
+        yield Case(name=name, status=412, situation=situation, rule=rule, send=send)
+
+
+def _accepted_bodies() -> Iterator[Case]:
+    for name, situation, rule, send in (
+        (
+            "null-params",
+            "null for the params",
+            "reading 4",
+            body('{"processStepId": ID, "params": null}'),
+        ),
+        (
+            "unknown-members",
+            "members that the document does not have",
+            "reading 3",
+            body('{"processStepId": ID, "more": 1, "params": {"p": {"more": 1}}}'),
+        ),
+        (
+            "type-disagrees",
+            "a type that does not agree with the value",
+            "reading 3",
+            param('{"strValue": "1", "type": "LONG"}'),
+        ),
+        ("empty-param", "a param without fields", "reading 3", param("{}")),
+        ("whole-long", "3.0 for a longValue", "reading 2", param('{"longValue": 3.0}')),
+    ):
+        yield Case(name=name, status=200, situation=situation, rule=rule, send=send)
+
+
+ASKING: tuple[Case, ...] = (
+    *_refused_tokens(),
+    *_refused_bodies(),
+    Case(
+        name="unknown-step",
+        status=412,
+        situation="a step that there is not",
+        need=Need.NOTHING,
+        checks=(names("processStepId", "UNKNOWN_STEP"),),
+    ),
+)
+
+COMPLETING: tuple[Case, ...] = (
+    NextStep(
+        name="next-step",
+        status=200,
+        situation="a STARTED step, with a next one",
+        checks=(names_next, says_success),
+    ),
+    Case(
+        name="second-completion",
+        status=412,
+        situation="a second completion of a step",
+        need=Need.COMPLETED,
+        checks=(names("processStepId", "STEP_COMPLETED"),),
+    ),
+    Case(
+        name="named-step",
+        status=200,
+        situation="the step that a 200 has named as started",
+        need=Need.NAMED,
+    ),
+    NextStep(
+        name="params",
+        status=200,
+        situation="params that are handed on to the next step",
+        rule="reading 10",
+        send=lambda server, step_id: server.complete(step_id, SENT),
+        checks=(names_next, hands_on),
+    ),
+    *_accepted_bodies(),
+    Race(name="race", status=412, situation="several completions of a step at once"),
+    LastStep(
+        name="last-step",
+        status=200,
+        situation="the last step of a process",
+        need=Need.LAST,
+        checks=(is_the_end,),
+    ),
+    Case(
+        name="own-params",
+        status=200,
+        situation="a next step with params of its own",
+        rule="reading 10",
+        need=Need.NEXT_HAS_PARAMS,
+        send=lambda server, step_id: server.complete(step_id, {"both": {"strValue": "submitted"}}),
+        checks=(overlays,),
+    ),
+    Case(
+        name="pending-step",
+        status=412,
+        situation="a PENDING step",
+        rule="reading 8",
+        need=Need.PENDING,
+        checks=(names("processStepId", "STEP_PENDING"),),
+    ),
+    Case(
+        name="failed-step",
+        status=412,
+        situation="a FAILED step",
+        rule="reading 8",
+        need=Need.FAILED,
+        checks=(names("processStepId", "STEP_FAILED"),),
+    ),
+    Again(
+        name="delegate-fails",
+        status=500,
+        situation="a next step that cannot be started, asked for twice",
+        need=Need.NEXT_FAILS,
+    ),
+)

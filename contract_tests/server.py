@@ -1,0 +1,197 @@
+"""The server under test: sends the documented operation and examines every answer."""
+
+import json
+import re
+import shlex
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
+from typing import Any
+
+import jiter
+import requests
+from requests import PreparedRequest, Response, Session
+
+from stepstub.contract_tests.findings import DOCUMENT, Finding, Words, finding
+from stepstub.schema import shorten
+
+PATIENCE = 30
+"""Seconds in which an answer has to come."""
+
+_TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z")
+
+
+class NoAnswer(Exception):
+    """The connection ended, or time ran out, before an answer was whole."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer; `curl` is the request that repeats it, with the token as $TOKEN."""
+
+    status: int
+    headers: Any
+    body: bytes
+    curl: str
+    findings: tuple[Finding, ...] = ()
+
+    @cached_property
+    def value(self) -> Any:
+        """The parsed body; None when it is not strict JSON."""
+        try:
+            return jiter.from_json(self.body, allow_inf_nan=False, catch_duplicate_keys=True)
+        except ValueError:
+            return None
+
+    @property
+    def data(self) -> Any:
+        """The envelope's `data`, None when there is no envelope."""
+        return self.value.get("data") if isinstance(self.value, dict) else None
+
+    @property
+    def named_step(self) -> str | None:
+        """The id that a 200 says was started; None for a last step."""
+        name = self.data.get("processStepId") if isinstance(self.data, dict) else None
+        return name if isinstance(name, str) and name else None
+
+    @property
+    def excerpt(self) -> str:
+        return shorten(self.body.decode(errors="replace"), 200)
+
+
+class Server:
+    """A server by its URL, and the token that it accepts."""
+
+    def __init__(self, url: str, token: str, words: Words) -> None:
+        self.url = url.rstrip("/")
+        self.token = token
+        self.words = words
+        self._latest = ""
+        self._threads = threading.local()
+
+    @property
+    def session(self) -> Session:
+        """A session of the calling thread's own."""
+        if not hasattr(self._threads, "session"):
+            self._threads.session = session = Session()
+            # Or a .netrc would put its own Authorization in the place of ours.
+            session.auth = _unchanged
+        local: Session = self._threads.session
+        return local
+
+    def close(self) -> None:
+        """Close the connections of the calling thread."""
+        self.session.close()
+        del self._threads.session
+
+    def complete(self, step_id: str, params: Any = None) -> Answer:
+        """Complete a step with the given token."""
+        body: dict[str, Any] = {"processStepId": step_id}
+        return self.post(body if params is None else {**body, "params": params})
+
+    def post(self, body: Any, headers: Mapping[str, str] | None = None) -> Answer:
+        """Send a body (as it is when it is bytes, else as JSON). Raises `NoAnswer`.
+
+        `headers` take the place of the one that bears the token.
+        """
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"Authorization": f"Bearer {self.token}"} if headers is None else headers
+        answer, _ = self.send(
+            method="POST",
+            url=self.url + self.words.path,
+            data=raw,
+            headers={"Content-Type": "application/json", **headers},
+        )
+        return answer
+
+    def send(self, **request: Any) -> tuple[Answer, Response]:
+        """Send what `requests` takes; the answer comes examined. Raises `NoAnswer`."""
+        latest = self._latest
+        options = {"timeout": PATIENCE, "allow_redirects": False}
+        try:
+            response = self.session.request(**{**request, **options})
+        except requests.RequestException as error:
+            raise NoAnswer(f"no answer came ({_reason(error)})") from error
+        answer = Answer(
+            response.status_code, response.headers, response.content, self._curl(response.request)
+        )
+        found = [
+            finding(rule, f"the {answer.status} {words}", answer.curl)
+            for rule, words in chain(self._examine(answer), self._examine_time(answer, latest))
+        ]
+        return replace(answer, findings=tuple(found)), response
+
+    def redacted(self, text: str) -> str:
+        """`text` without the token."""
+        return text.replace(self.token, "$TOKEN")
+
+    def _curl(self, request: PreparedRequest) -> str:
+        """A line for a shell that repeats a request; $TOKEN stands for the token."""
+        line = ["curl", "-i", "-X", "POST", shlex.quote(request.url or "")]
+        for name in ("Authorization", "Content-Type"):
+            if name in request.headers:
+                value = request.headers[name]
+                text = value.decode("latin-1") if isinstance(value, bytes) else value
+                quoted = shlex.quote(f"{name}: {text}")
+                if self.token in text:
+                    quoted = f'"{name}: {text.replace(self.token, "$TOKEN")}"'
+                line += ["-H", quoted]
+        if request.body:
+            body = request.body if isinstance(request.body, bytes) else request.body.encode()
+            line += ["--data-binary", _quoted(body)]
+        return self.redacted(" ".join(line))
+
+    def _examine(self, answer: Answer) -> Iterator[tuple[str, str]]:
+        if answer.status not in self.words.statuses:
+            return  # whatever was asked for, this is not the answer: the case says so
+        content_type = answer.headers.get("Content-Type", "")
+        if content_type.split(";")[0].strip().lower() != "application/json":
+            yield DOCUMENT, f"is of type {content_type or 'unknown'}, not application/json"
+        if answer.value is None:
+            yield DOCUMENT, f"has a body that is not strict JSON: {answer.excerpt}"
+            return
+        for rule, words in self.words.breaches(answer.status, answer.value):
+            yield rule, f"breaks the contract: {words}"
+        if answer.status in (401, 500) and isinstance(answer.data, str):
+            if self.token in answer.data:
+                yield "reading 17", "repeats the token in its data"
+            if "Traceback" in answer.data or "\n" in answer.data:
+                yield "reading 17", "has a stack trace for data, not one plain sentence"
+
+    def _examine_time(self, answer: Answer, latest: str) -> Iterator[tuple[str, str]]:
+        """`latest` is the newest timestamp that was known when the request was sent."""
+        stamp = answer.value.get("timestamp") if isinstance(answer.value, dict) else None
+        if isinstance(stamp, str) and _TIMESTAMP.fullmatch(stamp):
+            self._latest = max(stamp, self._latest)
+            if stamp < latest:
+                yield "reading 18", f"has a timestamp ({stamp}) before an earlier one's ({latest})"
+
+
+def _unchanged(request: PreparedRequest) -> PreparedRequest:
+    return request
+
+
+def _reason(error: requests.RequestException) -> str:
+    match error:
+        case requests.exceptions.SSLError():
+            return "its certificate cannot be verified"
+        case requests.ConnectTimeout():
+            return "no connection in time"
+        case requests.Timeout():
+            return f"not within {PATIENCE} s"
+        case requests.ConnectionError():
+            return "the connection was refused or ended"
+        case _:
+            return str(error)
+
+
+def _quoted(body: bytes) -> str:
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        text = ""
+    if text.isprintable() and text:
+        return shlex.quote(text)
+    return "$'" + "".join(f"\\x{byte:02x}" for byte in body) + "'"

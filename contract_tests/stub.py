@@ -1,0 +1,65 @@
+"""The one seam to our own stub: processes in whatever state a case needs.
+
+Nothing of it is used on another server, which has only the documented operation.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+from uuid import uuid4
+
+import requests
+
+from stepstub import scenario
+from stepstub.engine import Engine
+from stepstub.model import Process
+
+
+class Stub(Protocol):
+    """A stub that can be told what to hold."""
+
+    def process(self, steps: Sequence[dict[str, Any]]) -> list[str]:
+        """Put a process in place, its steps as in a scenario file; returns the steps' ids."""
+
+
+class LocalStub:
+    """A stub of this Python process, by the engine of its sandbox."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def process(self, steps: Sequence[dict[str, Any]]) -> list[str]:
+        process_id = f"conformance-{uuid4().hex[:8]}"
+        process = Process(process_id, scenario.steps(steps, process_id))
+        self._engine.add([process])
+        return [step.id for step in process.steps]
+
+
+class RemoteStub:
+    """A stub behind a URL, by its control API."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    def process(self, steps: Sequence[dict[str, Any]]) -> list[str]:
+        answer = requests.post(
+            f"{self._url}/_stub/processes",
+            json={"steps": list(steps)},
+            headers=self._headers,
+            timeout=10,
+        )
+        answer.raise_for_status()
+        (process,) = answer.json()["processes"]
+        return [step["id"] for step in process["steps"]]
+
+
+def stub_behind(url: str, token: str, headers: Any) -> Stub | None:
+    """The stub that gave an answer with these headers, if it was one and can be driven."""
+    if not str(headers.get("Server", "")).startswith("stepstub"):
+        return None
+    stub = RemoteStub(url, token)
+    try:
+        stub.process([{}])
+    except requests.RequestException:  # its control API is switched off, or asks for a token
+        return None
+    return stub

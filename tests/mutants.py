@@ -1,0 +1,486 @@
+"""Servers that are wrong on purpose: the stub, with one thing changed in what goes in or out.
+
+`MUTANTS` says of each which case of the conformance suite catches it, and in which words. A mutant
+that survives is a hole in the suite.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from stepstub.app import Stub
+from stepstub.errors import PreconditionFailed
+
+
+@dataclass
+class Request:
+    """A whole request, and the stub it is meant for."""
+
+    stub: Stub
+    headers: dict[bytes, bytes]
+    body: bytes
+
+    @property
+    def step_id(self) -> Any:
+        try:
+            return json.loads(self.body)["processStepId"]
+        except (ValueError, TypeError, KeyError):
+            return None
+
+    def status(self) -> str | None:
+        """The status that the step is in, None when there is no such step."""
+        try:
+            return self.stub.sandboxes.default.engine.step(self.step_id).status
+        except PreconditionFailed:
+            return None
+
+
+@dataclass
+class Answer:
+    """A whole answer."""
+
+    status: int
+    body: bytes
+    content_type: bytes = b"application/json"
+    withheld: int = 0  # bytes that are promised and not sent
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+    @property
+    def envelope(self) -> dict[str, Any]:
+        envelope: dict[str, Any] = json.loads(self.body)
+        return envelope
+
+    def changed(self, **members: Any) -> "Answer":
+        return replace(self, body=json.dumps({**self.envelope, **members}).encode())
+
+    def with_data(self, **members: Any) -> "Answer":
+        return self.changed(data={**self.envelope["data"], **members})
+
+
+Next = Callable[[Request], Awaitable[Answer]]
+Change = Callable[[Request, Next], Awaitable[Answer]]
+
+
+def mutated(stub: Stub, change: Change) -> ASGIApp:
+    """The stub, with `change` between it and its client."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await stub(scope, receive, send)
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+
+        async def ask(request: Request) -> Answer:
+            headers = {**request.headers, b"content-length": b"%d" % len(request.body)}
+            return await _ask(stub, {**scope, "headers": list(headers.items())}, request.body)
+
+        answer = await change(Request(stub, dict(scope["headers"]), body), ask)
+        headers = [
+            (b"content-type", answer.content_type),
+            (b"content-length", b"%d" % (len(answer.body) + answer.withheld)),
+            *answer.headers,
+        ]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    return app
+
+
+async def _ask(stub: Stub, scope: Scope, body: bytes) -> Answer:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await stub({**scope, "extensions": {}}, receive, send)
+    start, end = sent
+    headers = [
+        (name, value)
+        for name, value in start["headers"]
+        if name not in (b"content-type", b"content-length")
+    ]
+    return Answer(start["status"], end["body"], headers=headers)
+
+
+def out(status: int, change: Callable[[Answer], Answer]) -> Callable[[], Change]:
+    """Changes the answers with one status."""
+
+    async def apply(request: Request, ask: Next) -> Answer:
+        answer = await ask(request)
+        return change(answer) if answer.status == status else answer
+
+    return lambda: apply
+
+
+def every(change: Callable[[Answer], Answer]) -> Callable[[], Change]:
+    """Changes all answers."""
+
+    async def apply(request: Request, ask: Next) -> Answer:
+        return change(await ask(request))
+
+    return lambda: apply
+
+
+def into(pattern: bytes, replacement: bytes) -> Callable[[], Change]:
+    """Changes what the stub gets to see of a body."""
+
+    async def apply(request: Request, ask: Next) -> Answer:
+        return await ask(replace(request, body=re.sub(pattern, replacement, request.body)))
+
+    return lambda: apply
+
+
+def about(code: str, change: Callable[[Answer], Answer]) -> Callable[[], Change]:
+    """Changes the 412 that has a code."""
+    return out(412, lambda answer: change(answer) if code.encode() in answer.body else answer)
+
+
+def no_auth_check() -> Change:
+    async def apply(request: Request, ask: Next) -> Answer:
+        token = request.stub.sandboxes.default.token.encode()
+        return await ask(
+            replace(request, headers={**request.headers, b"authorization": b"Bearer " + token})
+        )
+
+    return apply
+
+
+def second_completion_accepted() -> Change:
+    first: dict[str, Answer] = {}
+
+    async def apply(request: Request, ask: Next) -> Answer:
+        answer = await ask(request)
+        if answer.status == 200:
+            first[request.step_id] = answer
+        if b"STEP_COMPLETED" in answer.body:
+            return first[request.step_id]
+        return answer
+
+    return apply
+
+
+def two_winners() -> Change:
+    """Looks whether a step is STARTED, and only a little later changes it."""
+    first: dict[str, Answer] = {}
+
+    async def apply(request: Request, ask: Next) -> Answer:
+        if request.status() != "STARTED":
+            return await ask(request)
+        await asyncio.sleep(0.005)
+        answer = await ask(request)
+        if answer.status == 200:
+            first[request.step_id] = answer
+        return first.get(request.step_id, answer)
+
+    return apply
+
+
+def completed_step_named() -> Change:
+    async def apply(request: Request, ask: Next) -> Answer:
+        answer = await ask(request)
+        if answer.status != 200:
+            return answer
+        return answer.with_data(processStepId=request.step_id)
+
+    return apply
+
+
+def pending_accepted() -> Change:
+    async def apply(request: Request, ask: Next) -> Answer:
+        answer = await ask(request)
+        if b"STEP_PENDING" not in answer.body:
+            return answer
+        data = {"processId": "p", "processStepId": None, "params": {}}
+        return replace(answer.changed(message="Success", data=data), status=200)
+
+    return apply
+
+
+def no_rollback() -> Change:
+    failed: set[str] = set()
+
+    async def apply(request: Request, ask: Next) -> Answer:
+        if request.step_id in failed:
+            data = {"processStepId": {"code": "STEP_COMPLETED"}}
+            answer = await ask(replace(request, body=b""))
+            return answer.changed(data=data)
+        answer = await ask(request)
+        if answer.status == 500:
+            failed.add(request.step_id)
+        return answer
+
+    return apply
+
+
+def clock_runs_back() -> Change:
+    ticks = count()
+
+    async def apply(request: Request, ask: Next) -> Answer:
+        answer = await ask(request)
+        return answer.changed(timestamp=f"2026-03-29T12:50:{59 - next(ticks) % 60:02}.211Z")
+
+    return apply
+
+
+def state_moves_on_refusal() -> Change:
+    """Completes the step first and checks the params afterwards."""
+
+    async def apply(request: Request, ask: Next) -> Answer:
+        answer = await ask(request)
+        if answer.status == 412 and request.status() == "STARTED":
+            step_id = request.step_id
+            await ask(replace(request, body=json.dumps({"processStepId": step_id}).encode()))
+        return answer
+
+    return apply
+
+
+def ascii_names_only() -> Change:
+    """Refuses params by names that a document of JSON may well have."""
+
+    async def apply(request: Request, ask: Next) -> Answer:
+        answer = await ask(replace(request, body=b"null")) if _fancy(request) else None
+        return answer or await ask(request)
+
+    return apply
+
+
+def _fancy(request: Request) -> bool:
+    try:
+        names = list(json.loads(request.body)["params"])
+    except (ValueError, TypeError, KeyError):
+        return False
+    return request.status() == "STARTED" and any(not name.isascii() for name in names)
+
+
+def _html(answer: Answer) -> Answer:
+    return Answer(answer.status, b"<h1>Internal Server Error</h1>", b"text/html")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A wrong server, the case that catches it, and the words that point to the cause.
+
+    `reading` is true where only our reading of the document forbids it.
+    """
+
+    name: str
+    change: Callable[[], Change]
+    caught_by: str
+    words: str
+    reading: bool = False
+
+
+MUTANTS = (
+    Mutant(
+        "400 in place of 412",
+        out(412, lambda answer: replace(answer, status=400)),
+        "empty-body",
+        "an empty body was answered with 400 in place of 412; the document has no 400",
+    ),
+    Mutant(
+        "no version",
+        every(
+            lambda answer: replace(
+                answer,
+                body=re.sub(rb',"version":"[^"]*"', b"", answer.body),
+            )
+        ),
+        "next-step",
+        "the 200 breaks the contract: version is required",
+    ),
+    Mutant(
+        "timestamp without milliseconds",
+        every(lambda answer: answer.changed(timestamp="2026-03-29T12:50:59Z")),
+        "no-token",
+        "the 401 breaks the contract: timestamp",
+    ),
+    Mutant(
+        "timestamps run backwards",
+        clock_runs_back,
+        "wrong-token",
+        r"has a timestamp \(.*\) before an earlier one's",
+        reading=True,
+    ),
+    Mutant(
+        "the completed step's id in the 200",
+        completed_step_named,
+        "next-step",
+        "names the completed step",
+    ),
+    Mutant(
+        "the 200 names a step that has not been started",
+        out(200, lambda answer: answer.with_data(processStepId="another-step")),
+        "named-step",
+        "the step that a 200 has named as started was answered with 412 in place of 200",
+    ),
+    Mutant(
+        "a second completion accepted",
+        second_completion_accepted,
+        "second-completion",
+        "a second completion of a step was answered with 200 in place of 412",
+    ),
+    Mutant(
+        "NaN accepted",
+        into(b"NaN", b"0"),
+        "nan",
+        "NaN, which is not JSON, .* was answered with 200 in place of 412",
+    ),
+    Mutant(
+        "int64 overflow accepted",
+        into(str(2**63).encode(), str(2**63 - 1).encode()),
+        "overflow-long",
+        r"2\^63, .* was answered with 200 in place of 412",
+        reading=True,
+    ),
+    Mutant(
+        "no auth check",
+        no_auth_check,
+        "no-token",
+        "no Authorization header was answered with 200 in place of 401",
+    ),
+    Mutant(
+        "403 for a wrong token",
+        out(401, lambda answer: replace(answer, status=403)),
+        "wrong-token",
+        "a wrong token was answered with 403 in place of 401; the document has no 403",
+    ),
+    Mutant(
+        "401 without a body",
+        out(401, lambda answer: replace(answer, body=b"")),
+        "no-token",
+        "the 401 has a body that is not strict JSON",
+    ),
+    Mutant(
+        "401 without a challenge",
+        out(401, lambda answer: replace(answer, headers=[])),
+        "no-token",
+        "the 401 has no header WWW-Authenticate",
+        reading=True,
+    ),
+    Mutant(
+        "412 data as a string",
+        out(412, lambda answer: answer.changed(data="no")),
+        "empty-body",
+        "the 412 breaks the contract: data must be of type object",
+    ),
+    Mutant(
+        "HTML 500",
+        out(500, _html),
+        "delegate-fails",
+        "the 500 is of type text/html",
+    ),
+    Mutant(
+        "a stack trace in the 500",
+        out(500, lambda answer: answer.changed(data="Traceback (most recent call last)\n")),
+        "delegate-fails",
+        "the 500 has a stack trace",
+        reading=True,
+    ),
+    Mutant(
+        "no rollback after a 500",
+        no_rollback,
+        "delegate-fails",
+        "asked for twice was answered with 412 in place of 500",
+    ),
+    Mutant(
+        "404 for an unknown step",
+        about("UNKNOWN_STEP", lambda answer: replace(answer, status=404)),
+        "unknown-step",
+        "a step that there is not was answered with 404 in place of 412",
+    ),
+    Mutant(
+        "500 for an unknown step",
+        about("UNKNOWN_STEP", lambda answer: replace(answer, status=500)),
+        "unknown-step",
+        "that can be foreseen is no internal error",
+    ),
+    Mutant(
+        "a PENDING step accepted",
+        pending_accepted,
+        "pending-step",
+        "a PENDING step was answered with 200 in place of 412",
+        reading=True,
+    ),
+    Mutant(
+        "two winners of a race",
+        two_winners,
+        "race",
+        "completions of one step at once were answered with 200, 200",
+    ),
+    Mutant(
+        "params missing in the 200",
+        out(
+            200,
+            lambda answer: answer.changed(
+                data={k: v for k, v in answer.envelope["data"].items() if k != "params"}
+            ),
+        ),
+        "next-step",
+        "the 200 breaks the contract: data.params is required",
+    ),
+    Mutant(
+        "params dropped",
+        out(200, lambda answer: answer.with_data(params={})),
+        "params",
+        "does not hand on the param text",
+        reading=True,
+    ),
+    Mutant(
+        "long values through a double",
+        out(
+            200,
+            lambda answer: replace(
+                answer, body=answer.body.replace(b"9007199254740993", b"9007199254740992")
+            ),
+        ),
+        "params",
+        "does not hand on the param long",
+        reading=True,
+    ),
+    Mutant(
+        "a last step without its null",
+        out(
+            200,
+            lambda answer: (
+                answer.with_data(processStepId="")
+                if answer.envelope["data"]["processStepId"] is None
+                else answer
+            ),
+        ),
+        "last-step",
+        "the 200 for a last step names a step",
+        reading=True,
+    ),
+    Mutant(
+        "the state moves although the answer is 412",
+        state_moves_on_refusal,
+        "next-step",
+        "a STARTED step, with a next one was answered with 412 in place of 200",
+    ),
+    Mutant(
+        "params by names beyond ASCII refused",
+        ascii_names_only,
+        "generated-completions",
+        "for STARTED steps: answered with 412 in place of 200",
+    ),
+    Mutant(
+        "an answer that breaks off",
+        about("INVALID_JSON", lambda answer: replace(answer, withheld=1)),
+        "empty-body",
+        "an empty body: no answer came",
+    ),
+)

@@ -1,0 +1,41 @@
+"""The conformance suite fails on every server that is wrong on purpose, and says why."""
+
+import json
+import re
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from mutants import MUTANTS, Mutant, mutated
+from stepstub.app import DEFAULT_TOKEN, Stub, create_app
+from stepstub.contract_tests.stub import LocalStub
+from stepstub.runtime import EventLoopRuntime
+from stepstub.server import live
+from stepstub.verify import Exit, Outcome, verify
+
+
+@pytest.fixture(scope="module")
+def stub() -> Stub:
+    return create_app(runtime=EventLoopRuntime())
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_the_suite_fails_and_says_why(stub: Stub, mutant: Mutant, tmp_path: Path) -> None:
+    with live(mutated(stub, mutant.change())) as url:  # type: ignore[arg-type]
+        code = verify(
+            url,
+            DEFAULT_TOKEN,
+            stub=LocalStub(stub.sandboxes.default.engine),
+            seed=1,
+            examples=8,
+            report_dir=tmp_path,
+            out=StringIO(),
+        )
+    report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    (case,) = [case for case in report["cases"] if case["name"] == mutant.caught_by]
+    words = [finding["words"] for finding in case["findings"]]
+
+    assert code is Exit.VIOLATES
+    assert case["outcome"] == (Outcome.DEVIATES if mutant.reading else Outcome.FAILED), words
+    assert any(re.search(mutant.words, word) for word in words), words

@@ -1,0 +1,351 @@
+"""What `stepstub verify` says of servers: the stub, others, and ones that cannot be asked."""
+
+import json
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+import uvicorn
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from conftest import PATH
+from mutants import MUTANTS, Change, every, mutated
+from stepstub import contract
+from stepstub.app import Stub, create_app
+from stepstub.contract_tests.stub import LocalStub
+from stepstub.runtime import EventLoopRuntime
+from stepstub.server import listen, live, url_of
+from stepstub.verify import Exit, verify
+
+TOKEN = "token-that-nobody-may-read"
+FEW = {"seed": 1, "examples": 6}
+
+
+@pytest.fixture(scope="module")
+def stub() -> Stub:
+    return create_app(token=TOKEN, runtime=EventLoopRuntime())
+
+
+class Foreign:
+    """A server that is no stub of ours: it has the documented operation and nothing else."""
+
+    def __init__(self, stub: Stub, change: Change | None = None) -> None:
+        self._app: ASGIApp = mutated(stub, change) if change else stub
+        self._engine = stub.sandboxes.default.engine
+        self.asked: set[tuple[str, str]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            self.asked.add((scope["method"], scope["path"]))
+        if scope.get("path", PATH) == PATH:
+            await self._app(scope, receive, send)
+        else:
+            await PlainTextResponse("nothing here", 404)(scope, receive, send)
+
+    def process(self, length: int) -> list[str]:
+        return LocalStub(self._engine).process([{}] * length)
+
+
+@contextmanager
+def served(app: Foreign) -> Iterator[str]:
+    """A live server that does not say what it is."""
+    listener = listen("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, ws="none", server_header=False))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield url_of(listener)
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def outcome(report_dir: Path) -> dict[str, str]:
+    cases = json.loads((report_dir / "report.json").read_text("utf-8"))["cases"]
+    return {case["name"]: case["outcome"] for case in cases}
+
+
+def change(name: str) -> Change:
+    (mutant,) = [mutant for mutant in MUTANTS if mutant.name == name]
+    return mutant.change()
+
+
+def test_the_stub_conforms_and_covers_every_status(stub: Stub, tmp_path: Path) -> None:
+    out = StringIO()
+    with live(stub) as url:
+        code = verify(
+            url,
+            TOKEN,
+            stub=LocalStub(stub.sandboxes.default.engine),
+            require="200,401,412,500",
+            report_dir=tmp_path,
+            out=out,
+            **FEW,
+        )
+    assert code is Exit.CONFORMS, out.getvalue()
+    assert set(outcome(tmp_path).values()) == {"covered"}
+
+
+def test_different_seeds_agree(stub: Stub, tmp_path: Path) -> None:
+    with live(stub) as url:
+        for seed in (2, 3):
+            verify(
+                url,
+                TOKEN,
+                stub=LocalStub(stub.sandboxes.default.engine),
+                seed=seed,
+                examples=25,
+                report_dir=tmp_path / str(seed),
+                out=StringIO(),
+            )
+    assert outcome(tmp_path / "2") == outcome(tmp_path / "3")
+
+
+def test_a_stub_behind_a_url_is_recognised(stub: Stub, tmp_path: Path) -> None:
+    with live(stub) as url:
+        code = verify(url, TOKEN, require="500", report_dir=tmp_path, out=StringIO(), **FEW)
+    assert code is Exit.CONFORMS
+    assert outcome(tmp_path)["pending-step"] == "covered"
+
+
+def test_another_server_is_asked_nothing_but_the_documented_operation(
+    stub: Stub, tmp_path: Path
+) -> None:
+    server = Foreign(stub)
+    started = [server.process(4)[0] for _ in range(10)]
+    out = StringIO()
+    with served(server) as url:
+        code = verify(
+            url, TOKEN, started_steps=started, report_dir=tmp_path, out=out, require="200", **FEW
+        )
+    assert code is Exit.CONFORMS, out.getvalue()
+    assert server.asked == {("POST", PATH)}
+    outcomes = outcome(tmp_path)
+    assert outcomes["delegate-fails"] == "not covered"
+    assert outcomes["last-step"] == "covered"
+    assert "tells no id of a PENDING step" in out.getvalue()
+
+
+def test_one_started_step_is_enough_to_begin_with(stub: Stub, tmp_path: Path) -> None:
+    server = Foreign(stub)
+    with served(server) as url:
+        code = verify(
+            url,
+            TOKEN,
+            started_steps=server.process(1),
+            report_dir=tmp_path,
+            out=StringIO(),
+            require="401,412",
+            **FEW,
+        )
+    assert code is Exit.CONFORMS
+    assert outcome(tmp_path)["generated-bad-bodies"] == "covered"
+    assert outcome(tmp_path)["second-completion"] == "covered"
+    assert outcome(tmp_path)["race"] == "not covered"
+
+
+def test_a_required_status_that_was_not_covered_fails(stub: Stub) -> None:
+    server = Foreign(stub)
+    out = StringIO()
+    with served(server) as url:
+        code = verify(
+            url, TOKEN, started_steps=server.process(9)[:1], require="200,500", out=out, **FEW
+        )
+    assert code is Exit.VIOLATES
+    assert "required but not covered: 500" in out.getvalue()
+
+
+def test_a_seed_command_gives_what_runs_out(stub: Stub, tmp_path: Path) -> None:
+    server = Foreign(stub)
+    ids = tmp_path / "ids"
+    ids.write_text("\n".join(server.process(2)[0] for _ in range(60)), "utf-8")
+    take = f"head -n 1 {ids}; sed -i 1d {ids}"
+    with served(server) as url:
+        code = verify(
+            url, TOKEN, seed_command=take, report_dir=tmp_path, out=StringIO(), require="200", **FEW
+        )
+    assert code is Exit.CONFORMS
+    assert outcome(tmp_path)["generated-completions"] == "covered"
+    assert outcome(tmp_path)["race"] == "covered"
+
+
+def test_a_deviation_is_told_apart_from_a_violation(stub: Stub, tmp_path: Path) -> None:
+    server = Foreign(stub, change("int64 overflow accepted"))
+    codes = []
+    with served(server) as url:
+        for strict in (False, True):
+            out = StringIO()
+            codes.append(
+                verify(
+                    url,
+                    TOKEN,
+                    started_steps=server.process(30)[:1],
+                    strict=strict,
+                    report_dir=tmp_path,
+                    out=out,
+                    **FEW,
+                )
+            )
+    assert codes == [Exit.CONFORMS, Exit.VIOLATES]
+    assert outcome(tmp_path)["overflow-long"] == "deviates"
+    assert "Deviations from our reading of it (1)" in out.getvalue()
+    assert "Violations of the document" not in out.getvalue()
+
+
+def test_the_curl_line_of_a_failure_repeats_it(stub: Stub) -> None:
+    server = Foreign(stub, change("400 in place of 412"))
+    out = StringIO()
+    with served(server) as url:
+        verify(url, TOKEN, started_steps=server.process(30)[:1], out=out, **FEW)
+        found = re.search(r"^  nan: .*\n    (curl .*)$", out.getvalue(), re.MULTILINE)
+        assert found, out.getvalue()
+        done = subprocess.run(
+            ["bash", "-c", found[1]],
+            env={"TOKEN": TOKEN, "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+    assert "400 Bad Request" in done.stdout
+    assert "INVALID_JSON" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"token": "another"}, "refuses the token with 401"),
+        ({}, "no started step: give one with --started-step, or a --seed-command"),
+        ({"started_steps": ["unheard-of"]}, "no started step: unheard-of was answered with 412"),
+        ({"seed_command": "echo no database >&2; exit 3"}, "ended with status 3: no database"),
+        ({"require": "200,418"}, "--require: 418 is no documented status (200, 401, 412, 500)"),
+    ],
+)
+def test_what_cannot_be_run_says_so_in_one_line(
+    stub: Stub, options: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with served(Foreign(stub)) as url:
+        code = verify(url, **{"token": TOKEN, "out": StringIO(), **FEW, **options})
+    said = capsys.readouterr().err
+    assert code is Exit.COULD_NOT_RUN
+    assert said.startswith("could not run: ")
+    assert words in said
+    assert said.count("\n") == 1
+
+
+def test_an_unreachable_server_is_no_violation(capsys: pytest.CaptureFixture[str]) -> None:
+    with live(create_app(runtime=EventLoopRuntime())) as url:
+        pass
+    assert verify(url, TOKEN, started_steps=["a"]) is Exit.COULD_NOT_RUN
+    assert f"cannot reach {url}: no answer came" in capsys.readouterr().err
+
+
+def test_the_token_is_in_no_report_even_if_the_server_repeats_it(
+    stub: Stub, tmp_path: Path
+) -> None:
+    leak = every(lambda answer: answer.changed(data=f"{TOKEN} is wrong", message=TOKEN))
+    server = Foreign(stub, leak())
+    out = StringIO()
+    with served(server) as url:
+        code = verify(
+            url, TOKEN, started_steps=server.process(9)[:1], report_dir=tmp_path, out=out, **FEW
+        )
+    assert code is Exit.VIOLATES
+    texts = [out.getvalue(), *(path.read_text("utf-8") for path in tmp_path.iterdir())]
+    assert len(texts) == 4
+    assert not any(TOKEN in text for text in texts)
+    assert all("$TOKEN" in text for text in texts)
+
+
+def test_the_reports_tell_the_same_in_three_forms(stub: Stub, tmp_path: Path) -> None:
+    server = Foreign(stub, change("404 for an unknown step"))
+    with served(server) as url:
+        verify(
+            url,
+            TOKEN,
+            started_steps=server.process(30)[:1],
+            report_dir=tmp_path,
+            out=StringIO(),
+            require="500",
+            **FEW,
+        )
+    report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    suite = ET.parse(tmp_path / "junit.xml").getroot()[0]
+    page = (tmp_path / "report.html").read_text("utf-8")
+
+    assert report["exit"] == 1
+    assert report["statuses"].keys() == {"200", "401", "412", "500"}
+    outcomes = [case["outcome"] for case in report["cases"]]
+    assert suite.get("skipped") == str(outcomes.count("not covered"))
+    assert suite.get("failures") == str(outcomes.count("failed") + 1)  # and what is required
+    assert len(suite.findall("testcase")) == len(outcomes) + 1
+    assert report["verdict"] in page
+    assert not re.search(r"<(link|script|img)\b|url\(", page)
+
+
+def test_a_terminal_gets_a_bar_and_others_get_lines(stub: Stub) -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    server = Foreign(stub)
+    shown = []
+    with served(server) as url:
+        for out in (Terminal(), StringIO()):
+            verify(url, TOKEN, started_steps=server.process(30)[:1], out=out, **FEW)
+            shown.append(out.getvalue())
+    assert "\r" in shown[0]
+    assert "100%" in shown[0]
+    assert "\r" not in shown[1]
+    assert shown[1].startswith("covered      401  no Authorization header\n")
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_the_suite_runs_under_pytest(stub: Stub, installed: bool, tmp_path: Path) -> None:
+    server = Foreign(stub)
+    suite = (
+        ["-p", "stepstub.contract_tests.plugin", "--pyargs", "stepstub.contract_tests"]
+        if installed
+        else ["contract_tests", "-p", "no:cacheprovider"]
+    )
+    options = ["--seed", "1", "--token", TOKEN, "--started-step", server.process(9)[0]]
+    with served(server) as url:
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-q",
+                "-k",
+                "not generated",
+                *suite,
+                "--url",
+                url,
+                *options,
+            ],
+            cwd=tmp_path if installed else Path(__file__).parent.parent,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"covered +412  an empty body", done.stdout)
+    assert "SKIPPED" in done.stdout or "skipped" in done.stdout
+
+
+def test_every_documented_status_has_cases(stub: Stub) -> None:
+    from stepstub.verify import ALL_CASES
+
+    (operation,) = contract.load().document["paths"][PATH].values()
+    assert {str(case.status) for case in ALL_CASES} == set(operation["responses"])
+    assert len({case.name for case in ALL_CASES}) == len(ALL_CASES)
