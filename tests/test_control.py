@@ -1,0 +1,667 @@
+"""The control API: every answer that `control.yaml` documents, and who may ask."""
+
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import requests
+import yaml
+from click.testing import CliRunner
+from openapi_schema_validator import OAS30Validator
+
+from stepstub import contract, scenario
+from stepstub.app import DEFAULT_TOKEN, Stub, create_app
+from stepstub.cli import main
+from stepstub.delegates import StepStart
+from stepstub.runtime import run_inline
+from stepstub.sandbox import Limits
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "control-api.md").read_text("utf-8")
+COMPLETE_STEP = "/api/v1/processes/complete-step"
+SECRET = "control-secret"
+
+DOCUMENT = contract.control_document()
+OPERATIONS = {
+    operation["operationId"]: (method.upper(), path, operation)
+    for path, methods in DOCUMENT["paths"].items()
+    for method, operation in methods.items()
+}
+
+
+def closed(schema: Any) -> Any:
+    """The schema, but what it does not name is not allowed: an answer may not say more."""
+    if isinstance(schema, list):
+        return [closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    result = {name: closed(value) for name, value in schema.items()}
+    if result.get("type") == "object" and "properties" in result:
+        result.setdefault("additionalProperties", False)
+    return result
+
+
+COMPONENTS = closed(copy.deepcopy(DOCUMENT["components"]))
+
+
+def check_documented(operation_id: str, status: int, headers: dict[str, str], body: bytes) -> None:
+    """The answer is one that the operation documents: status, media type, schema."""
+    answers = OPERATIONS[operation_id][2]["responses"]
+    assert str(status) in answers, (operation_id, status, body)
+    answer = answers[str(status)]
+    if "$ref" in answer:
+        answer = DOCUMENT["components"]["responses"][answer["$ref"].rpartition("/")[2]]
+    if "content" not in answer:
+        assert body == b""
+        assert "content-type" not in headers
+        return
+    ((media_type, content),) = answer["content"].items()
+    assert headers["content-type"] == media_type
+    assert headers["content-length"] == str(len(body))
+    value = json.loads(body)
+    schema = {**content["schema"], "components": COMPONENTS}
+    errors = [error.message for error in OAS30Validator(schema).iter_errors(value)]
+    assert not errors, (operation_id, status, errors, value)
+    if status >= 400:
+        assert value["status"] == status
+        assert value["detail"]
+        assert "Traceback" not in value["detail"]
+
+
+@cache
+def shared(control_token: str | None = None) -> Stub:
+    """One stub for many tests, each in a sandbox of its own."""
+    return create_app(limits=Limits(sandboxes=10_000), control_token=control_token)
+
+
+@dataclass
+class Control:
+    """Calls a stub's control API without a socket, and checks each answer by `control.yaml`."""
+
+    app: Stub
+    token: str | None = DEFAULT_TOKEN
+    control_token: str | None = None
+
+    def __call__(
+        self,
+        operation_id: str,
+        body: Any = None,
+        *,
+        status: int = 200,
+        query: dict[str, Any] | None = None,
+        **path_parameters: str,
+    ) -> Any:
+        """What the operation answers; the status has to be the expected one."""
+        method, path, _ = OPERATIONS[operation_id]
+        actual, headers, answer = self.send(
+            method, path.format_map(path_parameters), body, query or {}
+        )
+        assert actual == status, (operation_id, actual, answer)
+        check_documented(operation_id, actual, headers, answer)
+        if actual == 401:
+            assert headers["www-authenticate"] == "Bearer"
+        return json.loads(answer) if answer else None
+
+    def send(
+        self, method: str, path: str, body: Any = None, query: dict[str, Any] | None = None
+    ) -> tuple[HTTPStatus, dict[str, str], bytes]:
+        sent: list[Any] = []
+        content = b"" if body is None else body
+        content = content if isinstance(content, bytes) else json.dumps(content).encode()
+        headers = [(b"content-type", b"application/json")]
+        if self.token is not None:
+            headers.append((b"authorization", f"Bearer {self.token}".encode()))
+        if self.control_token is not None:
+            headers.append((b"x-stepstub-control-token", self.control_token.encode("latin-1")))
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": content}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "raw_path": path.encode(),
+            "root_path": "",
+            "query_string": urlencode(query or {}, doseq=True).encode(),
+            "headers": headers,
+        }
+        run_inline(self.app(scope, receive, send))  # type: ignore[arg-type]
+        start, end = sent
+        received = {name.decode(): value.decode() for name, value in start["headers"]}
+        return HTTPStatus(start["status"]), received, end["body"]
+
+    def complete(self, step_id: str) -> int:
+        """The status of a completion; an exchange for the journal."""
+        return self.send("POST", COMPLETE_STEP, {"processStepId": step_id})[0]
+
+    def sandbox(self, body: Any = None) -> "Control":
+        """A caller in a fresh sandbox."""
+        token = self("createSandbox", body, status=201)["token"]
+        return Control(self.app, token, self.control_token)
+
+
+def fresh(*scenarios: str, control_token: str | None = None) -> Control:
+    """A caller in a sandbox with these scenarios."""
+    app = shared(control_token)
+    processes = scenario.merge([scenario.load(name) for name in scenarios])
+    return Control(app, app.sandboxes.create(processes).token, control_token)
+
+
+@pytest.fixture
+def control() -> Control:
+    return fresh("two-steps", "every-status")
+
+
+@dataclass
+class Case:
+    """One call and the status it gets; `given` brings the stub there."""
+
+    operation: str
+    status: int
+    body: Any = None
+    query: dict[str, Any] = field(default_factory=dict)
+    path: dict[str, str] = field(default_factory=dict)
+    given: Callable[[Control], object] | None = None
+
+
+def in_the_default_sandbox(control: Control) -> None:
+    control.token = DEFAULT_TOKEN
+
+
+def without_room(control: Control) -> None:
+    control.app = create_app(limits=Limits(sandboxes=0))
+    control.token = DEFAULT_TOKEN
+
+
+def a_fault(control: Control) -> None:
+    control("addFault", {"phase": "before"}, status=201)
+
+
+def a_thousand_faults(control: Control) -> None:
+    for _ in range(1000):
+        a_fault(control)
+
+
+TIMED = {"timeOutInSeconds": 1.5, "params": {"n": {"longValue": 3, "type": "LONG"}}}
+STEPS = [TIMED, {"delegate": {"http": "http://127.0.0.1:9/steps"}}, {"delegate": "failing"}]
+STARTED = {"processStepId": "order-1-approve"}
+PENDING = {"processStepId": "order-1-ship"}
+NOWHERE = {"processStepId": "nowhere"}
+
+CASES = [
+    Case("getHealth", 200),
+    Case("createSandbox", 201),
+    Case("createSandbox", 201, {}),
+    Case("createSandbox", 201, {"scenario": "long-chain"}),
+    Case("createSandbox", 201, {"processes": [{"id": "p", "steps": STEPS}]}),
+    Case("createSandbox", 400, {"scenario": "no-such"}),
+    Case("createSandbox", 400, {"scenario": "/etc/passwd"}),
+    Case("createSandbox", 400, {"scenario": "two-steps", "processes": []}),
+    Case("createSandbox", 400, {"processes": [{"id": "p", "steps": []}]}),
+    Case("createSandbox", 400, {"processes": [{"id": "p", "steps": [{"id": "p"}, {"id": "p"}]}]}),
+    Case("createSandbox", 400, b"{"),
+    Case("createSandbox", 400, []),
+    Case("createSandbox", 409, given=without_room),
+    Case("deleteSandbox", 204),
+    Case("deleteSandbox", 409, given=in_the_default_sandbox),
+    Case("resetSandbox", 200),
+    Case("resetSandbox", 200, {"scenario": "last-step"}),
+    Case("resetSandbox", 200, {"processes": []}),
+    Case("resetSandbox", 400, {"scenario": "no-such"}),
+    Case("resetSandbox", 400, {"anything": 1}),
+    Case("listProcesses", 200),
+    Case("listProcesses", 200, query={"offset": 1, "limit": 1}),
+    Case("listProcesses", 200, query={"offset": 2**63 - 1}),
+    Case("listProcesses", 400, query={"limit": 0}),
+    Case("listProcesses", 400, query={"limit": 1001}),
+    Case("listProcesses", 400, query={"offset": -1}),
+    Case("listProcesses", 400, query={"limit": "many"}),
+    Case("listProcesses", 400, query={"page": 2}),
+    Case("startProcess", 201, {"scenario": "two-steps"}),
+    Case("startProcess", 201, {"steps": STEPS}),
+    Case("startProcess", 201, {"id": "mine", "steps": [{"id": "first", "delegate": "recorded"}]}),
+    Case("startProcess", 400, {}),
+    Case("startProcess", 400, {"id": "mine"}),
+    Case("startProcess", 400, {"scenario": "two-steps", "steps": [{}]}),
+    Case("startProcess", 400, {"scenario": "two-steps", "id": "mine"}),
+    Case("startProcess", 400, {"scenario": "no-such"}),
+    Case("startProcess", 400, {"steps": []}),
+    Case("startProcess", 400, {"steps": [{"status": "DONE"}]}),
+    Case("startProcess", 400, {"steps": [{"status": "PENDING"}, {"status": "COMPLETED"}]}),
+    Case("startProcess", 400, {"steps": [{"timeOutInSeconds": -1}]}),
+    Case("startProcess", 400, b""),
+    Case("startProcess", 409, {"steps": [{"id": "order-1-approve"}]}),
+    Case("startProcess", 502, {"steps": [{"delegate": "failing"}]}),
+    Case("getProcess", 200, path={"processId": "claim-2"}),
+    Case("getProcess", 404, path={"processId": "nowhere"}),
+    Case("getStep", 200, path=STARTED),
+    Case("getStep", 404, path=NOWHERE),
+    Case("failStep", 200, path=STARTED),
+    Case("failStep", 404, path=NOWHERE),
+    Case("failStep", 409, path=PENDING),
+    Case("listExchanges", 200, given=lambda control: control.complete("order-1-ship")),
+    Case("listExchanges", 200, given=lambda control: control.complete("order-1-approve")),
+    Case("listExchanges", 200, query={"processStepId": "x", "status": 412, "operation": "x"}),
+    Case("listExchanges", 400, query={"status": 99}),
+    Case("listExchanges", 400, query={"after": "x"}),
+    Case("clearJournal", 204),
+    Case("verifyCompleted", 200, STARTED),
+    Case("verifyCompleted", 200, {**STARTED, "times": 0}),
+    Case("verifyCompleted", 200, NOWHERE),
+    Case("verifyCompleted", 400, {}),
+    Case("verifyCompleted", 400, {**STARTED, "withinSeconds": 61}),
+    Case("verifyCompleted", 400, {**STARTED, "times": -1}),
+    Case("verifyCompleted", 400, {**STARTED, "within": 1}),
+    Case("listFaults", 200, given=a_fault),
+    Case("addFault", 201, {"phase": "before", "status": 401, "times": 2, **STARTED}),
+    Case("addFault", 201, {"phase": "after", "action": "delay", "seconds": 0.5}),
+    Case("addFault", 201, {"phase": "after", "action": "disconnect"}),
+    Case("addFault", 201, {"phase": "after", "action": "malformed"}),
+    Case("addFault", 400, {}),
+    Case("addFault", 400, {"phase": "during"}),
+    Case("addFault", 400, {"phase": "before", "status": 200}),
+    Case("addFault", 400, {"phase": "before", "times": 0}),
+    Case("addFault", 400, {"phase": "before", "seconds": 1}),
+    Case("addFault", 400, {"phase": "before", "action": "delay", "status": 500}),
+    Case("addFault", 400, {"phase": "before", "action": "delay", "seconds": 61}),
+    Case("addFault", 409, {"phase": "before"}, given=a_thousand_faults),
+    Case("clearFaults", 204),
+    Case("getClock", 200),
+    Case("setClock", 200, {"frozen": True, "advanceSeconds": 0.001}),
+    Case("setClock", 400, {}),
+    Case("setClock", 400, {"advanceSeconds": -1}),
+    Case("setClock", 400, {"advanceSeconds": "1e3"}),
+    Case("setClock", 400, {"frozen": None}),
+    Case("listDelegateCalls", 200, given=lambda control: control.complete("order-1-approve")),
+    Case("listDelegateCalls", 400, query={"offset": "x"}),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.operation}-{case.status}")
+def test_an_answer_is_as_documented(control: Control, case: Case) -> None:
+    if case.given:
+        case.given(control)
+    control(case.operation, case.body, status=case.status, query=case.query, **case.path)
+    assert control("getHealth")["contractViolations"] == 0
+
+
+SECURED = [name for name, (_, _, operation) in OPERATIONS.items() if "security" not in operation]
+EXAMPLE_PATH = {"processId": "order-1", "processStepId": "order-1-approve"}
+
+
+@pytest.mark.parametrize("operation_id", SECURED)
+@pytest.mark.parametrize("token", [None, "wrong", "", "two words"])
+def test_a_token_is_needed(control: Control, operation_id: str, token: str | None) -> None:
+    control.token = token
+    answer = control(operation_id, b"{", status=401, **EXAMPLE_PATH)  # checked before the body
+    assert "bearer token" in answer["detail"] or "Bearer TOKEN" in answer["detail"]
+
+
+def test_only_health_needs_no_token(control: Control) -> None:
+    control.token = None
+    assert set(OPERATIONS) - set(SECURED) == {"getHealth"}
+    assert control("getHealth")["status"] == "ok"
+
+
+def test_every_documented_answer_is_tried() -> None:
+    documented = {
+        (name, int(status))
+        for name, (_, _, operation) in OPERATIONS.items()
+        for status in operation["responses"]
+    }
+    tried = {(case.operation, case.status) for case in CASES} | {(name, 401) for name in SECURED}
+    assert documented == tried
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("GET", "/_stub/", 404, None),
+        ("GET", "/_stub/nowhere", 404, None),
+        ("GET", "/_stub/processes/", 404, None),
+        ("GET", "/_stub//processes", 404, None),
+        ("POST", "/_stub/steps/a/b/fail", 404, None),
+        ("PUT", "/_stub/faults", 405, "DELETE, GET, POST"),
+        ("PATCH", "/_stub/health", 405, "GET"),
+        ("GET", "/_stub/steps/order-1-approve/fail", 405, "POST"),
+    ],
+)
+def test_a_miss_is_a_problem_too(
+    control: Control, method: str, path: str, status: int, allow: str | None
+) -> None:
+    actual, headers, body = control.send(method, path)
+    assert (actual, headers["content-type"]) == (status, "application/problem+json")
+    assert headers.get("allow") == allow
+    problem = json.loads(body)
+    assert problem == {
+        "type": "about:blank",
+        "title": {404: "Not Found", 405: "Method Not Allowed"}[status],
+        "status": status,
+        "detail": problem["detail"],
+    }
+
+
+def test_a_bad_body_is_told_by_the_field(control: Control) -> None:
+    problem = control("addFault", {"phase": "x", "times": "y", "z": 1}, status=400)
+    codes = {name: violation["code"] for name, violation in problem["violations"].items()}
+    assert codes["phase"] == "NOT_ALLOWED"
+    assert codes["times"] == "WRONG_TYPE"
+    assert len(codes) == 3
+
+
+def test_refusals_name_the_remedy(control: Control) -> None:
+    unknown = control("startProcess", {"scenario": "no-such"}, status=400)
+    control.token = DEFAULT_TOKEN
+    delete = control("deleteSandbox", status=409)
+    assert "reset it instead" in delete["detail"]
+    assert "two-steps" in unknown["detail"]
+
+
+def test_a_scenario_of_the_control_api_is_a_name_and_never_a_file(control: Control) -> None:
+    path = ROOT / "fixtures" / "two-steps.yaml"
+    for operation in ("createSandbox", "resetSandbox", "startProcess"):
+        control(operation, {"scenario": str(path)}, status=400)
+
+
+def test_the_first_step_is_started_and_the_others_are_pending(control: Control) -> None:
+    (process,) = control("startProcess", {"id": "mine", "steps": STEPS}, status=201)["processes"]
+    assert process["id"] == "mine"
+    assert [(step["id"], step["status"]) for step in process["steps"]] == [
+        ("mine-1", "STARTED"),
+        ("mine-2", "PENDING"),
+        ("mine-3", "PENDING"),
+    ]
+    assert process["steps"][0]["params"] == TIMED["params"]
+    assert process["steps"][1]["delegate"] == {"kind": "http", "url": "http://127.0.0.1:9/steps"}
+    assert "timesOutAt" in process["steps"][0]
+    assert control("getProcess", processId="mine") == process
+    (call,) = control("listDelegateCalls")["delegateCalls"]
+    assert (call["processStepId"], call["outcome"]) == ("mine-1", "taken")
+
+
+def test_a_process_whose_delegate_fails_is_not_there(control: Control) -> None:
+    before = control("listProcesses")
+    control("startProcess", {"id": "p", "steps": [{"delegate": "failing"}]}, status=502)
+    assert control("listProcesses") == before
+    control("startProcess", {"id": "p", "steps": [{}]}, status=201)
+
+
+def test_a_scenario_started_twice_gets_free_ids(control: Control) -> None:
+    again = control("startProcess", {"scenario": "two-steps"}, status=201)
+    (process,) = again["processes"]
+    ids = [process["id"], *(step["id"] for step in process["steps"])]
+    assert not any(each in {"order-1", "order-1-approve", "order-1-ship"} for each in ids)
+    assert again["total"] == 4
+    assert control.complete(process["steps"][0]["id"]) == 200
+    assert control("getStep", **STARTED)["status"] == "STARTED"
+
+
+def test_processes_are_paged_in_the_order_they_came(control: Control) -> None:
+    for number in range(5):
+        control("startProcess", {"id": f"p{number}", "steps": [{}]}, status=201)
+    pages = [control("listProcesses", query={"offset": n, "limit": 3}) for n in (0, 3, 6, 9)]
+    assert [page["total"] for page in pages] == [8] * 4
+    ids = [[process["id"] for process in page["processes"]] for page in pages]
+    assert ids == [["order-1", "claim-1", "claim-2"], ["p0", "p1", "p2"], ["p3", "p4"], []]
+
+
+def test_a_step_that_a_test_fails_is_refused_from_then_on(control: Control) -> None:
+    failed = control("failStep", **STARTED)
+    assert (failed["status"], failed["failure"]) == ("FAILED", "a test let it fail")
+    assert control.complete("order-1-approve") == 412
+
+
+def test_delegate_calls_are_paged(control: Control) -> None:
+    control("resetSandbox", {"scenario": "long-chain"})
+    for number in range(1, 6):
+        assert control.complete(f"chain-1-0{number}") == 200
+    page = control("listDelegateCalls", query={"offset": 3, "limit": 1})
+    assert page["total"] == 5
+    (call,) = page["delegateCalls"]
+    assert (call["processStepId"], call["exchange"]) == ("chain-1-05", 4)
+
+
+def test_control_calls_leave_no_trace_in_the_journal(control: Control) -> None:
+    control("listProcesses")
+    control("startProcess", {}, status=400)
+    control.send("GET", "/_stub/nowhere")
+    assert control("listExchanges")["exchanges"] == []
+
+
+def test_the_contract_does_not_know_it() -> None:
+    assert "_stub" not in (ROOT / "openapi.yaml").read_text("utf-8")
+    assert yaml.safe_load((ROOT / "openapi.yaml").read_text("utf-8"))["paths"].keys() == {
+        COMPLETE_STEP
+    }
+
+
+# Who may ask
+
+
+@pytest.fixture
+def guarded() -> Control:
+    return fresh("two-steps", control_token=SECRET)
+
+
+@pytest.mark.parametrize("operation_id", SECURED)
+@pytest.mark.parametrize("given", [None, "", SECRET[:-1], SECRET + "x", DEFAULT_TOKEN, "sch\xe4tz"])
+def test_the_control_token_is_needed_where_there_is_one(
+    guarded: Control, operation_id: str, given: str | None
+) -> None:
+    guarded.control_token = given
+    answer = guarded(operation_id, b"{", status=401, **EXAMPLE_PATH)
+    assert "X-Stepstub-Control-Token" in answer["detail"]
+    assert SECRET not in answer["detail"]
+
+
+def test_with_the_control_token_the_bearer_token_still_names_the_sandbox(guarded: Control) -> None:
+    own = guarded.sandbox({"scenario": "last-step"})
+    assert [process["id"] for process in own("listProcesses")["processes"]] == ["invoice-1"]
+    guarded.token = "wrong"
+    guarded("listProcesses", status=401)
+
+
+def test_the_control_token_is_no_bearer_token(guarded: Control) -> None:
+    guarded.token = SECRET
+    guarded("listProcesses", status=401)
+    assert guarded.complete("order-1-approve") == 401
+
+
+def test_the_contract_needs_no_control_token(guarded: Control) -> None:
+    guarded.control_token = None
+    assert guarded.complete("order-1-approve") == 200
+    assert guarded("getHealth")["status"] == "ok"
+
+
+def test_without_control_there_is_nothing_at_its_paths() -> None:
+    processes = scenario.load("two-steps").processes
+    control = Control(create_app(processes, with_control=False))
+    for method, path, _ in OPERATIONS.values():
+        status, headers, _ = control.send(method, path.format_map(EXAMPLE_PATH), b"{}")
+        assert (status, headers["content-type"]) == (404, "application/problem+json")
+    assert control.complete("order-1-approve") == 200
+
+
+def test_sandboxes_are_bounded_and_a_deleted_one_makes_room() -> None:
+    control = Control(create_app(limits=Limits(sandboxes=2)))
+    first = control.sandbox()
+    control.sandbox()
+    refusal = control("createSandbox", status=409)
+    assert "2 sandboxes" in refusal["detail"]
+    assert "--max-sandboxes" in refusal["detail"]
+    assert control("getHealth")["sandboxes"] == 3
+    first("deleteSandbox", status=204)
+    control.sandbox()
+
+
+COMMAND = [sys.executable, "-c", "from stepstub.cli import main; main()", "serve"]
+ENVIRONMENT = {name: value for name, value in os.environ.items() if "STEPSTUB" not in name}
+
+
+@pytest.mark.parametrize(
+    ("options", "environment"),
+    [
+        (["--host", "0.0.0.0", "--port", "0"], {}),
+        ([], {"STEPSTUB_HOST": "0.0.0.0", "STEPSTUB_PORT": "0"}),
+    ],
+)
+def test_an_open_address_is_refused_without_a_control_token(
+    options: list[str], environment: dict[str, str]
+) -> None:
+    refusal = subprocess.run(
+        [*COMMAND, *options],
+        env={**ENVIRONMENT, **environment},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert refusal.returncode == 1
+    assert refusal.stdout == ""
+    assert "--control-token" in refusal.stderr
+    assert "--no-control" in refusal.stderr
+
+
+def refused(*options: str, **environment: str) -> str:
+    """Why `serve` refuses; at an address that is nobody's, so that it never comes to serve."""
+    arguments = ["serve", "--host", "203.0.113.1", *options]
+    result = CliRunner().invoke(main, arguments, env=environment)
+    assert result.exit_code == 2, result.output
+    return result.output
+
+
+def test_more_workers_are_refused_with_the_reason() -> None:
+    for refusal in (refused("--workers", "2"), refused(STEPSTUB_WORKERS="2")):
+        assert "memory of one process" in refusal
+        assert "several ports" in " ".join(refusal.split())
+
+
+@pytest.mark.parametrize("token", ["", "two words", "sch\xe4tz", "line\nbreak"])
+def test_a_control_token_has_to_fit_into_a_header(token: str) -> None:
+    assert "--control-token" in refused("--control-token", token)
+
+
+def test_the_environment_bounds_what_a_sandbox_keeps_and_asks_for_the_control_token() -> None:
+    environment = {
+        **ENVIRONMENT,
+        "STEPSTUB_PORT": "0",
+        "STEPSTUB_CONTROL_TOKEN": SECRET,
+        "STEPSTUB_JOURNAL_SIZE": "2",
+        "STEPSTUB_MAX_SANDBOXES": "1",
+        "STEPSTUB_LOG_LEVEL": "error",
+    }
+    with subprocess.Popen(COMMAND, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout
+            url = re.findall(r"http://[\d.:]+", server.stdout.readline())[0]
+            with requests.Session() as session:
+                session.headers["Authorization"] = "Bearer stub-token"
+                assert session.get(f"{url}/_stub/processes", timeout=5).status_code == 401
+                session.headers["X-Stepstub-Control-Token"] = SECRET
+                sandboxes = [session.post(f"{url}/_stub/sandboxes", timeout=5) for _ in range(2)]
+                assert [answer.status_code for answer in sandboxes] == [201, 409]
+                for _ in range(3):
+                    session.post(f"{url}{COMPLETE_STEP}", json=STARTED, timeout=5)
+                journal = session.get(f"{url}/_stub/journal", timeout=5).json()
+                assert [each["number"] for each in journal["exchanges"]] == [2, 3]
+                assert SECRET not in json.dumps(journal)
+        finally:
+            server.terminate()
+
+
+# docs/control-api.md
+
+
+def test_the_page_names_every_operation_and_no_other() -> None:
+    rows = set(re.findall(r"^\| `([A-Z]+) (/_stub/[^`]+)` \|", PAGE, re.MULTILINE))
+    assert rows == {(method, path) for method, path, _ in OPERATIONS.values()}
+
+
+def bodies_on_the_page() -> list[tuple[str, str, str]]:
+    rows = re.findall(r"^\| `([A-Z]+) (/_stub/[^`]+)` \|(.*)\|$", PAGE, re.MULTILINE)
+    return [
+        (method, path, body)
+        for method, path, cells in rows
+        for body in re.findall(r"`(\{.*?\})`(?=,| |$)", cells)
+    ]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), bodies_on_the_page())
+def test_a_body_on_the_page_is_taken(control: Control, method: str, path: str, body: str) -> None:
+    operation_id = next(
+        name for name, (verb, where, _) in OPERATIONS.items() if (verb, where) == (method, path)
+    )
+    successes = {"createSandbox": 201, "startProcess": 201, "addFault": 201}
+    control(operation_id, body.encode(), status=successes.get(operation_id, 200))
+
+
+def test_every_operation_that_needs_a_body_shows_one() -> None:
+    shown = {(method, path) for method, path, _ in bodies_on_the_page()}
+    needed = {
+        (method, path)
+        for method, path, operation in OPERATIONS.values()
+        if operation.get("requestBody", {}).get("required")
+    }
+    assert needed <= shown
+
+
+def test_the_exchanges_on_the_page_are_true() -> None:
+    control = fresh("two-steps")
+    blocks = re.findall(r"^```http\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 8
+    for request, shown in zip(blocks[::2], blocks[1::2], strict=True):
+        line, _, sent = request.partition("\n\n")
+        method, path = line.split()
+        head, _, body = shown.partition("\n\n")
+        status, headers, answer = control.send(method, path, sent.encode())
+        assert head.splitlines() == [
+            f"HTTP/1.1 {status.value} {status.phrase}",
+            f"content-type: {headers['content-type']}",
+        ]
+        assert without_time(answer.decode()) == without_time(body)
+
+
+def without_time(answer: str) -> Any:
+    return json.loads(re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "", answer))
+
+
+def test_every_fault_is_in_the_table() -> None:
+    rows = re.findall(r"^\| (before|after) \| `(\w+)` \|", PAGE, re.MULTILINE)
+    request = DOCUMENT["components"]["schemas"]["FaultRequest"]["properties"]
+    assert sorted(rows) == sorted(
+        (phase, action)
+        for phase in request["phase"]["enum"]
+        for action in request["action"]["enum"]
+    )
+
+
+def test_the_bounds_on_the_page_are_the_real_ones() -> None:
+    assert "16 KiB" in PAGE
+    limits = Limits()
+    assert f"`--journal-size` | {limits.journal} |" in PAGE
+    assert f"`--max-sandboxes` | {limits.sandboxes} |" in PAGE
+
+
+def test_a_python_delegate_is_a_registered_function(control: Control) -> None:
+    told: list[StepStart] = []
+    assert control.token
+    control.app.sandboxes.on_delegate(control.token, told.append)
+    control("startProcess", {"steps": [{"delegate": "python"}]}, status=201)
+    assert [start.process_step_id for start in told] == ["process-1-1"]
+    control.app.sandboxes.on_delegate(control.token, None)
+    control("startProcess", {"steps": [{"delegate": "python"}]}, status=502)

@@ -1,0 +1,285 @@
+"""The journal: what it keeps, what it never keeps, and the reason of every refusal."""
+
+import sys
+import threading
+from typing import Any
+
+import pytest
+import requests
+
+import stepstub
+from conftest import Connection, head
+from stepstub.app import create_app
+from stepstub.client import render_journal
+from stepstub.journal import KEPT_OF_A_BODY, Entry, Journal
+from stepstub.model import Status
+from stepstub.runtime import EventLoopRuntime
+from stepstub.sandbox import Limits
+from stepstub.server import live
+
+STEP = "order-1-approve"
+NEXT = "order-1-ship"
+
+
+@pytest.fixture(params=["stepstub", "stepstub_sandbox"])
+def sandbox(request: pytest.FixtureRequest) -> stepstub.Sandbox:
+    made: stepstub.Sandbox = request.getfixturevalue(request.param)
+    made.start_process("two-steps")
+    return made
+
+
+def post(sandbox: stepstub.Sandbox, step_id: str = STEP, **options: Any) -> requests.Response:
+    body = options.pop("data", None)
+    return requests.post(
+        sandbox.complete_step_url,
+        data=body,
+        json=None if body is not None else {"processStepId": step_id},
+        headers={"Content-Type": "application/json", **sandbox.headers, **options},
+        timeout=10,
+    )
+
+
+def test_an_exchange_is_told_whole(sandbox: stepstub.Sandbox) -> None:
+    answer = post(sandbox)
+    (exchange,) = sandbox.journal()
+    assert (exchange.number, exchange.method, exchange.path) == (
+        1,
+        "POST",
+        "/api/v1/processes/complete-step",
+    )
+    assert (exchange.operation, exchange.status) == ("completeStep", 200)
+    assert exchange.body == f'{{"processStepId": "{STEP}"}}'
+    assert exchange.body_size == len(exchange.body)
+    assert exchange.answer == answer.text
+    assert exchange.duration_ms
+    assert ("content-type", "application/json") in exchange.headers
+    assert (exchange.process_step_id, exchange.step_before, exchange.step_after) == (
+        STEP,
+        Status.STARTED,
+        Status.COMPLETED,
+    )
+    assert (exchange.reason, exchange.moved_by, exchange.fault) == (None, None, None)
+    call = exchange.delegate_call
+    assert call
+    assert (call.process_step_id, call.kind, call.outcome) == (NEXT, "recorded", "taken")
+    assert call.exchange == 1
+    assert call == sandbox.delegate_calls()[-1]
+
+
+def test_secrets_are_never_stored(sandbox: stepstub.Sandbox) -> None:
+    secrets = {
+        "Cookie": "session=sesame",
+        "Proxy-Authorization": "Basic sesame",
+        "X-Stepstub-Control-Token": "sesame",
+    }
+    post(sandbox, **secrets)
+    post(sandbox, AUTHORIZATION="Bearer sesame")  # a second one, which is then the only one
+    post(sandbox, data=b"sesam", **secrets)
+    for text in (repr(sandbox.journal()), render_journal(sandbox.journal())):
+        assert sandbox.token not in text
+        assert "sesame" not in text
+    headers = dict(sandbox.journal()[0].headers)
+    for name in ("authorization", *map(str.lower, secrets)):
+        assert headers[name] == "(redacted)"
+
+
+def test_nor_those_of_a_request_whose_token_nobody_has(stepstub: stepstub.InProcess) -> None:
+    post(stepstub, Authorization="Bearer sesame")
+    post(stepstub, Authorization="sesame")
+    journal = stepstub.journal()
+    assert [exchange.status for exchange in journal] == [401, 401]
+    assert "sesame" not in repr(journal)
+    assert all("bearer token" in str(e.reason).lower() for e in journal)
+
+
+def test_a_body_is_cut(sandbox: stepstub.Sandbox) -> None:
+    body = f'{{"processStepId": "{STEP}", "params": {{"a": {{"strValue": "{"é" * 9000}"}}}}}}'
+    assert post(sandbox, data=body.encode()).status_code == 200
+    (exchange,) = sandbox.journal()
+    assert KEPT_OF_A_BODY == 16 * 1024
+    assert exchange.body_size == len(body.encode())
+    kept = body.encode()[:KEPT_OF_A_BODY].decode(errors="replace")
+    assert exchange.body == kept
+    assert exchange.answer
+    assert len(exchange.answer.encode()) <= KEPT_OF_A_BODY + 2  # half a character is replaced
+
+
+def test_a_body_that_is_no_text_is_told_all_the_same(sandbox: stepstub.Sandbox) -> None:
+    post(sandbox, data=b"\xff\x00{")
+    (exchange,) = sandbox.journal()
+    assert (exchange.body, exchange.body_size, exchange.status) == ("\ufffd\x00{", 3, 412)
+
+
+def test_the_reason_of_a_refusal_by_state(sandbox: stepstub.Sandbox) -> None:
+    post(sandbox, "nowhere")
+    post(sandbox)
+    post(sandbox)
+    sandbox.fail_step(NEXT)
+    post(sandbox, NEXT)
+    unknown, winner, again, failed = sandbox.journal()
+    assert "There is no step nowhere" in str(unknown.reason)
+    assert (unknown.step_before, unknown.moved_by) == (None, None)
+    assert again.reason == f"Step {STEP} is COMPLETED; only a STARTED step can be completed."
+    assert again.violations["processStepId"]["expected"] == "STARTED"
+    assert again.violations["processStepId"]["actual"] == "COMPLETED"
+    assert (again.step_before, again.step_after) == (Status.COMPLETED, Status.COMPLETED)
+    assert again.moved_by == winner.number == 2
+    assert "a test let it fail" in str(failed.reason)
+    assert failed.moved_by is None  # the test did it, and no request
+
+
+def test_the_reason_of_a_refusal_of_the_body(sandbox: stepstub.Sandbox) -> None:
+    post(sandbox, data=b'{"processStepId": "x", "params": {"total": {"longValue": 1.5}}}')
+    post(sandbox, data=b'{"processStepId": ')
+    field, syntax = sandbox.journal()
+    assert list(field.violations) == ["params.total.longValue"]
+    assert "params.total.longValue" in str(field.reason)
+    assert syntax.violations["body"]["code"] == "INVALID_JSON"
+    assert "line 1 column" in str(syntax.reason)
+    assert (field.process_step_id, syntax.process_step_id) == (None, None)
+
+
+def test_a_delegate_that_failed(sandbox: stepstub.Sandbox) -> None:
+    step_id = sandbox.start_process([{}, {"delegate": "failing"}]).steps[0].id
+    post(sandbox, step_id)
+    exchange = sandbox.journal()[-1]
+    assert (exchange.status, exchange.step_before, exchange.step_after) == (
+        500,
+        Status.STARTED,
+        Status.STARTED,
+    )
+    assert exchange.delegate_call
+    assert exchange.delegate_call.outcome.startswith("failed: ")
+
+
+@pytest.mark.parametrize("action", ["answer", "disconnect", "malformed"])
+def test_a_fault_and_what_had_moved(sandbox: stepstub.Sandbox, action: Any) -> None:
+    sandbox.fault("after", action)
+    try:
+        post(sandbox)
+    except requests.ConnectionError:
+        assert action == "disconnect"
+    (exchange,) = sandbox.journal()
+    assert str(exchange.fault).startswith("after: ")
+    assert (exchange.step_before, exchange.step_after) == (Status.STARTED, Status.COMPLETED)
+    assert exchange.status == {"answer": 500, "malformed": 200, "disconnect": None}[action]
+    assert exchange.duration_ms is not None
+
+
+def test_a_miss_is_journaled_in_the_default_sandbox(stepstub: stepstub.InProcess) -> None:
+    requests.get(stepstub.url + "/nowhere", timeout=5)
+    requests.get(stepstub.complete_step_url, timeout=5)
+    assert [(e.method, e.path, e.status) for e in stepstub.journal()] == [
+        ("GET", "/nowhere", 404),
+        ("GET", "/api/v1/processes/complete-step", 405),
+    ]
+
+
+def test_a_client_that_hung_up_is_told(stepstub_sandbox: stepstub.Sandbox) -> None:
+    with Connection(stepstub_sandbox.url) as connection:
+        connection.send(head("Content-Length: 9", token=stepstub_sandbox.token))
+    post(stepstub_sandbox, "nowhere")  # the server has seen the end of the first by then
+    gone, _ = stepstub_sandbox.journal()
+    assert gone.status is None
+    assert gone.reason == "The client went away before its request was whole."
+
+
+def test_filters(sandbox: stepstub.Sandbox) -> None:
+    for step_id in (NEXT, STEP, STEP, "nowhere"):
+        post(sandbox, step_id)
+    assert [e.number for e in sandbox.journal(step_id=STEP)] == [2, 3]
+    assert [e.number for e in sandbox.journal(status=412)] == [1, 3, 4]
+    assert [e.number for e in sandbox.journal(step_id=STEP, status=200)] == [2]
+
+    def numbers(**query: object) -> list[int]:
+        found = sandbox.call("GET", "journal", dict, query=query)
+        return [exchange["number"] for exchange in found["exchanges"]]
+
+    assert numbers(operation="completeStep") == [1, 2, 3, 4]
+    assert numbers(operation="other") == []
+    assert numbers(after=2) == [3, 4]
+
+
+def test_pages(sandbox: stepstub.Sandbox) -> None:
+    for step_id in (NEXT, STEP, NEXT, STEP, STEP):
+        post(sandbox, step_id)
+
+    def page(**query: object) -> tuple[list[int], int | None]:
+        found = sandbox.call("GET", "journal", dict, query=query)
+        return [exchange["number"] for exchange in found["exchanges"]], found.get("next")
+
+    assert page(limit=2) == ([1, 2], 2)
+    assert page(limit=2, after=2) == ([3, 4], 4)
+    assert page(limit=2, after=4) == ([5], None)
+    assert page(limit=5) == ([1, 2, 3, 4, 5], None)
+    assert page(limit=1, status=412) == ([1], 1)
+    assert page(limit=1, status=412, after=1) == ([4], 4)
+    assert page(limit=1, status=412, after=4) == ([5], None)
+
+
+def test_a_cleared_journal_goes_on_counting(sandbox: stepstub.Sandbox) -> None:
+    post(sandbox)
+    sandbox.call("DELETE", "journal", type(None))
+    assert sandbox.journal() == []
+    assert sandbox.delegate_calls() == []
+    assert sandbox.call("GET", "journal", dict)["dropped"] == 1
+    post(sandbox)
+    (exchange,) = sandbox.journal()
+    assert (exchange.number, exchange.moved_by) == (2, 1)
+
+
+@pytest.mark.parametrize("bound", [1, 3])
+def test_at_its_bound_the_newest_are_kept_and_the_numbers_go_on(bound: int) -> None:
+    app = create_app(runtime=EventLoopRuntime(), limits=Limits(journal=bound))
+    with live(app) as url:
+        sandbox = stepstub.Sandbox(url, "stub-token")
+        sandbox.start_process("long-chain")
+        for number in range(1, 8):
+            assert post(sandbox, f"chain-1-0{number}").status_code == 200
+        found = sandbox.call("GET", "journal", dict)
+        assert [e["number"] for e in found["exchanges"]] == list(range(8 - bound, 8))
+        assert found["dropped"] == 7 - bound
+        calls = [call.process_step_id for call in sandbox.delegate_calls()]
+        assert calls == [f"chain-1-0{number}" for number in range(9 - bound, 9)]
+        assert post(sandbox, "chain-1-01").status_code == 412
+        assert sandbox.journal()[-1].moved_by == 1  # known, although it is no longer there
+
+
+def entry() -> Entry:
+    return Entry(method="POST", path="/", headers=(), wall_clock=0)
+
+
+def test_many_threads_keep_their_entries_in_the_order_of_the_numbers() -> None:
+    journal = Journal(10_000)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [
+            threading.Thread(target=lambda: [journal.open(entry()) for _ in range(500)])
+            for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    finally:
+        sys.setswitchinterval(interval)
+    assert [each.number for each in journal] == list(range(1, 4001))
+    assert journal.dropped == 0
+
+
+def test_it_reads_well(sandbox: stepstub.Sandbox) -> None:
+    assert render_journal(sandbox.journal()) == "(no exchanges)"
+    post(sandbox)
+    post(sandbox)
+    journal = sandbox.journal()
+    assert render_journal(journal).splitlines() == [
+        "#1 POST /api/v1/processes/complete-step -> 200",
+        f'   sent: {{"processStepId": "{STEP}"}}',
+        f"   step {STEP}: STARTED -> COMPLETED",
+        f"   delegate of {NEXT} (recorded): taken",
+        "#2 POST /api/v1/processes/complete-step -> 412",
+        f'   sent: {{"processStepId": "{STEP}"}}',
+        f"   step {STEP}: COMPLETED, unchanged",
+        f"   why: {journal[1].reason} (moved there by #1)",
+    ]

@@ -1,0 +1,221 @@
+"""Sandboxes: apart from each other, under load, in a reset, and gone when deleted."""
+
+import gc
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+import requests
+
+import stepstub
+from stepstub.app import create_app
+from stepstub.delegates import StepStart
+from stepstub.model import Status
+from stepstub.runtime import EventLoopRuntime
+from stepstub.server import live
+
+STEP = "order-1-approve"
+NEXT = "order-1-ship"
+
+
+@pytest.fixture
+def server(stepstub_server: stepstub.LiveServer) -> stepstub.LiveServer:
+    return stepstub_server
+
+
+def post(sandbox: stepstub.Sandbox, step_id: str = STEP) -> requests.Response:
+    return requests.post(
+        sandbox.complete_step_url,
+        json={"processStepId": step_id},
+        headers=sandbox.headers,
+        timeout=30,
+    )
+
+
+def at_once(number: int, function: Callable[[int], requests.Response]) -> list[requests.Response]:
+    """What `number` threads get that call `function` at the same moment."""
+    barrier = threading.Barrier(number)
+
+    def call(index: int) -> requests.Response:
+        barrier.wait(30)
+        return function(index)
+
+    with ThreadPoolExecutor(number) as threads:
+        return list(threads.map(call, range(number)))
+
+
+@contextmanager
+def held(sandbox: stepstub.Sandbox, step_id: str = STEP) -> Iterator[None]:
+    """While it lasts a completion is in flight: its delegate was called and does not answer."""
+    called, answer = threading.Event(), threading.Event()
+
+    def delegate(start: StepStart) -> None:
+        called.set()
+        answer.wait(30)
+
+    sandbox.on_delegate(delegate)
+    answers: list[requests.Response] = []
+    client = threading.Thread(target=lambda: answers.append(post(sandbox, step_id)))
+    client.start()
+    try:
+        assert called.wait(10)
+        yield
+    finally:
+        answer.set()
+        client.join(10)
+    assert answers[0].status_code == 200
+    assert answers[0].json()["data"]["processStepId"] == NEXT
+
+
+@pytest.mark.parametrize("transport", ["stepstub", "stepstub_sandbox"])
+def test_200_threads_complete_one_step(request: pytest.FixtureRequest, transport: str) -> None:
+    sandbox: stepstub.Sandbox = request.getfixturevalue(transport)
+    sandbox.start_process("two-steps")
+    answers = at_once(200, lambda _: post(sandbox))
+    assert Counter(answer.status_code for answer in answers) == {200: 1, 412: 199}
+
+    journal = sandbox.journal()
+    assert [exchange.number for exchange in journal] == list(range(1, 201))
+    (winner,) = (exchange for exchange in journal if exchange.status == 200)
+    assert {e.moved_by for e in journal if e is not winner} == {winner.number}
+    assert [call.exchange for call in sandbox.delegate_calls()] == [None, winner.number]
+    seen = sandbox.verify_completed(STEP)
+    assert (seen.completed, seen.delegate_calls, len(seen.attempts)) == (1, 1, 200)
+
+
+def test_50_sandboxes_with_the_same_ids_do_not_mix(server: stepstub.LiveServer) -> None:
+    def work(index: int) -> list[int]:
+        with server.sandbox("two-steps") as sandbox:
+            mine = {"who": {"longValue": index}}
+            statuses = []
+            if index % 2:
+                sandbox.fault("after", status=503)
+            if index % 5 == 0:
+                sandbox.clock.advance(index * 86_400)
+            for step_id in (STEP, STEP, NEXT, NEXT):
+                answer = requests.post(
+                    sandbox.complete_step_url,
+                    json={"processStepId": step_id, "params": mine},
+                    headers=sandbox.headers,
+                    timeout=30,
+                )
+                statuses.append(answer.status_code)
+            journal = sandbox.journal()
+            assert [exchange.number for exchange in journal] == [1, 2, 3, 4]
+            assert all(f'"longValue": {index}}}' in exchange.body for exchange in journal)
+            (call,) = sandbox.delegate_calls()
+            assert call.params["who"].long_value == index
+            ahead = journal[0].received_at - journal[0].wall_clock
+            assert round(ahead.total_seconds() / 86_400) == (0 if index % 5 else index)
+            sandbox.verify_completed(STEP)
+            return statuses
+
+    with ThreadPoolExecutor(50) as threads:
+        outcomes = list(threads.map(work, range(50)))
+    assert outcomes == [[503 if index % 2 else 200, 412, 200, 412] for index in range(50)]
+
+
+def test_one_that_is_held_up_does_not_hold_up_another(server: stepstub.LiveServer) -> None:
+    with server.sandbox("two-steps") as slow, server.sandbox("two-steps") as other:
+        with held(slow):
+            assert post(other).status_code == 200
+            assert [call.process_step_id for call in other.delegate_calls()] == [NEXT]
+        assert slow.step(STEP).status is Status.COMPLETED
+
+
+def test_a_token_sees_its_own_world_only(server: stepstub.LiveServer) -> None:
+    with server.sandbox("two-steps") as one, server.sandbox() as other:
+        assert other.processes() == []
+        with pytest.raises(stepstub.ControlFailed, match="Ids belong to one token"):
+            other.step(STEP)
+        other.fault("before", times=10)
+        other.clock.freeze()
+        assert post(one).status_code == 200
+        assert post(other).status_code == 500
+        assert [exchange.status for exchange in one.journal()] == [200]
+
+
+def test_a_reset_brings_the_start_back(server: stepstub.LiveServer) -> None:
+    with server.sandbox("two-steps") as sandbox:
+        post(sandbox)
+        sandbox.start_process([{}])
+        sandbox.reset()
+        assert [process.id for process in sandbox.processes()] == ["order-1"]
+        assert sandbox.step(STEP).status is Status.STARTED
+        assert sandbox.journal() == []
+        assert sandbox.delegate_calls() == []
+        sandbox.reset("last-step")
+        assert [process.id for process in sandbox.processes()] == ["invoice-1"]
+        sandbox.reset()
+        assert [process.id for process in sandbox.processes()] == ["invoice-1"]
+
+
+def test_a_reset_lets_requests_in_flight_end_in_the_old_world(server: stepstub.LiveServer) -> None:
+    with server.sandbox("two-steps") as sandbox:
+        with held(sandbox):
+            sandbox.reset()
+            assert sandbox.step(STEP).status is Status.STARTED
+            assert sandbox.journal() == []
+            sandbox.on_delegate(None)
+            assert post(sandbox).status_code == 200
+        # The one from before has now been answered, by what it found then; here is only the other.
+        (exchange,) = sandbox.journal()
+        assert (exchange.number, exchange.status) == (1, 200)
+        assert sandbox.step(NEXT).moved_by == 1
+        assert len(sandbox.delegate_calls()) == 1
+        assert sandbox.verify_completed(STEP).attempts == (1,)
+
+
+def test_resets_under_fire_lose_nothing(server: stepstub.LiveServer) -> None:
+    with server.sandbox("two-steps") as sandbox:
+        stop = threading.Event()
+
+        def resets() -> None:
+            while not stop.wait(0.01):
+                sandbox.reset()
+
+        resetting = threading.Thread(target=resets)
+        resetting.start()
+        try:
+            answers = [post(sandbox) for _ in range(60)]
+        finally:
+            stop.set()
+            resetting.join(10)
+        assert {answer.status_code for answer in answers} <= {200, 412}
+        sandbox.reset()
+        assert post(sandbox).status_code == 200
+        assert [exchange.number for exchange in sandbox.journal()] == [1]
+
+
+def test_a_deleted_sandbox_is_gone(server: stepstub.LiveServer) -> None:
+    with server.sandbox("two-steps") as sandbox:
+        assert post(sandbox).status_code == 200
+    assert post(sandbox).status_code == 401
+    with pytest.raises(stepstub.ControlFailed) as caught:
+        sandbox.journal()
+    assert caught.value.status == 401
+
+
+def test_a_deleted_sandbox_leaves_no_memory_behind() -> None:
+    app = create_app(runtime=EventLoopRuntime())
+    with live(app) as url, requests.Session() as session:
+        with stepstub.Sandbox(url, "stub-token", scenario="two-steps") as sandbox:
+            world = weakref.ref(app.sandboxes.owner_of(sandbox.token.encode()))
+            engine = weakref.ref(world().engine)  # type: ignore[union-attr]
+            session.headers.update(sandbox.headers)
+            session.post(sandbox.complete_step_url, json={"processStepId": STEP}, timeout=5)
+        session.get(url + "/openapi.yaml", timeout=5)  # an open connection knows its last request
+        gc.collect()
+        assert (world(), engine()) == (None, None)
+        assert len(app.sandboxes) == 1
+
+
+def test_one_deleted_while_a_request_is_in_flight(server: stepstub.LiveServer) -> None:
+    sandbox = server.sandbox("two-steps").__enter__()
+    with held(sandbox):
+        sandbox.__exit__()
+        assert post(sandbox).status_code == 401

@@ -1,0 +1,164 @@
+"""Verifications: they wait, they hold or not, and they say why in words."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import requests
+
+import stepstub
+from stepstub.delegates import StepStart
+
+STEP = "order-1-approve"
+
+
+@pytest.fixture(params=["stepstub", "stepstub_sandbox"])
+def sandbox(request: pytest.FixtureRequest) -> stepstub.Sandbox:
+    made: stepstub.Sandbox = request.getfixturevalue(request.param)
+    made.start_process("two-steps")
+    return made
+
+
+def post(sandbox: stepstub.Sandbox, step_id: str = STEP) -> int:
+    return requests.post(
+        sandbox.complete_step_url,
+        json={"processStepId": step_id},
+        headers=sandbox.headers,
+        timeout=10,
+    ).status_code
+
+
+def unfulfilled(sandbox: stepstub.Sandbox, **expected: float) -> str:
+    """Why it does not hold."""
+    with pytest.raises(stepstub.NotCompletedAsExpected) as caught:
+        sandbox.verify_completed(STEP, **expected)  # type: ignore[arg-type]
+    return str(caught.value)
+
+
+@contextmanager
+def in_background(function: threading.Thread) -> Iterator[None]:
+    function.start()
+    try:
+        yield
+    finally:
+        function.join(10)
+        assert not function.is_alive()
+
+
+def test_it_holds_at_once(sandbox: stepstub.Sandbox) -> None:
+    post(sandbox)
+    seen = sandbox.verify_completed(STEP)
+    assert (seen.holds, seen.completed, seen.delegate_calls, seen.attempts) == (True, 1, 1, (1,))
+    assert seen.explanation == (
+        f"Step {STEP} was completed once, and should have been completed once;"
+        " the next step's delegate was called once; 1 attempt. Exchange 1 completed it."
+    )
+
+
+def test_a_failure_is_an_assertion_for_pytest() -> None:
+    assert issubclass(stepstub.NotCompletedAsExpected, AssertionError)
+
+
+def test_it_says_who_won_and_what_refused_the_others(sandbox: stepstub.Sandbox) -> None:
+    post(sandbox)
+    post(sandbox)
+    explanation = unfulfilled(sandbox, times=2)
+    assert "completed once, and should have been completed twice" in explanation
+    assert "2 attempts" in explanation
+    assert "Exchange 1 completed it." in explanation
+    assert "Exchange 2 was answered 412" in explanation
+    assert f"Step {STEP} is COMPLETED; only a STARTED step can be completed." in explanation
+    assert "Exchange 1 moved it there." in explanation
+
+
+def test_it_says_that_nothing_came(sandbox: stepstub.Sandbox) -> None:
+    explanation = unfulfilled(sandbox)
+    assert "never completed" in explanation
+    assert "0 attempts" in explanation
+    with pytest.raises(AssertionError, match="no such step in this sandbox"):
+        sandbox.verify_completed("nowhere")
+
+
+def test_it_says_which_fault_was_in_the_way(sandbox: stepstub.Sandbox) -> None:
+    sandbox.fault("before", status=503)
+    post(sandbox)
+    explanation = unfulfilled(sandbox)
+    assert "Exchange 1 did not reach it (fault before: answer 503)" in explanation
+
+
+def test_it_says_that_a_completion_was_rolled_back(sandbox: stepstub.Sandbox) -> None:
+    step_id = sandbox.start_process([{}, {"delegate": "failing"}]).steps[0].id
+    post(sandbox, step_id)
+    with pytest.raises(AssertionError, match=r"answered 500.*fails on purpose"):
+        sandbox.verify_completed(step_id)
+
+
+def test_never(sandbox: stepstub.Sandbox) -> None:
+    assert sandbox.verify_completed(STEP, times=0).holds
+    assert sandbox.verify_completed(STEP, times=0, within=0.05).holds
+    post(sandbox)
+    assert "should have been never completed" in unfulfilled(sandbox, times=0).replace("  ", " ")
+
+
+def test_a_bound_journal_says_what_it_no_longer_has(sandbox: stepstub.Sandbox) -> None:
+    post(sandbox)
+    sandbox.call("DELETE", "journal", type(None))
+    assert "no longer has the first 1 exchange" in unfulfilled(sandbox)
+
+
+def test_it_waits_for_a_completion(sandbox: stepstub.Sandbox) -> None:
+    go = threading.Event()
+
+    def client() -> None:
+        go.wait(10)
+        post(sandbox)
+
+    with in_background(threading.Thread(target=client)):
+        threading.Timer(0.05, go.set).start()
+        assert sandbox.verify_completed(STEP, within=10).completed == 1
+
+
+def test_it_does_not_wait_longer_than_it_should(sandbox: stepstub.Sandbox) -> None:
+    began = time.monotonic()
+    unfulfilled(sandbox, within=0.1)
+    assert 0.1 <= time.monotonic() - began < 5
+
+
+def test_more_than_expected_ends_the_waiting(sandbox: stepstub.Sandbox) -> None:
+    post(sandbox)
+    began = time.monotonic()
+    unfulfilled(sandbox, times=0, within=30)
+    assert time.monotonic() - began < 10
+
+
+def test_a_request_in_progress_is_told(stepstub_sandbox: stepstub.Sandbox) -> None:
+    sandbox = stepstub_sandbox
+    sandbox.start_process("two-steps")
+    called, answer = threading.Event(), threading.Event()
+
+    def delegate(start: StepStart) -> None:
+        called.set()
+        answer.wait(10)
+
+    sandbox.on_delegate(delegate)
+    with in_background(threading.Thread(target=post, args=(sandbox,))):
+        try:
+            assert called.wait(10)
+            assert "still in progress" in unfulfilled(sandbox)
+        finally:
+            answer.set()
+    assert sandbox.verify_completed(STEP).completed == 1
+
+
+def test_a_completion_counts_although_its_answer_is_still_delayed(
+    stepstub_sandbox: stepstub.Sandbox,
+) -> None:
+    sandbox = stepstub_sandbox
+    sandbox.start_process("two-steps")
+    sandbox.fault("after", "delay", seconds=2)
+    began = time.monotonic()
+    with in_background(threading.Thread(target=post, args=(sandbox,))):
+        sandbox.verify_completed(STEP, within=10)
+        assert time.monotonic() - began < 1.8
