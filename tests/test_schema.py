@@ -51,7 +51,7 @@ def test_shorten_cuts_what_is_too_long() -> None:
         ({"maximum": 3}, 4, "OUT_OF_RANGE", "at most 3", "at most 3", "4"),
         ({"minimum": 3}, 2.5, "OUT_OF_RANGE", "at least 3", "at least 3", "2.5"),
         ({"type": "number"}, float("inf"), "WRONG_TYPE", "beyond all bounds", "number", "inf"),
-        ({"pattern": "^a$"}, "b", "INVALID", "the contract's pattern", None, "b"),
+        ({"pattern": "^a$"}, "b", "INVALID", "must match ^a$", "^a$", "b"),
     ],
 )
 def test_a_violation_says_what_is_wrong(

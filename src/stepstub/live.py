@@ -28,7 +28,9 @@ class LiveServer:
 
     def __enter__(self) -> Self:
         processes = scenarios.merge([scenarios.load(name) for name in self._scenarios])
-        self._app = create_app(processes, token=self.token, runtime=EventLoopRuntime())
+        runtime = EventLoopRuntime()
+        self._stack.callback(runtime.close)
+        self._app = create_app(processes, token=self.token, runtime=runtime)
         self.url = self._stack.enter_context(live(self._app, port=self._port))
         return self
 

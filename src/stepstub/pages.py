@@ -1,6 +1,7 @@
 """The contract to read: as a file, and as a page on which it can be tried (Swagger UI)."""
 
-import yaml
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import (
     HTMLResponse,
@@ -54,12 +55,14 @@ _HEADERS = {
 }
 
 
-def pages(contract: str) -> Router:
-    """An ASGI application for everything that is no operation; what it does not know is a 404."""
-    document = yaml.safe_load(contract)
+def pages(text: str, document: dict[str, Any]) -> Router:
+    """An ASGI application for everything that is no operation; what it does not know is a 404.
+
+    The contract comes as it was written and parsed.
+    """
 
     async def as_yaml(request: Request) -> Response:
-        return PlainTextResponse(contract, media_type="application/yaml", headers=_HEADERS)
+        return PlainTextResponse(text, media_type="application/yaml", headers=_HEADERS)
 
     async def as_json(request: Request) -> Response:
         return JSONResponse(document, headers=_HEADERS)

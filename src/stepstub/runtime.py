@@ -49,6 +49,10 @@ class EventLoopRuntime:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="stepstub-delegate")
 
+    def close(self) -> None:
+        """Let the threads end when their calls have."""
+        self._threads.shutdown(wait=False)
+
     async def call(self, function: Callable[[], None]) -> None:
         await asyncio.get_running_loop().run_in_executor(self._threads, function)
 

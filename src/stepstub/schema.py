@@ -122,6 +122,8 @@ def _expected(keyword: str, details: dict[str, Any]) -> str | None:
             return ", ".join(
                 "null" if option is None else str(option) for option in details["options"]
             )
+        case "pattern":
+            return str(details["pattern"])
         case "maximum" | "minimum":
             return f"at {'most' if keyword == 'maximum' else 'least'} {details['limit']}"
         case _:
@@ -140,6 +142,8 @@ def _sentence(keyword: str, expected: str | None, instance: object) -> str:
             return f"must be {expected}."
         case "additionalProperties":
             return "is not known here."
+        case "pattern":
+            return f"must match {expected}."
         case _:
             return f"does not meet the contract's {keyword}."
 
