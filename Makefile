@@ -50,7 +50,7 @@ bench-quick: .venv/dev  ## the same in two minutes, into build/bench
 lock:  ## renew the pinned requirements (needs uv)
 	for extra in build dev; do \
 	  uv pip compile pyproject.toml --extra $$extra --universal --python-version 3.11 --upgrade \
-	    --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	    --generate-hashes --no-strip-extras --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
 	    --quiet --output-file requirements/$$extra.txt; \
 	done
 
