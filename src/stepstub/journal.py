@@ -7,6 +7,7 @@ from threading import Condition, Lock
 from msgspec import Struct
 
 from stepstub.errors import Violation
+from stepstub.model import Status
 
 KEPT_OF_A_BODY = 16 * 1024
 """Bytes of a request's and of an answer's body that are kept."""
@@ -41,6 +42,11 @@ class Entry(Struct, kw_only=True, gc=False):
     violations: Mapping[str, Violation] | None = None
     moved_by: int | None = None
     fault: str | None = None
+
+    @property
+    def completed_step(self) -> bool:
+        """Whether this exchange completed its step."""
+        return self.step_before == Status.STARTED and self.step_after == Status.COMPLETED
 
 
 def redacted(headers: list[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:

@@ -136,25 +136,24 @@ class Sandbox:
         """Whether the step was completed `times` times; waits up to `within` seconds for it."""
 
         def settled() -> bool:
-            completed = self._verification(step_id, times).completed
+            completed = sum(entry.completed_step for entry in self._attempts(step_id))
             return completed > times or (completed == times > 0)
 
         if within and not settled():
             await self.runtime.call(lambda: self.journal.wait_until(settled, within))
         return self._verification(step_id, times)
 
+    def _attempts(self, step_id: str) -> list[Entry]:
+        return [entry for entry in self.journal if entry.step_id == step_id]
+
     def _verification(self, step_id: str, times: int) -> Verification:
-        attempts = [entry for entry in self.journal if entry.step_id == step_id]
-        completed = [
-            entry
-            for entry in attempts
-            if entry.step_after == "COMPLETED" and entry.step_before == "STARTED"
-        ]
+        attempts = self._attempts(step_id)
+        completed = sum(entry.completed_step for entry in attempts)
         numbers = {entry.number for entry in attempts}
         delegate_calls = sum(call.exchange in numbers for call in self.delegates)
         words = [
             (
-                f"Step {step_id} was {_times('completed', len(completed))},"
+                f"Step {step_id} was {_times('completed', completed)},"
                 f" and should have been {_times('completed', times)};"
                 f" the next step's delegate was {_times('called', delegate_calls)};"
                 f" {len(attempts)} attempt{'' if len(attempts) == 1 else 's'}."
@@ -166,8 +165,8 @@ class Sandbox:
         if self.journal.dropped:
             words.append(f"The journal no longer has the first {self.journal.dropped} exchanges.")
         return Verification(
-            holds=len(completed) == times,
-            completed=len(completed),
+            holds=completed == times,
+            completed=completed,
             delegate_calls=delegate_calls,
             attempts=tuple(entry.number for entry in attempts),
             explanation=" ".join(words),
@@ -253,7 +252,7 @@ def _account(entry: Entry) -> str:
     lost = f" (fault {entry.fault})" if entry.fault else ""
     if entry.status is None and not entry.fault:
         return f"Exchange {entry.number}: {entry.reason or 'it is still in progress.'}"
-    if entry.step_after == "COMPLETED" and entry.step_before == "STARTED":
+    if entry.completed_step:
         return f"Exchange {entry.number} completed it{lost}."
     if entry.fault and entry.step_before is None:
         return f"Exchange {entry.number} did not reach it{lost}."
