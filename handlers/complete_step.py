@@ -1,13 +1,29 @@
 """The handler of `completeStep`, the contract's one operation."""
 
+from msgspec import Struct, ValidationError, json
+
 from stepstub.engine import StartedStep
 from stepstub.exchange import Exchange
+from stepstub.model import Param, Params
 from stepstub.scenario import params
+
+
+class _Submitted(Struct):
+    params: dict[str, Param] | None = None
+
+
+_submitted = json.Decoder(_Submitted)
 
 
 async def complete_step(exchange: Exchange) -> StartedStep:
     """Complete the step that the body names, with the params it brings."""
-    body = exchange.body
     return await exchange.sandbox.complete_step(
-        body["processStepId"], params(body.get("params")), exchange.entry
+        exchange.body["processStepId"], _params(exchange), exchange.entry
     )
+
+
+def _params(exchange: Exchange) -> Params:
+    try:
+        return _submitted.decode(exchange.content).params or {}
+    except ValidationError:  # a long written as 3.0, which the contract takes for an integer
+        return params(exchange.body["params"])

@@ -4,7 +4,8 @@ Each takes the exchange and returns what goes out as JSON, or None for nothing.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 from http import HTTPStatus
 from itertools import islice
 from typing import Any
@@ -23,11 +24,11 @@ from stepstub.sandbox import Sandboxes, Verification
 from stepstub.scenario import build, load_shipped
 
 Json = dict[str, Any]
-Handler = Callable[[Exchange], Awaitable[Any]]
+Handler = Callable[["Control", Exchange], Awaitable[Any]]
 
 
 class Control:
-    """The handlers by operation id, over the sandboxes they drive."""
+    """The handlers, over the sandboxes they drive."""
 
     def __init__(self, sandboxes: Sandboxes, health: Callable[[], Json]) -> None:
         self._sandboxes = sandboxes
@@ -265,9 +266,8 @@ def _processes(specs: Sequence[Json]) -> Sequence[Process]:
     return build({"processes": list(specs)}, name="request", file="the request").processes
 
 
-def handlers(control: Control, operation_ids: Iterable[str]) -> dict[str, Handler]:
-    """The handlers by operation id: `getStep` is `Control.get_step`."""
-    return {
-        operation_id: getattr(control, re.sub("([A-Z])", r"_\1", operation_id).lower())
-        for operation_id in operation_ids
-    }
+@cache
+def handler(operation_id: str) -> Handler:
+    """The handler of an operation: that of `getStep` is `Control.get_step`."""
+    function: Handler = getattr(Control, re.sub("([A-Z])", r"_\1", operation_id).lower())
+    return function

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from conftest import PATIENCE, Connection, chunked, head, post, processes
-from stepstub import contract
+from stepstub import gate
 from stepstub.app import Stub, create_app
 from stepstub.delegates import StepStart
 from stepstub.runtime import EventLoopRuntime
@@ -164,7 +164,7 @@ def test_the_jdks_own_client() -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A server that gives a body 0.3 s to arrive."""
-    monkeypatch.setattr(contract, "BODY_DEADLINE", 0.3)
+    monkeypatch.setattr(gate, "BODY_DEADLINE", 0.3)
     with live(app_of("every-status")) as url:
         yield url
 

@@ -7,6 +7,7 @@ The layout, from the outside in; imports run downwards only::
     client                               a sandbox as a test sees it
     server                               uvicorn
     app                                  the composition root
+    gate                                 Connexion at work
     contract  envelope  problems  pages  openapi.yaml at work; what answers look like
     handlers                             one function per operation, the bearer check
     sandbox                              one token's world

@@ -1,45 +1,33 @@
 """The composition root: `create_app` puts the stub together as one ASGI application.
 
 The way of a request, outermost first: `Stub` (opens the journal entry, sends the one answer) ->
-Connexion's middlewares: routing -> bearer check -> contract -> `Stub.dispatch` (faults, and the
-handler of the operation). Refusals are raised and become answers in `Stub.__call__`, nowhere else.
+the gate: routing -> bearer check -> contract -> `Stub.dispatch` (faults, and the handler of the
+operation). Refusals are raised and become answers in `Stub.__call__`, nowhere else.
 """
 
 import logging
 import time
-import warnings
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stepstub import contract, problems
 from stepstub.clock import SystemClock
-from stepstub.contract import Contract, ContractMiddleware, JsonBody, exchange_of
 from stepstub.envelope import Envelopes
 from stepstub.errors import BadRequest, ClientDisconnected, HttpRefusal
-from stepstub.exchange import Answer, Exchange
+from stepstub.exchange import CONTROL, Answer, Exchange, exchange_of
 from stepstub.faults import Fault
+from stepstub.gate import gate
 from stepstub.handlers import control
-from stepstub.handlers.bearer import authorize, check_control_token
 from stepstub.handlers.complete_step import complete_step
 from stepstub.journal import KEPT_OF_A_BODY, Entry, redacted
 from stepstub.model import Process
 from stepstub.pages import pages
-from stepstub.runtime import InlineRuntime, Runtime, run_inline
+from stepstub.runtime import InlineRuntime, Runtime
 from stepstub.sandbox import Limits, Sandboxes
-
-with warnings.catch_warnings():  # Connexion imports what Starlette deprecates
-    warnings.simplefilter("ignore")
-    from connexion import ConnexionMiddleware
-    from connexion.middleware.abstract import ROUTING_CONTEXT
-    from connexion.middleware.routing import RoutingMiddleware
-    from connexion.middleware.security import SecurityAPI, SecurityMiddleware, SecurityOperation
-    from connexion.operations import AbstractOperation
-    from connexion.resolver import Resolver
-    from connexion.security import AbstractSecurityHandler
 
 log = logging.getLogger("stepstub")
 access_log = logging.getLogger("stepstub.access")
@@ -47,7 +35,6 @@ access_log = logging.getLogger("stepstub.access")
 DEFAULT_TOKEN = "stub-token"  # noqa: S105 - everybody may know it
 MAX_BODY_BYTES = 1024 * 1024
 
-_CONTROL = "/_stub/"
 _NOTHING_HERE = "There is nothing at this path."
 
 
@@ -68,14 +55,12 @@ def create_app(
     the control API.
     """
     runtime = runtime or InlineRuntime()
-    sandboxes = Sandboxes(token, processes, runtime=runtime, limits=limits or Limits())
     return Stub(
-        sandboxes,
-        contract.load(),
+        Sandboxes(token, processes, runtime=runtime, limits=limits or Limits()),
+        runtime,
+        gate(with_control=with_control),
         max_body_bytes=max_body_bytes,
-        with_control=with_control,
         control_token=control_token,
-        runtime=runtime,
     )
 
 
@@ -85,48 +70,27 @@ class Stub:
     def __init__(
         self,
         sandboxes: Sandboxes,
-        contract_: Contract,
+        runtime: Runtime,
+        gate: ASGIApp,
         *,
         max_body_bytes: int,
-        with_control: bool,
         control_token: str | None,
-        runtime: Runtime,
     ) -> None:
         self.sandboxes = sandboxes
+        self.max_body_bytes = max_body_bytes
+        self.control_token = control_token
         self.violations = 0
-        self._contract = contract_
         self._runtime = runtime
+        self._gate = gate
+        self._contract = contract.load()
+        self._envelopes = Envelopes(self._contract.version)
+        self._control = control.Control(sandboxes, self._health)
         self._clock = SystemClock()
-        self._envelopes = Envelopes(contract_.version)
-        self._pages = pages(contract_.text, contract_.document)
-        self._control: dict[str, control.Handler] = {}
-        self._connexion = ConnexionMiddleware(
-            self.dispatch,
-            middlewares=[Routing, Security, ContractMiddleware],
-            resolver=Resolver(self._handler),
-            security_map={
-                "bearer": partial(Bearer, sandboxes),
-                "apiKey": partial(ControlToken, control_token),
-            },
-            validator_map={
-                "body": {
-                    "application/json": partial(JsonBody, limit=max_body_bytes, runtime=runtime)
-                }
-            },
-        )
-        self._connexion.add_api(contract_.document)
-        if with_control:
-            document = contract.control_document()
-            handlers = control.Control(sandboxes, self._health)
-            self._control = control.handlers(handlers, contract.operation_ids(document))
-            self._connexion.add_api(document)
-        # Connexion builds its stack in the first call; now, no two requests can meet in that.
-        run_inline(self._connexion({"type": "lifespan"}, _shutdown_at_once, _ignore))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI); every answer but a page's leaves through here."""
-        if scope["type"] != "http":
-            await self._connexion(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
             return
         began = time.perf_counter()
         entry = Entry(
@@ -135,11 +99,11 @@ class Stub:
             headers=redacted(scope["headers"]),
             wall_clock=self._clock.now(),
         )
-        exchange = Exchange(entry=entry, sandbox=self.sandboxes.default)
+        exchange = Exchange(stub=self, entry=entry, sandbox=self.sandboxes.default)
         extensions = scope.setdefault("extensions", {})
         extensions["stepstub"] = exchange
         try:
-            await self._connexion(scope, receive, send)
+            await self._gate(scope, receive, send)
         except ClientDisconnected as error:
             entry.reason = str(error)
             return
@@ -148,7 +112,7 @@ class Stub:
         answer = exchange.answer
         if answer is None:
             return  # a page has been sent
-        if not entry.path.startswith(_CONTROL):
+        if not entry.path.startswith(CONTROL):
             answer = self._checked(exchange, answer)
             self._close(exchange, answer, began)
         if exchange.disconnect:
@@ -156,22 +120,20 @@ class Stub:
         else:
             await _send(answer, send)
 
-    async def dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the handler of the operation that the request has been routed to (ASGI)."""
-        if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
-            return
-        operation_id = scope["extensions"][ROUTING_CONTEXT]["operation_id"]
+    async def dispatch(
+        self, operation_id: str | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Call the handler of the operation that the request has been routed to."""
         exchange = exchange_of(scope)
         if operation_id == "completeStep":
             await self._complete_step(exchange)
         elif operation_id is not None:
-            value = await self._control[operation_id](exchange)
+            value = await control.handler(operation_id)(self._control, exchange)
             exchange.answer = problems.success(value, control.STATUS.get(operation_id, 200))
-        elif exchange.entry.path.startswith(_CONTROL):
+        elif exchange.entry.path.startswith(CONTROL):
             raise HttpRefusal(404, _NOTHING_HERE)
         else:
-            await self._pages(scope, receive, send)
+            await _pages()(scope, receive, send)
 
     async def _complete_step(self, exchange: Exchange) -> None:
         sandbox, step_id = exchange.sandbox, exchange.body["processStepId"]
@@ -204,10 +166,6 @@ class Stub:
                 exchange.disconnect = True
         return True
 
-    def _handler(self, operation_id: str) -> Any:
-        # For Connexion, which asks at start whether each operation has a handler.
-        return complete_step if operation_id == "completeStep" else self._control[operation_id]
-
     def _health(self) -> dict[str, Any]:
         from importlib import metadata
 
@@ -225,7 +183,7 @@ class Stub:
             else:
                 detail = f"This path takes {allow} only." if allow else _NOTHING_HERE
                 error = HttpRefusal(error.status_code, detail, allow=allow)
-        if exchange.entry.path.startswith(_CONTROL):
+        if exchange.entry.path.startswith(CONTROL):
             return problems.problem(error)
         exchange.entry.reason = str(error)
         exchange.entry.violations = getattr(error, "violations", None)
@@ -259,111 +217,10 @@ class Stub:
             access_log.info("", extra={"entry": entry})
 
 
-class Routing(RoutingMiddleware):  # type: ignore[misc]
-    """Connexion's routing, in which a path without parameters is looked up and not matched."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        super().__init__(app)
-        self._operations: dict[str, dict[str, dict[str, str]]] = {}
-
-    def add_api(self, specification: Any, *args: Any, **options: Any) -> None:
-        super().add_api(specification, *args, **options)
-        for router in (self.router, *(mount.app for mount in self.router.routes)):
-            router.redirect_slashes = False
-        for path, operations in specification["paths"].items():
-            if "{" not in path:
-                self._operations[path] = {
-                    method.upper(): {
-                        "api_base_path": specification.base_path,
-                        "operation_id": operation["operationId"],
-                    }
-                    for method, operation in operations.items()
-                }
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        operations = self._operations.get(scope.get("path", ""))
-        if operations is None:
-            await super().__call__(scope, receive, send)
-            return
-        if b"%2f" in scope["raw_path"].lower():
-            # An encoded slash is part of a name, not a separator (RFC 3986, section 2.2).
-            raise HttpRefusal(404, _NOTHING_HERE)
-        operation = operations.get(scope["method"])
-        if operation is None:
-            allowed = ", ".join(sorted(operations))
-            raise HttpRefusal(405, f"This path takes {allowed} only.", allow=allowed)
-        scope["extensions"][ROUTING_CONTEXT] = operation
-        exchange_of(scope).entry.operation = operation["operation_id"]
-        await self.app(scope, receive, send)
-
-
-class _SecurityRequest:
-    """What a security handler is given: Connexion's own request is made for much more."""
-
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
-        self.context: dict[str, Any] = {}
-
-
-SecurityCheck = Callable[[_SecurityRequest], dict[str, Any]]
-
-
-class _SecurityOperation(SecurityOperation):  # type: ignore[misc]
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.security:
-            await self.verification_fn(_SecurityRequest(scope))
-        await self.next_app(scope, receive, send)
-
-
-class _SecurityAPI(SecurityAPI):  # type: ignore[misc]
-    def make_operation(self, operation: AbstractOperation) -> _SecurityOperation:
-        return _SecurityOperation(
-            self.next_app,
-            security_handler_factory=self.security_handler_factory,
-            security=operation.security,
-            security_schemes=operation.security_schemes,
-        )
-
-
-class Security(SecurityMiddleware):  # type: ignore[misc]
-    """Connexion's security, whose handlers are given the scope and nothing else."""
-
-    api_cls = _SecurityAPI
-
-
-class Bearer(AbstractSecurityHandler):  # type: ignore[misc]
-    """Connexion's view of the bearer check; goes into its `security_map`."""
-
-    def __init__(self, sandboxes: Sandboxes) -> None:
-        self._sandboxes = sandboxes
-
-    def get_fn(self, security_scheme: Any, required_scopes: Any) -> SecurityCheck:
-        return self._check
-
-    def _check(self, request: _SecurityRequest) -> dict[str, Any]:
-        scope = request.scope
-        tokens = [value for name, value in scope["headers"] if name == b"authorization"]
-        exchange = exchange_of(scope)
-        exchange.sandbox = sandbox = authorize(self._sandboxes, tokens)
-        if not exchange.entry.path.startswith(_CONTROL):
-            exchange.entry.received_at = sandbox.clock.now()
-            sandbox.journal.open(exchange.entry)
-        return {}
-
-
-class ControlToken(AbstractSecurityHandler):  # type: ignore[misc]
-    """Connexion's view of the control token; goes into its `security_map`."""
-
-    def __init__(self, expected: str | None) -> None:
-        self._expected = expected
-
-    def get_fn(self, security_scheme: Any, required_scopes: Any) -> SecurityCheck:
-        return self._check
-
-    def _check(self, request: _SecurityRequest) -> dict[str, Any]:
-        given = dict(request.scope["headers"]).get(b"x-stepstub-control-token", b"")
-        check_control_token(self._expected, given)
-        return {}
+@cache
+def _pages() -> ASGIApp:
+    document = contract.load()
+    return pages(document.text, document.document)
 
 
 async def _send(answer: Answer, send: Send) -> None:
@@ -373,14 +230,6 @@ async def _send(answer: Answer, send: Send) -> None:
         headers.append((b"content-length", b"%d" % len(answer.body)))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
-
-
-async def _shutdown_at_once() -> Message:
-    return {"type": "lifespan.shutdown"}
-
-
-async def _ignore(message: Message) -> None:
-    pass
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
