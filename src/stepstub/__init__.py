@@ -6,7 +6,7 @@ The layout, from the outside in; imports run downwards only::
     live  inprocess                      a stub that listens; a stub without a socket
     client                               a sandbox as a test sees it
     server                               uvicorn
-    app                                  the composition root
+    app  http1                           the composition root; HTTP on a connection
     gate                                 Connexion at work
     contract  envelope  problems  pages  openapi.yaml at work; what answers look like
     handlers                             one function per operation, the bearer check

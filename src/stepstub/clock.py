@@ -73,6 +73,7 @@ class SandboxClock:
                 self._frozen_at += milliseconds
 
 
+@lru_cache(maxsize=64)
 def timestamp(milliseconds: int) -> str:
     """RFC 3339 in UTC with exactly three fractional digits: `2026-03-29T12:50:59.211Z`."""
     seconds, fraction = divmod(milliseconds, 1000)
