@@ -55,6 +55,7 @@ class Request:
         self._is_read = False
         self._is_over = False
         self._head = b""
+        self._left = 0
         self._news: asyncio.Future[None] | None = None
 
     def add(self, part: bytes) -> None:
@@ -97,19 +98,24 @@ class Request:
         body = b"" if self.scope["method"] == "HEAD" else message["body"]
         self._connection.write(self._head + body)
         self._head = b""
+        self._left -= len(body)
         if message.get("more_body"):
             await self._connection.drain()
         else:
             self.answered = True
+            self.keep_alive = self.keep_alive and self._left == 0
             self.close()
             self._connection.has_answered(self)
 
     def _head_of(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
         parts = [_STATUS_LINES[status], self._connection.default_headers]
-        has_end = status in _WITHOUT_BODY
+        has_body = status not in _WITHOUT_BODY and self.scope["method"] != "HEAD"
+        has_end = not has_body
         for name, value in headers:
             parts += (name, b": ", value, b"\r\n")
-            has_end = has_end or name == b"content-length"
+            if name == b"content-length" and has_body:
+                has_end = True
+                self._left = int(value)
         self.keep_alive = self.keep_alive and has_end  # or only the connection's end tells it
         parts.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
         return b"".join(parts)
@@ -351,6 +357,7 @@ class Connection(asyncio.Protocol):
 
     def _send_refusal(self) -> None:
         text = b"This is no HTTP request." if self._refusal == 400 else b"The head is too large."
+        log.warning("a connection was refused with %d: %s", self._refusal, text.decode())
         self.write(
             _STATUS_LINES[self._refusal]
             + self.default_headers

@@ -1,0 +1,231 @@
+"""HTTP on one connection, over real sockets: what is slow, broken off, too large or impatient."""
+
+import gc
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from conftest import PATIENCE, Connection, head, post, processes
+from stepstub import http1
+from stepstub.app import Stub, create_app
+from stepstub.delegates import StepStart
+from stepstub.runtime import EventLoopRuntime
+from stepstub.server import live
+
+PROBE = post({"processStepId": "claim-1-pending"})
+ASSET = head(method="GET", target="/docs/assets/swagger-ui-bundle.js")
+
+
+def app_of(*names: str) -> Stub:
+    return create_app(processes(*names), runtime=EventLoopRuntime())
+
+
+def check_pending(connection: Connection, request: bytes = PROBE) -> None:
+    assert connection.ask(request).codes == {"processStepId": "STEP_PENDING"}
+
+
+def read_on(connection: Connection) -> None:
+    """Read until the server hangs up."""
+    while connection.socket.recv(65536):
+        pass
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server that hangs up after 0.2 s of silence."""
+    monkeypatch.setattr(http1, "KEEP_ALIVE", 0.2)
+    with live(app_of("every-status", "two-steps")) as url:
+        yield url
+
+
+@pytest.mark.parametrize("requests", [0, 1, 2])
+def test_a_connection_that_is_idle_is_closed(hasty: str, requests: int) -> None:
+    with Connection(hasty) as connection:
+        for _ in range(requests):
+            check_pending(connection)
+        assert connection.is_closed()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [b"P", head()[:-2], head("Content-Length: 9", token=None)],
+    ids=["a letter", "half a head", "a body that was refused"],
+)
+def test_what_never_comes_is_waited_for_longer_and_then_no_more(
+    hasty: str, monkeypatch: pytest.MonkeyPatch, part: bytes
+) -> None:
+    with Connection(hasty) as connection:
+        connection.send(part)
+        connection.socket.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            read_on(connection)
+    monkeypatch.setattr(http1, "HEAD_DEADLINE", 0.3)
+    with Connection(hasty) as connection:
+        connection.send(part)
+        read_on(connection)
+
+
+def test_a_connection_is_not_idle_while_its_delegate_is_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http1, "KEEP_ALIVE", 0.05)
+    app = app_of("two-steps")
+    done = threading.Event()
+    app.sandboxes.default.delegates.function = lambda _: done.wait(0.3) and None
+    with live(app) as url, Connection(url) as connection:
+        assert connection.ask(post({"processStepId": "order-1-approve"})).status == 200
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [b"X: " + b"x" * 400_000, b"X: x\r\n" * 70_000],
+    ids=["one header", "many headers"],
+)
+def test_a_head_without_end_is_refused(connection: Connection, url: str, endless: bytes) -> None:
+    def send_on() -> None:
+        with suppress(OSError):  # the server hangs up
+            connection.send(*[head()[:-2] + endless] * 50)
+
+    sender = threading.Thread(target=send_on)
+    sender.start()
+    try:
+        answer = connection.answer()
+        assert answer.status == 431
+        assert answer.headers["connection"] == "close"
+    except ConnectionResetError:
+        pass  # the answer was lost, since we would not stop
+    sender.join(PATIENCE)
+    assert not sender.is_alive()
+    with Connection(url) as other:
+        check_pending(other)
+
+
+def test_heads_that_are_split_between_packets_do_not_add_up(connection: Connection) -> None:
+    large = post({"processStepId": "claim-1-pending"}, "X: " + "x" * 40_000)
+    stream = large * 10
+    cuts = range(0, len(stream), 30_000)
+    sender = threading.Thread(
+        target=connection.send, args=[stream[cut : cut + 30_000] for cut in cuts]
+    )
+    sender.start()
+    for _ in range(10):
+        assert connection.answer().codes == {"processStepId": "STEP_PENDING"}
+    sender.join()
+
+
+def test_what_came_before_a_broken_request_is_answered_first(connection: Connection) -> None:
+    connection.send(PROBE + PROBE + b"this is no request\r\n\r\n")
+    assert [connection.answer().status for _ in range(3)] == [412, 412, 400]
+    assert connection.is_closed()
+
+
+def test_a_body_that_breaks_waits_for_its_turn_too(connection: Connection) -> None:
+    connection.send(PROBE + head("Transfer-Encoding: chunked") + b"zz\r\n")
+    assert connection.answer().status == 412
+    assert connection.answer().status == 400
+    assert connection.is_closed()
+
+
+def test_a_client_that_has_said_all_gets_its_answers(connection: Connection) -> None:
+    connection.send(PROBE * 3)
+    connection.socket.shutdown(socket.SHUT_WR)
+    for _ in range(3):
+        assert connection.answer().codes == {"processStepId": "STEP_PENDING"}
+    assert connection.is_closed()
+
+
+@pytest.mark.parametrize("part", [b"", b"POST /", head("Content-Length: 5") + b"{"])
+def test_a_client_that_says_no_more_is_hung_up_on(connection: Connection, part: bytes) -> None:
+    connection.send(part)
+    connection.socket.shutdown(socket.SHUT_WR)
+    assert connection.is_closed()
+
+
+def test_a_client_that_reads_slowly_gets_a_whole_file(connection: Connection) -> None:
+    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    connection.send(ASSET * 3 + PROBE)
+    files = [connection.answer() for _ in range(3)]
+    assert {answer.status for answer in files} == {200}
+    assert len({answer.body for answer in files}) == 1
+    assert len(files[0].body) > 1_000_000
+    assert connection.answer().status == 412
+
+
+def test_a_client_that_goes_away_from_a_file_hurts_nobody(url: str) -> None:
+    for _ in range(5):
+        with Connection(url) as connection:
+            connection.send(ASSET * 3)
+            connection.socket.recv(1000)
+    with Connection(url) as connection:
+        check_pending(connection)
+
+
+def test_a_client_may_go_away_while_its_delegate_is_called(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = app_of("two-steps", "every-status")
+    called, go_on = threading.Event(), threading.Event()
+
+    def wait(_: StepStart) -> None:
+        called.set()
+        assert go_on.wait(PATIENCE)
+
+    app.sandboxes.default.delegates.function = wait
+    with live(app) as url:
+        with Connection(url) as connection:
+            connection.send(post({"processStepId": "order-1-approve"}) + PROBE)
+            assert called.wait(PATIENCE)
+        go_on.set()
+        with Connection(url) as connection:
+            answer = connection.ask(post({"processStepId": "order-1-approve"}))
+            assert answer.codes == {"processStepId": "STEP_COMPLETED"}
+    assert all(record.levelno < logging.WARNING for record in caplog.records)
+
+
+def test_an_answer_before_a_broken_connection_goes_out(connection: Connection) -> None:
+    """Of two requests sent at once the second is met by a fault."""
+    app = app_of("every-status")
+    with live(app) as url:
+        with Connection(url) as control:
+            fault = {"phase": "before", "action": "disconnect", "processStepId": "claim-1-started"}
+            assert control.ask(post(fault, target="/_stub/faults")).status == 201
+        with Connection(url) as connection:
+            connection.send(PROBE + post({"processStepId": "claim-1-started"}) + PROBE)
+            assert connection.answer().status == 412
+            assert connection.is_closed()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        PROBE,
+        post({"processStepId": "unknown"}),
+        post(b"{"),
+        post(b"{}"),
+        post(b"{}", token="other"),
+        post(b"{}", token=None),
+        post(b"{}", "Content-Type: text/plain"),
+        post(b"{}", target="/nowhere"),
+        head(method="GET"),
+        post(b"{}", target="/_stub/clock"),
+    ],
+    ids=["412", "unknown", "no JSON", "bad", "401", "no token", "415", "404", "405", "control"],
+)
+def test_an_exchange_leaves_nothing_to_the_garbage_collector(
+    connection: Connection, request_: bytes
+) -> None:
+    """Or it stops everything once in a while, and some answers take a hundred times as long."""
+    number = 100
+    connection.ask(request_)
+    gc.disable()
+    try:
+        gc.collect()
+        for _ in range(number):
+            connection.ask(request_)
+        assert gc.collect() < number
+    finally:
+        gc.enable()
