@@ -28,20 +28,24 @@ from measure import Cell
 
 ROOT = servers.HERE.parent
 BUILD = ROOT / "build" / "bench"
-PEERS = ("prism", "bare", "wiremock", "connexion")
+PEERS = ("prism", "bare", "bare-http1", "wiremock", "connexion")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is done. Each cell of the comparison takes `rounds` times `seconds`."""
+    """How much is done. Each cell of the comparison takes `rounds` times `seconds`.
+
+    `soak` counts requests, `sandbox` steps of a sandbox that is made and deleted again.
+    """
 
     rounds: int
     seconds: int
     steps: int
     sizes: tuple[int, ...]
     cold_starts: int
+    sandbox: int = 20_000
     soak: int = 0
-    connections: tuple[int, ...] = (16, 32)
+    connections: tuple[int, ...] = (16,)
 
 
 FULL = Plan(
@@ -50,11 +54,13 @@ FULL = Plan(
     steps=1_000_000,
     sizes=(1, 10, 100, 1_000, 10_000, 100_000, 1_000_000),
     cold_starts=11,
+    sandbox=200_000,
     soak=2_000_000,
+    connections=(16, 32),
 )
 QUICK = Plan(rounds=5, seconds=1, steps=200_000, sizes=(1, 100, 10_000, 100_000), cold_starts=3)
 # Figures of a smoke run mean nothing; it only shows that the bench works.
-SMOKE = Plan(rounds=1, seconds=1, steps=50_000, sizes=(1, 100), cold_starts=1, connections=(16,))
+SMOKE = Plan(rounds=1, seconds=1, steps=50_000, sizes=(1, 100), cold_starts=1, sandbox=2_000)
 
 
 def main() -> None:
@@ -112,6 +118,8 @@ def run(plan: Plan, peers: list[str], output: Path) -> None:
     results["coldStarts"] = measure.cold_starts(starts, BUILD, rounds=plan.cold_starts)
     _say("cost against the number of steps")
     results["cost"] = list(measure.cost(plan.sizes))
+    _say("calls through the pytest plugin")
+    results["plugin"] = measure.script("plugin.py", f"--rounds={4 * plan.rounds}")
 
     (output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     text = report.markdown(results)
@@ -139,6 +147,7 @@ def comparison(plan: Plan, peers: list[str]) -> dict[str, Any]:
         make = {
             "prism": lambda: servers.prism(BUILD),
             "bare": lambda: servers.bare(answer),
+            "bare-http1": lambda: servers.bare_http1(answer),
             "wiremock": lambda: servers.wiremock(BUILD, answer),
             "connexion": lambda: servers.connexion(answer),
         }
@@ -156,6 +165,9 @@ def comparison(plan: Plan, peers: list[str]) -> dict[str, Any]:
         cells.append(Cell("stub-10", "second", 16))
         warm = {**targets, "stub-10": few}
         compared = measure.compare(warm, cells, rounds=plan.rounds, seconds=plan.seconds)
+        _say("two sandboxes")
+        shares = measure.sandboxes(many, rounds=plan.rounds, seconds=plan.seconds)
+        memory["sandbox"] = measure.given_back(few, steps=plan.sandbox, cycles=5)
         if plan.soak:
             _say("soak")
             memory["soak"] = measure.soak(many, plan.soak, plan.seconds)
@@ -165,6 +177,7 @@ def comparison(plan: Plan, peers: list[str]) -> dict[str, Any]:
             "probes": probes,
             "answerBytes": len(many.answer),
             "comparison": compared,
+            "sandboxes": shares,
             "memory": memory,
         }
 

@@ -7,11 +7,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from servers import HERE, TOKEN, BenchError, Running, Server, completion, post, running, step_id
+from servers import (
+    HERE,
+    TOKEN,
+    BenchError,
+    Running,
+    Server,
+    completion,
+    post,
+    request,
+    running,
+    step_id,
+)
 
 _WRK_GRACE = 30  # seconds beyond a slice after which wrk is given up
 
@@ -62,7 +74,14 @@ def probe(target: Running) -> dict[str, int]:
 
 
 def load(
-    target: Running, kind: str, connections: int, seconds: int, core: int | None, lane: int = 1
+    target: Running,
+    kind: str,
+    connections: int,
+    seconds: int,
+    core: int | None,
+    lane: int = 1,
+    *,
+    token: str | None = None,
 ) -> Slice:
     """Run wrk against a server for some seconds, and check that it got what it should.
 
@@ -71,14 +90,14 @@ def load(
     """
     server = target.server
     pin = ["taskset", "--cpu-list", str(core)] if core is not None else []
-    token, body = LOADS[kind]
+    usual_token, body = LOADS[kind]
     steps = server.steps_each - 1 if server.keeps_state else 2**31
     command = [
         *pin,
         *("wrk", "--threads", "1", "--connections", str(connections)),
         *("--duration", f"{seconds}s", "--script", str(HERE / "load.lua")),
         f"http://127.0.0.1:{target.port}",
-        *("--", token, body.decode(), str(target.used)),
+        *("--", token or usual_token, body.decode(), str(target.used)),
         *(str(lane if kind == "success" else 0), str(steps)),
     ]
     if kind == "success":
@@ -158,13 +177,73 @@ def soak(target: Running, requests: int, seconds: int) -> dict[str, Any]:
     return {"requests": count, "before": before, "after": target.rss()}
 
 
-def cost(sizes: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Microseconds a completion, in-process, for stubs with so many steps."""
+def sandboxes(target: Running, *, rounds: int, seconds: int) -> list[dict[str, float]]:
+    """Two sandboxes under load: what each gets of the rate that it has alone.
+
+    The load is completions of a step that the sandbox does not have; they go all the way to its
+    engine. `total` is both together against one alone.
+    """
+    _, core = cores()
+    tokens = [create_sandbox(target) for _ in range(2)]
+
+    def rate(token: str) -> float:
+        return load(target, "second", 16, seconds, core, token=token).rate
+
+    seen = []
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(rounds):
+            alone = [rate(token) for token in tokens]
+            both = list(pool.map(rate, tokens))
+            first, second = (part / whole for part, whole in zip(both, alone, strict=True))
+            seen.append({"first": first, "second": second, "total": 2 * sum(both) / sum(alone)})
+    for token in tokens:
+        request(target.port, "DELETE", "/_stub/sandboxes/current", token=token)
+    return seen
+
+
+def given_back(target: Running, *, steps: int, cycles: int) -> list[dict[str, int]]:
+    """Resident memory before a sandbox, with `steps` steps in it, and after it was deleted."""
+    at_once = 2000
+    specs = [
+        {"params": {"decision": {"strValue": f"approved by the reader number {number}"}}}
+        for number in range(at_once)
+    ]
+    body = json.dumps({"steps": specs}).encode()
+    seen = []
+    for _ in range(cycles):
+        before = target.rss()
+        token = create_sandbox(target)
+        for _ in range(max(1, steps // at_once)):
+            status, _answer = request(target.port, "POST", "/_stub/processes", body, token)
+            if status != 201:
+                raise BenchError(f"a process could not be started: {status}")
+        loaded = target.rss()
+        request(target.port, "DELETE", "/_stub/sandboxes/current", token=token)
+        seen.append({"before": before, "loaded": loaded, "after": target.rss()})
+    return seen
+
+
+def create_sandbox(target: Running) -> str:
+    """The token of a new sandbox on a stub."""
+    status, answer = request(target.port, "POST", "/_stub/sandboxes", b"{}")
+    if status != 201:
+        raise BenchError(f"a sandbox could not be made: {status}")
+    token: str = json.loads(answer)["token"]
+    return token
+
+
+def script(name: str, *options: str) -> Any:
+    """What a script of the bench prints, which is one JSON value; pinned as the servers are."""
     core, _ = cores()
     pin = ["taskset", "--cpu-list", str(core)] if core is not None else []
+    command = [*pin, sys.executable, str(HERE / name), *options]
+    run = subprocess.run(command, capture_output=True, timeout=300, check=False)
+    if run.returncode:
+        raise BenchError(f"{name} failed: {run.stderr.decode(errors='replace')[-500:]}")
+    return json.loads(run.stdout)
+
+
+def cost(sizes: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Microseconds a completion, in-process, for stubs with so many steps."""
     for size in sizes:
-        command = [*pin, sys.executable, str(HERE / "cost.py"), f"--steps={size}"]
-        run = subprocess.run(command, capture_output=True, timeout=300, check=False)
-        if run.returncode:
-            raise BenchError(f"cost.py failed: {run.stderr.decode(errors='replace')[-500:]}")
-        yield json.loads(run.stdout)
+        yield script("cost.py", f"--steps={size}")

@@ -22,6 +22,7 @@ _OURS, _OTHERS = "#0b6e4f", "#9aa5b1"
 _NAMES = {
     "stub": "Stepstub",
     "bare": "bare ASGI, static answer",
+    "bare-http1": "the same on our HTTP/1.1",
     "prism": "Prism",
     "wiremock": "WireMock, schema matcher",
     "connexion": "Connexion AsyncApp, defaults",

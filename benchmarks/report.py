@@ -132,14 +132,28 @@ def _targets(results: dict[str, Any], comparison: Comparison) -> Iterable[Sequen
         ours, theirs = (starts[name] for name in ("stepstub-serve", "prism"))
         values = [one / other for one, other in zip(ours, theirs, strict=True)]
         yield row("cold start against prism", "at most 0.5", values, met=median(values) <= 0.5)
+    values = [one["plugin"] / one["bare"] for one in results["plugin"]]
+    name = "call through the plugin against a bare callback of responses"
+    yield row(name, "at most 1.5", values, met=median(values) <= 1.5)
+    values = [min(one["first"], one["second"]) for one in results["sandboxes"]]
+    name = "the slower of two sandboxes under load, of its rate alone"
+    yield row(name, "at least 0.45", values, met=median(values) >= 0.45)
     memory = results["memory"]
     idle = memory["idle"] / 2**20
     yield row("idle memory, MiB", "at most 80", [idle], met=idle <= 80)
     each = (memory["loaded"] - memory["few"]) / memory["steps"]
     yield row("bytes a step with three params", "at most 1000", [each], met=each <= 1000)
+    values = [_given_back(cycle) for cycle in memory["sandbox"]]
+    name = "memory that a deleted sandbox gives back"
+    yield row(name, "at least 0.9", values, met=median(values) >= 0.9)
     if "soak" in memory:
         ratio = memory["soak"]["after"] / memory["soak"]["before"]
         yield row("memory after the soak against before", "1", [ratio], met=ratio <= 1.02)
+
+
+def _given_back(cycle: dict[str, int]) -> float:
+    """Of the memory that a sandbox took, the share that its end gave back to the system."""
+    return (cycle["loaded"] - cycle["after"]) / (cycle["loaded"] - cycle["before"])
 
 
 def _completions(results: dict[str, Any], comparison: Comparison) -> str:
@@ -212,6 +226,12 @@ def _memory(memory: dict[str, Any]) -> Iterable[Sequence[object]]:
     yield f"with {memory['steps']:,} steps", f"{memory['loaded'] / 2**20:.0f} MiB"
     each = (memory["loaded"] - memory["few"]) / memory["steps"]
     yield "a step with three params, its ids and texts included", f"{each:.0f} bytes"
+    first, last = memory["sandbox"][0], memory["sandbox"][-1]
+    yield (
+        "before, with and after a sandbox that is deleted again",
+        ", ".join(f"{first[moment] / 2**20:.0f} MiB" for moment in ("before", "loaded", "after")),
+    )
+    yield f"after {len(memory['sandbox'])} such sandboxes", f"{last['after'] / 2**20:.0f} MiB"
     if "soak" in memory:
         soak = memory["soak"]
         yield (

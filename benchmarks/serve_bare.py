@@ -1,6 +1,6 @@
-"""The reference: an ASGI application with a static answer, on the server the stub uses.
+"""The reference: an ASGI application with a static answer, on uvicorn at its fastest.
 
-It reads nothing and checks nothing, so it is what uvicorn itself costs.
+It reads nothing and checks nothing, so it is what the server itself costs.
 """
 
 import argparse
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+
+from stepstub.http1 import Connection
 
 
 def application(answer: bytes) -> Any:
@@ -27,18 +29,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--answer", type=Path, required=True)
+    parser.add_argument("--http1", action="store_true", help="with the stub's own HTTP protocol")
     options = parser.parse_args()
     uvicorn.run(
         application(options.answer.read_bytes()),
         host="127.0.0.1",
         port=options.port,
-        http="httptools",
+        http=Connection if options.http1 else "httptools",
         loop="uvloop",
         ws="none",
         lifespan="off",
         log_level="error",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
     )
 
 

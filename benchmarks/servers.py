@@ -104,11 +104,18 @@ def completion(step: str, amount: object = 1250) -> bytes:
 
 
 def post(port: int, body: bytes, token: str = TOKEN) -> tuple[int, bytes]:
+    """One completion on a connection of its own: status and body."""
+    return request(port, "POST", PATH, body, token)
+
+
+def request(
+    port: int, method: str, path: str, body: bytes | None = None, token: str = TOKEN
+) -> tuple[int, bytes]:
     """One request on a connection of its own: status and body."""
     connection = HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
-        connection.request("POST", PATH, body, headers)
+        connection.request(method, path, body, headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:
@@ -175,6 +182,14 @@ def bare(answer: Path) -> Server:
         "bare",
         "bare ASGI application, static answer, uvicorn with uvloop and httptools",
         lambda port: [*_python("serve_bare.py", port), f"--answer={answer}"],
+    )
+
+
+def bare_http1(answer: Path) -> Server:
+    return Server(
+        "bare-http1",
+        "the same application on the stub's own HTTP protocol",
+        lambda port: [*_python("serve_bare.py", port), f"--answer={answer}", "--http1"],
     )
 
 

@@ -12,10 +12,12 @@ import pytest
 import requests
 
 import stepstub
+from conftest import Client, processes
 from stepstub.app import create_app
 from stepstub.delegates import StepStart
+from stepstub.journal import Entry
 from stepstub.model import Status
-from stepstub.runtime import EventLoopRuntime
+from stepstub.runtime import EventLoopRuntime, run_inline
 from stepstub.server import live
 
 STEP = "order-1-approve"
@@ -219,3 +221,52 @@ def test_one_deleted_while_a_request_is_in_flight(server: stepstub.LiveServer) -
     with held(sandbox):
         sandbox.__exit__()
         assert post(sandbox).status_code == 401
+
+
+@pytest.mark.parametrize("how", ["deleted", "reset"])
+def test_what_a_sandbox_held_is_free_at_once(how: str) -> None:
+    """Without waiting for the garbage collector, which a server asks for rarely."""
+    app = create_app()
+    sandbox = app.sandboxes.create(processes("long-chain"))
+    run_inline(
+        sandbox.complete_step(
+            "chain-1-01", {}, Entry(method="POST", path="/", headers=(), wall_clock=0)
+        )
+    )
+    held = weakref.ref(sandbox.engine)
+    gc.disable()
+    try:
+        if how == "deleted":
+            app.sandboxes.delete(sandbox)
+        else:
+            app.sandboxes.reset(sandbox, ())
+        del sandbox
+        assert held() is None
+    finally:
+        gc.enable()
+
+
+def test_a_large_sandbox_asks_the_garbage_collector_for_what_it_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stepstub.sandbox._MANY_STEPS", 5)
+    collected: list[bool] = []
+    monkeypatch.setattr(gc, "collect", lambda: collected.append(True))
+    app = create_app()
+    for names in (["two-steps"], ["long-chain"]):
+        app.sandboxes.delete(app.sandboxes.create(processes(*names)))
+    assert collected == [True]
+
+
+def test_stubs_of_one_process_share_nothing_but_the_gate() -> None:
+    small = Client(create_app(processes("two-steps"), max_body_bytes=60))
+    strict = Client(create_app(processes("two-steps"), control_token="x"))
+    closed = Client(create_app(processes("two-steps"), with_control=False))
+    statuses = [client.complete("order-1-approve").status for client in (small, strict, closed)]
+    assert statuses == [200, 200, 200]
+    long = b'{"processStepId": "order-1-ship", "params": {"a": {"strValue": "xyz"}}}'
+    assert [client.post(long).status for client in (small, strict)] == [413, 200]
+    headers = {"authorization": "Bearer stub-token"}
+    asked = [client.request("GET", "/_stub/clock", headers=headers) for client in (small, strict)]
+    assert [answer.status for answer in asked] == [200, 401]
+    assert closed.request("GET", "/_stub/clock", headers=headers).status == 404

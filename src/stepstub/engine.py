@@ -178,6 +178,11 @@ class Engine:
     def __len__(self) -> int:
         return len(self._processes)
 
+    @property
+    def number_of_steps(self) -> int:
+        """How many steps there are in all processes."""
+        return len(self._steps)
+
     def _process(self, process_id: str, step_ids: tuple[str, ...]) -> Process:
         now = self._clock.now()
         steps = tuple(self._settle(self._steps[step_id], now) for step_id in step_ids)

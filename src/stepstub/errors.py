@@ -32,7 +32,7 @@ class PreconditionFailed(StepstubError):
     def __init__(self, violations: Mapping[str, Violation], moved_by: int | None = None) -> None:
         self.violations = violations
         self.moved_by = moved_by
-        super().__init__(" ".join(violation.detail for violation in violations.values()))
+        super().__init__(" ".join([violation.detail for violation in violations.values()]))
 
 
 class BodyRefused(PreconditionFailed):

@@ -250,7 +250,9 @@ class JsonBody(AbstractRequestBodyValidator):  # type: ignore[misc]
 
     def _checked(self, body: bytes) -> Any:
         try:
-            value = jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
+            value = jiter.from_json(
+                body, allow_inf_nan=False, catch_duplicate_keys=True, cache_mode="keys"
+            )
         except ValueError as error:
             reason = f"not strict JSON: {shorten(str(error), 200)}" if body else "empty"
             detail = f"The body is {reason}."

@@ -51,7 +51,7 @@ class Entry(Struct, kw_only=True, gc=False):
 
 def redacted(headers: list[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
     """The headers without the values that are secrets."""
-    return tuple((name, b"(redacted)" if name in _SECRET else value) for name, value in headers)
+    return tuple([(name, b"(redacted)" if name in _SECRET else value) for name, value in headers])
 
 
 class Journal:

@@ -1,5 +1,6 @@
 """One token's world, and the registry of all of them."""
 
+import gc
 import hmac
 import re
 import secrets
@@ -20,6 +21,7 @@ from stepstub.journal import Entry, Journal
 from stepstub.model import Params, Process, Status
 from stepstub.runtime import Runtime
 
+_MANY_STEPS = 10_000  # from here on their memory is worth a full collection in the end
 _NUMBERED = re.compile(r"-\d+$")
 
 
@@ -66,6 +68,13 @@ class Sandbox:
         self.delegates = Delegates(self.clock, runtime, bound=limits.journal)
         self.engine = Engine(self.clock, self.delegates)
         self.engine.add(processes)
+
+    def __del__(self) -> None:
+        # CPython keeps some freed objects for later use, and a single one is enough to hold on to
+        # a megabyte around it. A full collection lets go of them.
+        if self.engine.number_of_steps > _MANY_STEPS:
+            del self.engine, self.delegates, self.journal
+            gc.collect()
 
     async def complete_step(self, step_id: str, params: Params, entry: Entry) -> StartedStep:
         """Complete a step for the exchange of `entry`, and note what became of it there.

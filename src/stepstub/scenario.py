@@ -199,20 +199,23 @@ _ORDER = {Status.COMPLETED: 0, Status.STARTED: 1, Status.FAILED: 1, Status.PENDI
 
 
 def _check_unique(processes: Iterable[Process], file: str, root: yaml.Node | None) -> None:
-    seen: set[tuple[str, str]] = set()
+    seen: dict[str, set[str]] = {"process": set(), "step": set()}
+
+    def check(kind: str, identifier: str, field: str) -> None:
+        if identifier in seen[kind]:
+            raise ScenarioError(
+                f"{kind} id {identifier!r} is used twice",
+                file=file,
+                line=_line(root, field),
+                field=field,
+            )
+        seen[kind].add(identifier)
+
     for number, process in enumerate(processes):
         place = f"processes[{number}]"
-        ids = [("process", process.id, f"{place}.id")]
-        ids += [("step", step.id, f"{place}.steps[{step.position}].id") for step in process.steps]
-        for kind, identifier, field in ids:
-            if (kind, identifier) in seen:
-                raise ScenarioError(
-                    f"{kind} id {identifier!r} is used twice",
-                    file=file,
-                    line=_line(root, field),
-                    field=field,
-                )
-            seen.add((kind, identifier))
+        check("process", process.id, f"{place}.id")
+        for step in process.steps:
+            check("step", step.id, f"{place}.steps[{step.position}].id")
 
 
 def _no_such_name(name: str) -> str:

@@ -4,6 +4,7 @@ The dialect is OpenAPI 3.0's: `nullable` is understood, `$ref` points into `comp
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import islice
 from math import isfinite
 from typing import Any
@@ -117,7 +118,7 @@ def _at(value: Any, error: jsonschema_rs.ValidationError) -> tuple[list[str | in
 def _expected(keyword: str, details: dict[str, Any]) -> str | None:
     match keyword:
         case "type":
-            return " or ".join(sorted(details["types"], key=lambda name: (name == "null", name)))
+            return _alternatives(tuple(details["types"]))
         case "enum":
             return ", ".join(
                 "null" if option is None else str(option) for option in details["options"]
@@ -128,6 +129,11 @@ def _expected(keyword: str, details: dict[str, Any]) -> str | None:
             return f"at {'most' if keyword == 'maximum' else 'least'} {details['limit']}"
         case _:
             return None
+
+
+@lru_cache(maxsize=64)
+def _alternatives(types: tuple[str, ...]) -> str:
+    return " or ".join(sorted(types, key=lambda name: (name == "null", name)))
 
 
 def _sentence(keyword: str, expected: str | None, instance: object) -> str:
