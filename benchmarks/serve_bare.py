@@ -4,6 +4,7 @@ It reads nothing and checks nothing, so it is what the server itself costs.
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def main() -> None:
         application(options.answer.read_bytes()),
         host="127.0.0.1",
         port=options.port,
-        http=Connection if options.http1 else "httptools",
+        http=partial(Connection, refuse=lambda *_: b"{}") if options.http1 else "httptools",
         loop="uvloop",
         ws="none",
         lifespan="off",

@@ -95,6 +95,8 @@ def test_a_head_without_end_is_refused(connection: Connection, url: str, endless
     try:
         answer = connection.answer()
         assert answer.status == 431
+        assert answer.json["message"] == "Request Header Fields Too Large"
+        assert "65536 bytes" in answer.data
         assert answer.headers["connection"] == "close"
     except ConnectionResetError:
         pass  # the answer was lost, since we would not stop

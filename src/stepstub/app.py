@@ -120,6 +120,11 @@ class Stub:
         else:
             await _send(answer, send)
 
+    def refuse(self, status: int, detail: str) -> bytes:
+        """The body of the answer to what is no HTTP request, and so never gets in here."""
+        now = self.sandboxes.default.clock.now()
+        return self._envelopes.refusal(HttpRefusal(status, detail), now).body
+
     async def dispatch(
         self, operation_id: str | None, scope: Scope, receive: Receive, send: Send
     ) -> None:

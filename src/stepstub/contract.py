@@ -26,7 +26,7 @@ class Contract:
             int(status): Schema(answer["content"]["application/json"]["schema"], components)
             for status, answer in operation["responses"].items()
         }
-        # What the document does not know (404, 405, 413, 415, 408) comes in the same envelope,
+        # What the document does not know (404, 405, 415 ...) comes in the same envelope,
         # with a sentence as data; its message is not the document's, so it has no pattern.
         envelope = components["schemas"]["InternalServerError"]
         message = {"message": {"type": "string"}}

@@ -9,6 +9,7 @@ every request.
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
@@ -128,7 +129,8 @@ class Request:
 class Connection(asyncio.Protocol):
     """One connection. Requests sent without waiting are answered one after the other.
 
-    The ASGI scope bears a function `stepstub.disconnect`, which breaks the connection.
+    The ASGI scope bears a function `stepstub.disconnect`, which breaks the connection. `refuse`
+    gives the body, as JSON, of the answer to what is no request and never reaches the application.
     """
 
     def __init__(
@@ -137,8 +139,11 @@ class Connection(asyncio.Protocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        refuse: Callable[[int, str], bytes],
     ) -> None:
         self._app = config.loaded_app
+        self._refuse_with = refuse
         self._server = server_state
         self._loop = _loop or asyncio.get_running_loop()
         self._parser = UpgradeDecliningParser(self)
@@ -356,14 +361,18 @@ class Connection(asyncio.Protocol):
             self._send_refusal()
 
     def _send_refusal(self) -> None:
-        text = b"This is no HTTP request." if self._refusal == 400 else b"The head is too large."
-        log.warning("a connection was refused with %d: %s", self._refusal, text.decode())
+        detail = {
+            400: "This is no HTTP request.",
+            431: f"The head of the request is larger than {_MOST_OF_A_HEAD} bytes.",
+        }[self._refusal]
+        log.warning("a connection was refused with %d: %s", self._refusal, detail)
+        body = self._refuse_with(self._refusal, detail)
         self.write(
             _STATUS_LINES[self._refusal]
             + self.default_headers
-            + b"content-type: text/plain; charset=utf-8\r\n"
-            + b"content-length: %d\r\nconnection: close\r\n\r\n" % len(text)
-            + text
+            + b"content-type: application/json\r\n"
+            + b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+            + body
         )
         self._close()
 
