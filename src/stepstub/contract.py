@@ -17,7 +17,7 @@ class Contract:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.document: dict[str, Any] = yaml.safe_load(text)
+        self.document = _parsed(text)
         self.version: str = self.document["info"]["version"]
         components = self.document["components"]
         (self.path,) = self.document["paths"]
@@ -53,8 +53,7 @@ class Contract:
 def control_document() -> dict[str, Any]:
     """The control API's own OpenAPI document."""
     text = resources.files("stepstub").joinpath("control.yaml").read_text("utf-8")
-    document: dict[str, Any] = yaml.safe_load(text)
-    return document
+    return _parsed(text)
 
 
 @cache
@@ -63,3 +62,10 @@ def load() -> Contract:
     return Contract(
         resources.files("stepstub.document").joinpath("openapi.yaml").read_text("utf-8")
     )
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    # libyaml's loader is as safe and ten times as fast; a tenth of the stub's start hangs on it.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    document: dict[str, Any] = yaml.load(text, loader)  # noqa: S506 - both are safe loaders
+    return document
