@@ -1,13 +1,18 @@
 """HTTP on one connection, over real sockets: what is slow, broken off, too large or impatient."""
 
+import asyncio
 import gc
 import logging
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.server import ServerState
 
 from conftest import PATIENCE, Connection, head, post, processes
 from stepstub import http1
@@ -140,6 +145,27 @@ def test_a_client_that_has_said_all_gets_its_answers(connection: Connection) -> 
     assert connection.is_closed()
 
 
+def test_it_gets_them_though_they_take_their_time() -> None:
+    app = app_of("two-steps", "every-status")
+    called, go_on = threading.Event(), threading.Event()
+
+    def wait(_: StepStart) -> None:
+        called.set()
+        assert go_on.wait(PATIENCE)
+
+    app.sandboxes.default.delegates.function = wait
+    with live(app) as url, Connection(url) as connection:
+        connection.send(post({"processStepId": "order-1-approve"}) + PROBE)
+        connection.socket.shutdown(socket.SHUT_WR)
+        assert called.wait(PATIENCE)
+        for _ in range(3):  # so the server has seen by now that no more will come
+            with Connection(url) as other:
+                check_pending(other)
+        go_on.set()
+        assert [connection.answer().status for _ in range(2)] == [200, 412]
+        assert connection.is_closed()
+
+
 @pytest.mark.parametrize("part", [b"", b"POST /", head("Content-Length: 5") + b"{"])
 def test_a_client_that_says_no_more_is_hung_up_on(connection: Connection, part: bytes) -> None:
     connection.send(part)
@@ -231,3 +257,129 @@ def test_an_exchange_leaves_nothing_to_the_garbage_collector(
         assert gc.collect() < number
     finally:
         gc.enable()
+
+
+class Transport:
+    """What a connection does with its transport."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.reads = True
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+
+async def turns() -> None:
+    """Let everything happen that can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def over_transport(app: ASGIApp, scenario: Callable[[Any, Transport], Awaitable[None]]) -> None:
+    """Play a scenario with a connection of `app` and its transport, on a loop of its own."""
+
+    async def play() -> None:
+        config: Any = SimpleNamespace(loaded_app=app)
+        connection = http1.Connection(config, ServerState(), {}, refuse=lambda *_: b"{}")
+        transport = Transport()
+        connection.connection_made(transport)  # type: ignore[arg-type]
+        await scenario(connection, transport)
+        connection.connection_lost(None)
+        await turns()
+
+    asyncio.run(play())
+
+
+async def echo_in_two(scope: Scope, receive: Receive, send: Send) -> None:
+    """Reads a whole body, and answers in two parts."""
+    while (await receive()).get("more_body"):
+        pass
+    headers = [(b"content-length", b"2")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"a", "more_body": True})
+    await send({"type": "http.response.body", "body": b"b"})
+
+
+def test_an_answer_waits_for_a_client_that_does_not_keep_up() -> None:
+    async def scenario(connection: http1.Connection, transport: Transport) -> None:
+        connection.data_received(head(method="GET"))
+        connection.pause_writing()
+        await turns()
+        assert transport.written.endswith(b"\r\n\r\na")
+        connection.resume_writing()
+        await turns()
+        assert transport.written.endswith(b"\r\n\r\nab")
+
+    over_transport(echo_in_two, scenario)
+
+
+def test_reading_stops_while_the_application_does_not_keep_up() -> None:
+    goes_on = asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await goes_on.wait()
+        await echo_in_two(scope, receive, send)
+
+    async def scenario(connection: http1.Connection, transport: Transport) -> None:
+        connection.data_received(head("Content-Length: 200000") + b"x" * 60_000)
+        await turns()
+        assert transport.reads
+        connection.data_received(b"x" * 60_000)
+        await turns()
+        assert not transport.reads
+        goes_on.set()
+        await turns()
+        assert transport.reads
+
+    over_transport(slow, scenario)
+
+
+def test_reading_stops_while_requests_wait_for_their_turn() -> None:
+    goes_on = asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await goes_on.wait()
+        await echo_in_two(scope, receive, send)
+
+    async def scenario(connection: http1.Connection, transport: Transport) -> None:
+        connection.data_received(head(method="GET"))
+        await turns()
+        assert transport.reads
+        connection.data_received(head(method="GET") * 3)
+        await turns()
+        assert not transport.reads
+        goes_on.set()
+        await turns()
+        assert transport.reads
+        assert transport.written.count(b"HTTP/1.1 200 OK") == 4
+
+    over_transport(slow, scenario)
+
+
+def test_an_application_that_fails_breaks_the_connection(caplog: pytest.LogCaptureFixture) -> None:
+    async def failing(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ZeroDivisionError
+
+    async def scenario(connection: http1.Connection, transport: Transport) -> None:
+        transport.abort = transport.close  # type: ignore[attr-defined]
+        connection.data_received(head(method="GET"))
+        await turns()
+        assert transport.closed
+        assert transport.written == b""
+
+    over_transport(failing, scenario)
+    assert "ZeroDivisionError" in caplog.text

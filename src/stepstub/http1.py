@@ -338,8 +338,7 @@ class Connection(asyncio.Protocol):
                 await self._disconnect()
 
     async def _disconnect(self) -> None:
-        """For the fault that breaks the connection; what was answered before still goes out."""
-        self._flush()
+        """For the fault that breaks the connection; what was answered before has gone out."""
         self._transport.abort()
 
     def _next(self) -> None:
