@@ -49,8 +49,8 @@ class Plan:
 
 
 FULL = Plan(
-    rounds=7,
-    seconds=4,
+    rounds=9,
+    seconds=2,
     steps=1_000_000,
     sizes=(1, 10, 100, 1_000, 10_000, 100_000, 1_000_000),
     cold_starts=11,
@@ -60,7 +60,7 @@ FULL = Plan(
 )
 QUICK = Plan(rounds=5, seconds=1, steps=200_000, sizes=(1, 100, 10_000, 100_000), cold_starts=3)
 # Figures of a smoke run mean nothing; it only shows that the bench works.
-SMOKE = Plan(rounds=1, seconds=1, steps=50_000, sizes=(1, 100), cold_starts=1, sandbox=2_000)
+SMOKE = Plan(rounds=1, seconds=1, steps=100_000, sizes=(1, 100), cold_starts=1, sandbox=2_000)
 
 
 def main() -> None:
