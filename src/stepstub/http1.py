@@ -195,9 +195,9 @@ class Connection(asyncio.Protocol):
         self._drained = self._loop.create_future()
 
     def resume_writing(self) -> None:
-        if self._drained is not None:
+        if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
-            self._drained = None
+        self._drained = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
