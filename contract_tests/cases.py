@@ -464,6 +464,14 @@ COMPLETING: tuple[Case, ...] = (
         need=Need.FAILED,
         checks=(names("processStepId", "STEP_FAILED"),),
     ),
+    Case(
+        name="late-completion",
+        status=412,
+        situation="a step that was not completed in time",
+        rule="reading 14",
+        need=Need.TIME_IS_OVER,
+        checks=(names("processStepId", "STEP_FAILED"),),
+    ),
     Again(
         name="delegate-fails",
         status=500,

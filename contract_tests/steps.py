@@ -22,6 +22,7 @@ class Need(StrEnum):
     LAST = "the last step of a process"
     PENDING = "a PENDING step"
     FAILED = "a FAILED step"
+    TIME_IS_OVER = "a step that was not completed in time"
     NEXT_HAS_PARAMS = "a STARTED step before one with params of its own"
     NEXT_FAILS = "a STARTED step before one that cannot be started"
 
@@ -29,6 +30,7 @@ class Need(StrEnum):
 _STUB_ONLY = {
     Need.PENDING: "the documented operation tells no id of a PENDING step",
     Need.FAILED: "the documented operation tells no id of a FAILED step",
+    Need.TIME_IS_OVER: "the documented operation does not say how long a step may take",
     Need.NEXT_HAS_PARAMS: "the documented operation does not tell a step's own params",
     Need.NEXT_FAILS: "the documented operation cannot make a server fail",
 }
@@ -102,6 +104,9 @@ class Steps:
                 return self.stub.process([{}, {}])[1]
             case Need.FAILED:
                 return self.stub.process([{"status": "FAILED"}])[0]
+            case Need.TIME_IS_OVER:
+                # A deadline is rounded to whole milliseconds, so this one is over at once.
+                return self.stub.process([{"timeOutInSeconds": 0.0001}])[0]
             case Need.NEXT_HAS_PARAMS:
                 return self.stub.process([{}, {"params": own}])[0]
             case _:

@@ -143,9 +143,9 @@ def into(pattern: bytes, replacement: bytes) -> Callable[[], Change]:
     return lambda: apply
 
 
-def about(code: str, change: Callable[[Answer], Answer]) -> Callable[[], Change]:
-    """Changes the 412 that has a code."""
-    return out(412, lambda answer: change(answer) if code.encode() in answer.body else answer)
+def about(words: str, change: Callable[[Answer], Answer]) -> Callable[[], Change]:
+    """Changes the 412 that has a code, or other words, in its body."""
+    return out(412, lambda answer: change(answer) if words.encode() in answer.body else answer)
 
 
 def no_auth_check() -> Change:
@@ -194,17 +194,6 @@ def completed_step_named() -> Change:
         if answer.status != 200:
             return answer
         return answer.with_data(processStepId=request.step_id)
-
-    return apply
-
-
-def pending_accepted() -> Change:
-    async def apply(request: Request, ask: Next) -> Answer:
-        answer = await ask(request)
-        if b"STEP_PENDING" not in answer.body:
-            return answer
-        data = {"processId": "p", "processStepId": None, "params": {}}
-        return replace(answer.changed(message="Success", data=data), status=200)
 
     return apply
 
@@ -264,6 +253,11 @@ def _fancy(request: Request) -> bool:
     except (ValueError, TypeError, KeyError):
         return False
     return request.status() == "STARTED" and any(not name.isascii() for name in names)
+
+
+def _accepted(answer: Answer) -> Answer:
+    data = {"processId": "p", "processStepId": None, "params": {}}
+    return replace(answer.changed(message="Success", data=data), status=200)
 
 
 def _html(answer: Answer) -> Answer:
@@ -410,9 +404,16 @@ MUTANTS = (
     ),
     Mutant(
         "a PENDING step accepted",
-        pending_accepted,
+        about("STEP_PENDING", _accepted),
         "pending-step",
         "a PENDING step was answered with 200 in place of 412",
+        reading=True,
+    ),
+    Mutant(
+        "a step whose time is over accepted",
+        about("was not completed within", _accepted),
+        "late-completion",
+        "a step that was not completed in time was answered with 200 in place of 412",
         reading=True,
     ),
     Mutant(
