@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from stepstub.contract_tests.findings import (
+    BEYOND_THE_DOCUMENT,
     DOCUMENT,
     CouldNotRun,
     Finding,
@@ -199,6 +200,48 @@ class Race(Case):
         return answers
 
 
+@dataclass(frozen=True, kw_only=True)
+class Beyond(Case):
+    """A request that misses the operation.
+
+    The document has no answer to it, so whatever is wrong with one is a matter of reading; but
+    for a 5xx, which is an internal error wherever it comes from.
+    """
+
+    rule: str = BEYOND_THE_DOCUMENT
+    need: Need = Need.NOTHING
+
+    def run(self, bench: Bench) -> Iterator[Finding]:
+        try:
+            yield from super().run(bench)
+        except NoAnswer as error:
+            yield finding(self.rule, f"{self.situation}: {error}")
+
+    def judge(self, bench: Bench, step_id: str, answer: Answer) -> Iterator[Finding]:
+        if answer.status != self.status:
+            words = f"{self.situation} was answered with {answer.status} in place of {self.status}"
+            rule = DOCUMENT if answer.status >= 500 else self.rule
+            yield finding(rule, f"{words}: {answer.excerpt}", answer.curl)
+            return
+        yield from answer.findings
+        for rule, words in bench.server.examine_form(answer):
+            yield finding(rule, f"the {answer.status} {words}", answer.curl)
+        for check in self.checks:
+            for rule, words in check(step_id, answer):
+                yield finding(rule, words, answer.curl)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TooLarge(Beyond):
+    """A body beyond the limit that a stub has by default; another server's may be higher."""
+
+    def judge(self, bench: Bench, step_id: str, answer: Answer) -> Iterator[Finding]:
+        bench.server.close()  # who does not read such a body may hang up
+        if answer.status == 412:
+            raise NotCovered("it took a body of more than 1 MiB: its limit is its own")
+        yield from super().judge(bench, step_id, answer)
+
+
 SENT: dict[str, dict[str, Any]] = {
     "text": {"strValue": "gr\u00fcn \u2713"},
     "long": {"longValue": 2**53 + 1},
@@ -244,6 +287,12 @@ def challenges(step_id: str, answer: Answer) -> Iterator[tuple[str, str]]:
         yield "reading 15", "the 401 has no header WWW-Authenticate: Bearer"
 
 
+def allows_post(step_id: str, answer: Answer) -> Iterator[tuple[str, str]]:
+    allowed = answer.headers.get("Allow", "")
+    if "POST" not in (method.strip() for method in allowed.split(",")):
+        yield BEYOND_THE_DOCUMENT, "the 405 has no header Allow that names POST"
+
+
 def names(field: str, code: str) -> Check:
     """A 412 that puts the blame on `field`, with `code`."""
 
@@ -273,6 +322,32 @@ def authorization(value: str | None, raw: Any = None) -> Send:
         return server.post({"processStepId": step_id} if raw is None else raw, headers)
 
     return send
+
+
+def _elsewhere(server: Server, step_id: str) -> Answer:
+    answer, _ = server.send(
+        method="POST",
+        url=f"{server.url}{server.words.path}/{step_id}",
+        json={"processStepId": step_id},
+        headers=server.authorization,
+    )
+    return answer
+
+
+def _get(server: Server, step_id: str) -> Answer:
+    answer, _ = server.send(
+        method="GET", url=server.url + server.words.path, headers=server.authorization
+    )
+    return answer
+
+
+def _as_text(server: Server, step_id: str) -> Answer:
+    headers = {**server.authorization, "Content-Type": "text/plain"}
+    return server.post({"processStepId": step_id}, headers)
+
+
+def _large(server: Server, step_id: str) -> Answer:
+    return server.post(json.dumps({"processStepId": step_id}).encode().ljust(1024 * 1024 + 1))
 
 
 def _refused_tokens() -> Iterator[Case]:
@@ -400,6 +475,16 @@ ASKING: tuple[Case, ...] = (
         need=Need.NOTHING,
         checks=(names("processStepId", "UNKNOWN_STEP"),),
     ),
+    Beyond(name="other-path", status=404, situation="a path that there is not", send=_elsewhere),
+    Beyond(
+        name="other-method",
+        status=405,
+        situation="GET in place of POST",
+        send=_get,
+        checks=(allows_post,),
+    ),
+    Beyond(name="other-type", status=415, situation="a body sent as text/plain", send=_as_text),
+    TooLarge(name="large-body", status=413, situation="a body of more than 1 MiB", send=_large),
 )
 
 COMPLETING: tuple[Case, ...] = (

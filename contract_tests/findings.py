@@ -15,6 +15,7 @@ from stepstub.contract import Contract
 from stepstub.schema import Schema
 
 DOCUMENT = "document"
+BEYOND_THE_DOCUMENT = "reading 19"
 
 
 class Severity(StrEnum):
@@ -70,6 +71,7 @@ class Words:
             )
             for status, answer in operation["responses"].items()
         }
+        self._beyond = contract.beyond
 
     @property
     def statuses(self) -> tuple[int, ...]:
@@ -89,7 +91,14 @@ class Words:
         return not (isinstance(body, dict) and self._wide_request.is_valid(body))
 
     def breaches(self, status: int, value: Any) -> Iterator[tuple[str, str]]:
-        """Rule and words of what is wrong with the body of an answer with a documented status."""
+        """Rule and words of what is wrong with the body of an answer with a status.
+
+        One that is not documented comes in the same envelope, as reading 19 has it.
+        """
+        if status not in self._answers:
+            for violation in self._beyond.violations(value).values():
+                yield BEYOND_THE_DOCUMENT, violation.detail
+            return
         read, wide = self._answers[status]
         offends_the_document = wide.violations(value)
         for field, violation in read.violations(value).items():

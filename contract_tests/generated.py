@@ -133,7 +133,7 @@ class Generated(Case):
         step_id = self.prepare(bench)
         if isinstance(body, dict) and isinstance(body.get("processStepId"), str):
             case.body = body = {**body, "processStepId": step_id}
-        authorization = {"Authorization": f"Bearer {bench.server.token}"}
+        authorization = bench.server.authorization
         try:
             answer, response = bench.server.send(
                 **case.as_transport_kwargs(base_url=bench.server.url, headers=authorization)

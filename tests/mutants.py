@@ -261,7 +261,7 @@ def _accepted(answer: Answer) -> Answer:
 
 
 def _html(answer: Answer) -> Answer:
-    return Answer(answer.status, b"<h1>Internal Server Error</h1>", b"text/html")
+    return Answer(answer.status, b"<h1>Something went wrong</h1>", b"text/html")
 
 
 @dataclass(frozen=True)
@@ -477,6 +477,43 @@ MUTANTS = (
         ascii_names_only,
         "generated-completions",
         "for STARTED steps: answered with 412 in place of 200",
+    ),
+    Mutant(
+        "HTML 404",
+        out(404, _html),
+        "other-path",
+        "the 404 is of type text/html, not application/json",
+        reading=True,
+    ),
+    Mutant(
+        "405 without Allow",
+        out(405, lambda answer: replace(answer, headers=[])),
+        "other-method",
+        "the 405 has no header Allow that names POST",
+        reading=True,
+    ),
+    Mutant(
+        "400 in place of 415",
+        out(415, lambda answer: replace(answer, status=400)),
+        "other-type",
+        "a body sent as text/plain was answered with 400 in place of 415",
+        reading=True,
+    ),
+    Mutant(
+        "413 without a timestamp",
+        out(
+            413,
+            lambda answer: replace(answer, body=re.sub(rb'"timestamp":"[^"]*",', b"", answer.body)),
+        ),
+        "large-body",
+        "the 413 breaks the contract: timestamp is required",
+        reading=True,
+    ),
+    Mutant(
+        "500 for another method",
+        out(405, lambda answer: replace(answer, status=500)),
+        "other-method",
+        "GET in place of POST was answered with 500 in place of 405",
     ),
     Mutant(
         "an answer that breaks off",

@@ -18,9 +18,10 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from conftest import PATH
-from mutants import MUTANTS, Change, every, mutated
+from mutants import MUTANTS, Answer, Change, Next, Request, every, mutated
 from stepstub import contract
 from stepstub.app import Stub, create_app
+from stepstub.contract_tests.cases import Beyond
 from stepstub.contract_tests.stub import LocalStub
 from stepstub.runtime import EventLoopRuntime
 from stepstub.server import listen, live, url_of
@@ -36,7 +37,7 @@ def stub() -> Stub:
 
 
 class Foreign:
-    """A server that is no stub of ours: it has the documented operation and nothing else."""
+    """A server that is no stub of ours: it has the documented operation and no control API."""
 
     def __init__(self, stub: Stub, change: Change | None = None) -> None:
         self._app: ASGIApp = mutated(stub, change) if change else stub
@@ -46,7 +47,7 @@ class Foreign:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             self.asked.add((scope["method"], scope["path"]))
-        if scope.get("path", PATH) == PATH:
+        if scope.get("path", PATH).startswith(PATH):
             await self._app(scope, receive, send)
         else:
             await PlainTextResponse("nothing here", 404)(scope, receive, send)
@@ -117,7 +118,7 @@ def test_a_stub_behind_a_url_is_recognised(stub: Stub, tmp_path: Path) -> None:
     assert outcome(tmp_path)["pending-step"] == "covered"
 
 
-def test_another_server_is_asked_nothing_but_the_documented_operation(
+def test_another_server_is_asked_for_the_documented_operation_and_what_misses_it(
     stub: Stub, tmp_path: Path
 ) -> None:
     server = Foreign(stub)
@@ -128,10 +129,15 @@ def test_another_server_is_asked_nothing_but_the_documented_operation(
             url, TOKEN, started_steps=started, report_dir=tmp_path, out=out, require="200", **FEW
         )
     assert code is Exit.CONFORMS, out.getvalue()
-    assert server.asked == {("POST", PATH)}
+    elsewhere = {asked for asked in server.asked if asked[1] != PATH}
+    assert server.asked - elsewhere == {("POST", PATH), ("GET", PATH)}
+    ((method, path),) = elsewhere
+    assert method == "POST"
+    assert path.startswith(f"{PATH}/conformance-")
     outcomes = outcome(tmp_path)
     assert outcomes["delegate-fails"] == "not covered"
     assert outcomes["last-step"] == "covered"
+    assert outcomes["large-body"] == "covered"
     assert "tells no id of a PENDING step" in out.getvalue()
 
 
@@ -201,12 +207,52 @@ def test_a_deviation_is_told_apart_from_a_violation(stub: Stub, tmp_path: Path) 
     assert "Violations of the document" not in out.getvalue()
 
 
-def test_the_curl_line_of_a_failure_repeats_it(stub: Stub) -> None:
-    server = Foreign(stub, change("400 in place of 412"))
+def test_what_misses_the_operation_is_no_matter_of_the_document(stub: Stub, tmp_path: Path) -> None:
+    async def plain(request: Request, ask: Next) -> Answer:
+        answer = await ask(request)
+        if answer.status in (404, 405, 413, 415):
+            return Answer(403, b"no", b"text/plain")
+        return answer
+
+    server = Foreign(stub, plain)
+    out = StringIO()
+    with served(server) as url:
+        code = verify(
+            url, TOKEN, started_steps=server.process(30)[:1], report_dir=tmp_path, out=out, **FEW
+        )
+    assert code is Exit.CONFORMS, out.getvalue()
+    deviating = {name for name, became in outcome(tmp_path).items() if became == "deviates"}
+    assert deviating == {"other-path", "other-method", "other-type", "large-body"}
+    report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert report["statuses"].keys() == {"200", "401", "412", "500"}
+
+
+def test_a_server_that_takes_a_large_body_has_a_limit_of_its_own(tmp_path: Path) -> None:
+    roomy = create_app(token=TOKEN, max_body_bytes=2**21, runtime=EventLoopRuntime())
+    out = StringIO()
+    with live(roomy) as url:
+        code = verify(url, TOKEN, report_dir=tmp_path, out=out, **FEW)
+    assert code is Exit.CONFORMS
+    assert outcome(tmp_path)["large-body"] == "not covered"
+    assert "its limit is its own" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("mutant", "case", "status", "words"),
+    [
+        ("400 in place of 412", "nan", 400, "INVALID_JSON"),
+        ("405 without Allow", "other-method", 405, "takes POST only"),
+        ("413 without a timestamp", "large-body", 413, "is larger"),
+    ],
+)
+def test_the_curl_line_of_a_failure_repeats_it(
+    stub: Stub, mutant: str, case: str, status: int, words: str
+) -> None:
+    server = Foreign(stub, change(mutant))
     out = StringIO()
     with served(server) as url:
         verify(url, TOKEN, started_steps=server.process(30)[:1], out=out, **FEW)
-        found = re.search(r"^  nan: .*\n    (curl .*)$", out.getvalue(), re.MULTILINE)
+        found = re.search(rf"^  {case}: .*\n    (.*curl .*)$", out.getvalue(), re.MULTILINE)
         assert found, out.getvalue()
         done = subprocess.run(
             ["bash", "-c", found[1]],
@@ -216,8 +262,8 @@ def test_the_curl_line_of_a_failure_repeats_it(stub: Stub) -> None:
             timeout=30,
             check=True,
         )
-    assert "400 Bad Request" in done.stdout
-    assert "INVALID_JSON" in done.stdout
+    assert f"HTTP/1.1 {status} " in done.stdout
+    assert words in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -227,7 +273,7 @@ def test_the_curl_line_of_a_failure_repeats_it(stub: Stub) -> None:
         ({}, "no started step: give one with --started-step, or a --seed-command"),
         ({"started_steps": ["unheard-of"]}, "no started step: unheard-of was answered with 412"),
         ({"seed_command": "echo no database >&2; exit 3"}, "ended with status 3: no database"),
-        ({"require": "200,418"}, "--require: 418 is no documented status (200, 401, 412, 500)"),
+        ({"require": "200,404"}, "--require: 404 is no documented status (200, 401, 412, 500)"),
     ],
 )
 def test_what_cannot_be_run_says_so_in_one_line(
@@ -347,5 +393,6 @@ def test_every_documented_status_has_cases(stub: Stub) -> None:
     from stepstub.verify import ALL_CASES
 
     (operation,) = contract.load().document["paths"][PATH].values()
-    assert {str(case.status) for case in ALL_CASES} == set(operation["responses"])
+    documented = [case for case in ALL_CASES if not isinstance(case, Beyond)]
+    assert {str(case.status) for case in documented} == set(operation["responses"])
     assert len({case.name for case in ALL_CASES}) == len(ALL_CASES)

@@ -13,7 +13,10 @@ _BEYOND_THE_DOCUMENT = {404, 405, 408, 413, 415}
 
 
 class Contract:
-    """The contract and its compiled schemas."""
+    """The contract and its compiled schemas.
+
+    `beyond` is that of the answers which the document does not know (404, 405, 415 ...).
+    """
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -26,18 +29,18 @@ class Contract:
             int(status): Schema(answer["content"]["application/json"]["schema"], components)
             for status, answer in operation["responses"].items()
         }
-        # What the document does not know (404, 405, 415 ...) comes in the same envelope,
-        # with a sentence as data; its message is not the document's, so it has no pattern.
+        # They come in the same envelope, with a sentence as data; the message is not the
+        # document's, so it has no pattern.
         envelope = components["schemas"]["InternalServerError"]
         message = {"message": {"type": "string"}}
-        self._other = Schema(
+        self.beyond = Schema(
             {**envelope, "properties": {**envelope["properties"], **message}}, components
         )
 
     def breach(self, status: int, body: bytes) -> str | None:
         """How an answer violates the contract, in words; None when it conforms."""
-        schema = self._answers.get(status, self._other)
-        if schema is self._other and status not in _BEYOND_THE_DOCUMENT:
+        schema = self._answers.get(status, self.beyond)
+        if schema is self.beyond and status not in _BEYOND_THE_DOCUMENT:
             return f"the status {status} is not documented"
         try:
             value = json.decode(body)

@@ -259,7 +259,7 @@ def line(result: Result) -> str:
 
 
 def table(report: Report) -> list[str]:
-    """Documented status x situation, a line each, in the order of the statuses."""
+    """Status x situation, a line each, in the order of the statuses."""
     return [line(result) for result in by_status(report)]
 
 
