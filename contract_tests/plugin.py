@@ -25,6 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance of a server to Complete Step")
     group.addoption("--url", help="base URL of the server; without one, a stub is started")
     group.addoption("--token", default=DEFAULT_TOKEN, help="bearer token that the server accepts")
+    group.addoption("--control-token", help="token that the control API of a stub asks for")
     group.addoption(
         "--started-step", action="append", default=[], metavar="ID", help="id of a STARTED step"
     )
@@ -59,7 +60,11 @@ def run(pytestconfig: pytest.Config) -> Iterator[Run]:
             options["require"] = option.require or "200,401,412,500"
         else:
             url = option.url
-            options |= {"started_steps": option.started_step, "seed_command": option.seed_command}
+            options |= {
+                "started_steps": option.started_step,
+                "seed_command": option.seed_command,
+                "control_token": option.control_token,
+            }
         try:
             run = Run(url, option.token, **options)
         except CouldNotRun as error:

@@ -84,7 +84,7 @@ class Server:
         if not hasattr(self._threads, "session"):
             self._threads.session = session = Session()
             # Or a .netrc would put its own Authorization in the place of ours.
-            session.auth = _unchanged
+            session.auth = unchanged
         local: Session = self._threads.session
         return local
 
@@ -192,7 +192,8 @@ class Server:
                 yield "reading 18", f"has a timestamp ({stamp}) before an earlier one's ({latest})"
 
 
-def _unchanged(request: PreparedRequest) -> PreparedRequest:
+def unchanged(request: PreparedRequest) -> PreparedRequest:
+    """For `auth` of requests: the headers as they are."""
     return request
 
 

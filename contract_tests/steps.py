@@ -37,12 +37,20 @@ _STUB_ONLY = {
 
 
 class Steps:
-    """STARTED steps: those given, those that a 200 has named, then those of the seed command."""
+    """STARTED steps: those given, those that a 200 has named, then those of the seed command.
+
+    `hint` says what would give access to a stub, where there is none.
+    """
 
     def __init__(
-        self, given: Iterable[str] = (), seed_command: str | None = None, stub: Stub | None = None
+        self,
+        given: Iterable[str] = (),
+        seed_command: str | None = None,
+        stub: Stub | None = None,
+        hint: str = "",
     ) -> None:
         self.stub = stub
+        self._hint = hint
         self._given = deque(given)
         self._named: deque[str] = deque()
         self._seed_command = seed_command
@@ -82,7 +90,7 @@ class Steps:
             self._refill()
         pool = self._given or self._named
         if not pool:
-            raise NotCovered("no STARTED step was left; give more, or a --seed-command")
+            raise self._lack("no STARTED step was left; give more, or a --seed-command")
         return pool.popleft()
 
     def _refill(self) -> None:
@@ -95,7 +103,7 @@ class Steps:
 
     def _process(self, need: Need) -> str:
         if self.stub is None:
-            raise NotCovered(_STUB_ONLY[need])
+            raise self._lack(_STUB_ONLY[need])
         own = {"own": {"strValue": "of the step"}, "both": {"strValue": "of the step"}}
         match need:
             case Need.LAST:
@@ -111,6 +119,9 @@ class Steps:
                 return self.stub.process([{}, {"params": own}])[0]
             case _:
                 return self.stub.process([{}, {"delegate": "failing"}])[0]
+
+    def _lack(self, words: str) -> NotCovered:
+        return NotCovered(f"{words}; {self._hint}" if self._hint else words)
 
 
 def _output(command: str) -> list[str]:

@@ -10,8 +10,13 @@ from uuid import uuid4
 import requests
 
 from stepstub import scenario
+from stepstub.contract_tests.server import unchanged
 from stepstub.engine import Engine
 from stepstub.model import Process
+
+
+class ControlRefused(Exception):
+    """The control API of a stub asks for a control token, or for another one."""
 
 
 class Stub(Protocol):
@@ -37,15 +42,18 @@ class LocalStub:
 class RemoteStub:
     """A stub behind a URL, by its control API."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, control_token: str | None = None) -> None:
         self._url = url
         self._headers = {"Authorization": f"Bearer {token}"}
+        if control_token is not None:
+            self._headers["X-Stepstub-Control-Token"] = control_token
 
     def process(self, steps: Sequence[dict[str, Any]]) -> list[str]:
         answer = requests.post(
             f"{self._url}/_stub/processes",
             json={"steps": list(steps)},
             headers=self._headers,
+            auth=unchanged,
             timeout=10,
         )
         answer.raise_for_status()
@@ -53,13 +61,20 @@ class RemoteStub:
         return [step["id"] for step in process["steps"]]
 
 
-def stub_behind(url: str, token: str, headers: Any) -> Stub | None:
-    """The stub that gave an answer with these headers, if it was one and can be driven."""
+def stub_behind(
+    url: str, token: str, headers: Any, control_token: str | None = None
+) -> Stub | None:
+    """The stub that gave an answer with these headers, if it was one and can be driven.
+
+    Raises `ControlRefused`. Nobody else is sent the control token.
+    """
     if not str(headers.get("Server", "")).startswith("stepstub"):
         return None
-    stub = RemoteStub(url, token)
+    stub = RemoteStub(url, token, control_token)
     try:
         stub.process([{}])
-    except requests.RequestException:  # its control API is switched off, or asks for a token
-        return None
+    except requests.RequestException as error:
+        if error.response is not None and error.response.status_code == 401:
+            raise ControlRefused from error
+        return None  # its control API is switched off
     return stub

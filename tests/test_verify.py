@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import uvicorn
+from click.testing import CliRunner
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -21,13 +22,16 @@ from conftest import PATH
 from mutants import MUTANTS, Answer, Change, Next, Request, every, mutated
 from stepstub import contract
 from stepstub.app import Stub, create_app
+from stepstub.cli import main
 from stepstub.contract_tests.cases import Beyond
+from stepstub.contract_tests.findings import CouldNotRun
 from stepstub.contract_tests.stub import LocalStub
 from stepstub.runtime import EventLoopRuntime
 from stepstub.server import listen, live, url_of
-from stepstub.verify import Exit, verify
+from stepstub.verify import Exit, Run, verify
 
 TOKEN = "token-that-nobody-may-read"
+CONTROL_TOKEN = f"{TOKEN}-nor-the-other"
 FEW = {"seed": 1, "examples": 6}
 
 
@@ -43,10 +47,12 @@ class Foreign:
         self._app: ASGIApp = mutated(stub, change) if change else stub
         self._engine = stub.sandboxes.default.engine
         self.asked: set[tuple[str, str]] = set()
+        self.sent: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             self.asked.add((scope["method"], scope["path"]))
+            self.sent |= {value for _, value in scope["headers"]}
         if scope.get("path", PATH).startswith(PATH):
             await self._app(scope, receive, send)
         else:
@@ -116,6 +122,112 @@ def test_a_stub_behind_a_url_is_recognised(stub: Stub, tmp_path: Path) -> None:
         code = verify(url, TOKEN, require="500", report_dir=tmp_path, out=StringIO(), **FEW)
     assert code is Exit.CONFORMS
     assert outcome(tmp_path)["pending-step"] == "covered"
+
+
+@pytest.fixture
+def guarded() -> Iterator[tuple[str, list[str]]]:
+    """A stub whose control API asks for a token, and the steps of a process on it."""
+    guarded = create_app(token=TOKEN, control_token=CONTROL_TOKEN, runtime=EventLoopRuntime())
+    steps = LocalStub(guarded.sandboxes.default.engine).process([{}] * 30)
+    with live(guarded) as url:
+        yield url, steps
+
+
+def test_a_stub_is_driven_with_its_control_token(
+    guarded: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    url, _ = guarded
+    out = StringIO()
+    code = verify(
+        url,
+        TOKEN,
+        control_token=CONTROL_TOKEN,
+        require="500",
+        report_dir=tmp_path,
+        out=out,
+        **FEW,
+    )
+    assert code is Exit.CONFORMS, out.getvalue()
+    assert set(outcome(tmp_path).values()) == {"covered"}
+
+
+def test_a_wrong_control_token_ends_the_run_with_the_remedy(
+    guarded: tuple[str, list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, steps = guarded
+    assert verify(url, TOKEN, control_token="of-another-stub", started_steps=steps) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == (
+        f"could not run: the control API of {url} refuses the control token;"
+        " give the one that the stub was started with as --control-token\n"
+    )
+
+
+def test_without_the_control_token_the_run_goes_on_and_says_what_is_lacking(
+    guarded: tuple[str, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, steps = guarded
+    asks = "the control API asks for a token (--control-token)"
+
+    code = verify(url, TOKEN, out=StringIO(), **FEW)
+    assert code is Exit.COULD_NOT_RUN
+    assert f"or a --seed-command; {asks}\n" in capsys.readouterr().err
+
+    out = StringIO()
+    code = verify(url, TOKEN, started_steps=steps[:1], report_dir=tmp_path, out=out, **FEW)
+    assert code is Exit.CONFORMS, out.getvalue()
+    assert outcome(tmp_path)["second-completion"] == "covered"
+    lacking = [line for line in out.getvalue().splitlines() if line.startswith("not covered")]
+    assert f"tells no id of a PENDING step; {asks}" in out.getvalue()
+    assert all(line.endswith(asks) for line in lacking)
+
+
+def test_nobody_else_is_sent_the_control_token(stub: Stub) -> None:
+    server = Foreign(stub)
+    with served(server) as url:
+        verify(
+            url,
+            TOKEN,
+            control_token=CONTROL_TOKEN,
+            started_steps=server.process(30)[:1],
+            out=StringIO(),
+            **FEW,
+        )
+    assert f"Bearer {TOKEN}".encode() in server.sent
+    assert CONTROL_TOKEN.encode() not in server.sent
+
+
+def test_a_netrc_has_no_say_in_what_the_control_api_is_sent(
+    stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n", "utf-8")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with live(stub) as url:
+        assert verify(url, TOKEN, require="500", out=StringIO(), **FEW) is Exit.CONFORMS
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "words"),
+    [
+        ([], "of-another-stub", "refuses the control token"),
+        ([], CONTROL_TOKEN, "the seed command ended"),
+        (["--control-token", CONTROL_TOKEN], "of-another-stub", "the seed command ended"),
+        (["--control-token", "two words"], CONTROL_TOKEN, "visible ASCII"),
+    ],
+)
+def test_the_command_takes_the_control_token_as_serve_does(
+    guarded: tuple[str, list[str]], options: list[str], environment: str, words: str
+) -> None:
+    result = CliRunner().invoke(
+        main,
+        ["verify", guarded[0], "--token", TOKEN, "--seed-command", "exit 3", *options],
+        env={"STEPSTUB_CONTROL_TOKEN": environment},
+    )
+    assert result.exit_code == Exit.COULD_NOT_RUN
+    assert words in result.output
+    assert result.output.count("\n") == 1
 
 
 def test_another_server_is_asked_for_the_documented_operation_and_what_misses_it(
@@ -312,6 +424,26 @@ def test_the_token_is_in_no_report_even_if_the_server_repeats_it(
     assert all("$TOKEN" in text for text in texts)
 
 
+def test_the_control_token_is_in_no_report_either(tmp_path: Path) -> None:
+    guarded = create_app(token=TOKEN, control_token=CONTROL_TOKEN, runtime=EventLoopRuntime())
+    leak = every(lambda answer: answer.changed(data=f"{CONTROL_TOKEN}, {TOKEN}", message="no"))
+    out = StringIO()
+    with live(mutated(guarded, leak())) as url:  # type: ignore[arg-type]
+        code = verify(url, TOKEN, control_token=CONTROL_TOKEN, report_dir=tmp_path, out=out, **FEW)
+        with pytest.raises(CouldNotRun, match=r": \$CONTROL_TOKEN$"):
+            Run(
+                url,
+                TOKEN,
+                control_token=CONTROL_TOKEN,
+                seed_command=f"echo {CONTROL_TOKEN} >&2; exit 3",
+            )
+    assert code is Exit.VIOLATES
+    texts = [out.getvalue(), *(path.read_text("utf-8") for path in tmp_path.iterdir())]
+    assert len(texts) == 4
+    assert not any(TOKEN in text or "nor-the-other" in text for text in texts)
+    assert all("$CONTROL_TOKEN, $TOKEN" in text for text in texts)
+
+
 def test_the_reports_tell_the_same_in_three_forms(stub: Stub, tmp_path: Path) -> None:
     server = Foreign(stub, change("404 for an unknown step"))
     with served(server) as url:
@@ -387,6 +519,23 @@ def test_the_suite_runs_under_pytest(stub: Stub, installed: bool, tmp_path: Path
     assert done.returncode == 0, done.stdout
     assert re.search(r"covered +412  an empty body", done.stdout)
     assert "SKIPPED" in done.stdout or "skipped" in done.stdout
+
+
+def test_the_suite_under_pytest_takes_a_control_token(guarded: tuple[str, list[str]]) -> None:
+    url, _ = guarded
+    options = ["-q", "-p", "no:cacheprovider", "-k", "pending-step", "contract_tests"]
+    tokens = ["--token", TOKEN, "--control-token", CONTROL_TOKEN]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "--url", url, *tokens],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+    assert TOKEN not in done.stdout
 
 
 def test_every_documented_status_has_cases(stub: Stub) -> None:

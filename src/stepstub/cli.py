@@ -231,6 +231,11 @@ def spec(output_format: str) -> None:
 @click.argument("url")
 @click.option("--token", required=True, envvar="STEPSTUB_TOKEN", help="Token the server accepts.")
 @click.option(
+    "--control-token",
+    envvar="STEPSTUB_CONTROL_TOKEN",
+    help="Token the control API of a stub asks for; no other server is sent it.",
+)
+@click.option(
     "--started-step",
     "started_steps",
     multiple=True,
@@ -255,18 +260,20 @@ def spec(output_format: str) -> None:
     help="Statuses that have to be covered, as in 200,401,412.",
 )
 @click.option("--seed", type=int, help="Repeats the generated requests of an earlier run.")
-def verify(url: str, token: str, **options: Any) -> None:
+def verify(url: str, token: str, control_token: str | None, **options: Any) -> None:
     """Check that the server at URL conforms to the contract.
 
     Exit status: 0 it conforms, 1 it does not, 2 it could not be checked.
     """
+    if control_token is not None:
+        _check_token(control_token, "--control-token")
     try:
         from stepstub.verify import verify
     except ModuleNotFoundError as error:
         raise _WrongUsage(
             f"{error.name} is missing: install the extra, stepstub[verify]."
         ) from error
-    sys.exit(verify(url, token, **options))
+    sys.exit(verify(url, token, control_token=control_token, **options))
 
 
 def _check_token(token: str, option: str) -> None:

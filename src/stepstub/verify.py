@@ -1,6 +1,6 @@
 """`stepstub verify`: runs the conformance suite against a server, reports, and says yes or no.
 
-The cases are in `stepstub.contract_tests`. Neither the token nor a header that bears it ever gets
+The cases are in `stepstub.contract_tests`. Neither a token nor a header that bears one ever gets
 into a report.
 """
 
@@ -38,7 +38,7 @@ from stepstub.contract_tests.findings import (
 )
 from stepstub.contract_tests.server import NoAnswer, Server
 from stepstub.contract_tests.steps import Need, Steps
-from stepstub.contract_tests.stub import Stub, stub_behind
+from stepstub.contract_tests.stub import ControlRefused, Stub, stub_behind
 
 EXAMPLES = 100
 """How many bodies a generated case tries at most."""
@@ -128,8 +128,8 @@ class Run:
 
     Raises `CouldNotRun` at once when the server cannot be reached or refuses the token, or when
     there is no STARTED step to begin with. `stub` gives access to a stub of this Python process; a
-    stub behind a URL makes itself known. A stub is held to the readings, too. `require` is a list
-    like `200,401,412`.
+    stub behind a URL makes itself known, and may ask for `control_token`. A stub is held to the
+    readings, too. `require` is a list like `200,401,412`.
     """
 
     def __init__(
@@ -140,6 +140,7 @@ class Run:
         started_steps: Iterable[str] = (),
         seed_command: str | None = None,
         stub: Stub | None = None,
+        control_token: str | None = None,
         strict: bool = False,
         require: str = "",
         seed: int | None = None,
@@ -148,20 +149,31 @@ class Run:
         words = Words(contract.load())
         required = _statuses(require, words)
         self._server = server = Server(url, token, words)
+        self._control_token = control_token
         try:
             answer = server.complete(f"conformance-{uuid4().hex[:8]}")
         except NoAnswer as error:
             raise CouldNotRun(f"cannot reach {url}: {error}") from error
         if answer.status == 401:
             raise CouldNotRun(f"{url} refuses the token with 401: {self._clean(answer.excerpt)}")
-        stub = stub or stub_behind(server.url, token, answer.headers)
-        steps = Steps(started_steps, seed_command, stub)
+        hint = ""
+        try:
+            stub = stub or stub_behind(server.url, token, answer.headers, control_token)
+        except ControlRefused as error:
+            if control_token is not None:
+                raise CouldNotRun(
+                    f"the control API of {url} refuses the control token; give the one that the"
+                    " stub was started with as --control-token"
+                ) from error
+            hint = "the control API asks for a token (--control-token)"
+        steps = Steps(started_steps, seed_command, stub, hint)
         try:
             steps.give_back(steps.take(Need.STARTED))
         except NotCovered as error:
-            raise CouldNotRun(
-                "no started step: give one with --started-step, or a --seed-command"
-            ) from error
+            lack = "no started step: give one with --started-step, or a --seed-command"
+            raise CouldNotRun(f"{lack}; {hint}" if hint else lack) from error
+        except CouldNotRun as error:
+            raise CouldNotRun(self._clean(str(error))) from error
         seed = secrets.randbelow(10**6) if seed is None else seed
         self._bench = Bench(server, steps, seed, examples)
         self.report = Report(server.url, seed, words.statuses, strict or stub is not None, required)
@@ -199,7 +211,11 @@ class Run:
         return result
 
     def _clean(self, text: str) -> str:
-        return self._server.redacted(text)
+        """`text` without the tokens; the longer one goes first, for the other may be part of it."""
+        names = {self._control_token: "$CONTROL_TOKEN", self._server.token: "$TOKEN"}
+        for secret in sorted(filter(None, names), key=len, reverse=True):
+            text = text.replace(secret, names[secret])
+        return text
 
 
 def _statuses(text: str, words: Words) -> tuple[int, ...]:
@@ -232,7 +248,7 @@ def verify(
         finally:
             run.close()
     except CouldNotRun as error:
-        click.echo(f"could not run: {str(error).replace(token, '$TOKEN')}", err=True)
+        click.echo(f"could not run: {error}", err=True)
         return Exit.COULD_NOT_RUN
     click.echo("\n".join(["", *table(run.report), *findings(run.report), run.report.verdict]), out)
     if report_dir is not None:
