@@ -5,9 +5,12 @@ that only ask run before those that complete a step, so one STARTED step goes a 
 """
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http.client import parse_headers
 from typing import Any
 from uuid import uuid4
 
@@ -25,6 +28,8 @@ from stepstub.contract_tests.steps import Need, Steps
 
 Send = Callable[[Server, str], Answer]
 Check = Callable[[str, Answer], Iterator[tuple[str, str]]]
+
+_A_CALL_COMES_WITHIN = 5  # seconds
 
 
 @dataclass(frozen=True)
@@ -198,6 +203,38 @@ class Race(Case):
         if failures:
             raise failures[0]
         return answers
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromInside(Case):
+    """Is the third-party application: completes a step from inside the call that starts it."""
+
+    def run(self, bench: Bench) -> Iterator[Finding]:
+        with socket.create_server(("127.0.0.1", 0)) as application, ThreadPoolExecutor(1) as pool:
+            port = application.getsockname()[1]
+            step_id = bench.steps.before_call(f"http://127.0.0.1:{port}")
+            if not bench.server.is_local:
+                raise NotCovered("the stub is on another machine, and its delegate cannot call us")
+
+            def complete() -> Answer:
+                try:
+                    return bench.server.complete(step_id)
+                finally:
+                    bench.server.close()
+
+            outer = pool.submit(complete)
+            application.settimeout(_A_CALL_COMES_WITHIN)
+            try:
+                connection, _ = application.accept()
+            except TimeoutError:  # it is in a container, for example
+                raise NotCovered("the stub's delegate did not call us") from None
+            with connection, connection.makefile("rwb") as call:
+                call.readline()
+                length = int(parse_headers(call)["Content-Length"])
+                inner = bench.server.complete(json.loads(call.read(length))["processStepId"])
+                call.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            for answer in (inner, outer.result()):
+                yield from self.judge(bench, step_id, answer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -556,6 +593,12 @@ COMPLETING: tuple[Case, ...] = (
         rule="reading 14",
         need=Need.TIME_IS_OVER,
         checks=(names("processStepId", "STEP_FAILED"),),
+    ),
+    FromInside(
+        name="inside-the-call",
+        status=200,
+        situation="a step completed from inside the call that starts it",
+        rule="reading 12",
     ),
     Again(
         name="delegate-fails",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import Any
+from urllib.parse import urlsplit
 
 import jiter
 import requests
@@ -97,6 +98,11 @@ class Server:
     def authorization(self) -> dict[str, str]:
         """The header that bears the token."""
         return {"Authorization": f"Bearer {self.token}"}
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its address is a loopback one, which leads back to this machine."""
+        return bool(re.fullmatch(r"localhost|127\..*|::1", urlsplit(self.url).hostname or ""))
 
     def complete(self, step_id: str, params: Any = None) -> Answer:
         """Complete a step with the given token."""

@@ -75,6 +75,12 @@ class Steps:
             case _:
                 return self._process(need)
 
+    def before_call(self, url: str) -> str:
+        """A STARTED step before one whose delegate is a POST to `url`. Raises `NotCovered`."""
+        if self.stub is None:
+            raise self._lack("the documented operation does not say what a delegate calls")
+        return self.stub.process([{}, {"delegate": {"http": url}}])[0]
+
     def completed(self, step_id: str, named: str | None) -> None:
         """Note that a step was completed, and which one its 200 says was started."""
         self._completed = step_id

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepstub.app import Stub
 from stepstub.errors import PreconditionFailed
+from stepstub.model import Step
 
 
 @dataclass
@@ -33,12 +34,17 @@ class Request:
         except (ValueError, TypeError, KeyError):
             return None
 
+    @property
+    def step(self) -> Step | None:
+        """The step as it is now, None when there is no such step."""
+        try:
+            return self.stub.sandboxes.default.engine.step(self.step_id)
+        except (PreconditionFailed, TypeError):
+            return None
+
     def status(self) -> str | None:
         """The status that the step is in, None when there is no such step."""
-        try:
-            return self.stub.sandboxes.default.engine.step(self.step_id).status
-        except PreconditionFailed:
-            return None
+        return self.step.status if self.step else None
 
 
 @dataclass
@@ -210,6 +216,24 @@ def no_rollback() -> Change:
         if answer.status == 500:
             failed.add(request.step_id)
         return answer
+
+    return apply
+
+
+def one_completion_at_a_time() -> Change:
+    """Refuses whoever completes a step while a completion of the same process is in progress."""
+    busy: set[str] = set()
+
+    async def apply(request: Request, ask: Next) -> Answer:
+        process_id = request.step.process_id if request.step else ""
+        if process_id in busy:
+            refused = await ask(replace(request, body=b""))
+            return refused.changed(data={"processStepId": {"code": "STEP_PENDING"}})
+        busy.add(process_id)
+        try:
+            return await ask(request)
+        finally:
+            busy.discard(process_id)
 
     return apply
 
@@ -414,6 +438,13 @@ MUTANTS = (
         about("was not completed within", _accepted),
         "late-completion",
         "a step that was not completed in time was answered with 200 in place of 412",
+        reading=True,
+    ),
+    Mutant(
+        "no completion while another one's delegate is called",
+        one_completion_at_a_time,
+        "inside-the-call",
+        "a step completed from inside the call that starts it was answered with 412 in place of",
         reading=True,
     ),
     Mutant(

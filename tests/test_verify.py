@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -24,11 +24,12 @@ from stepstub import contract
 from stepstub.app import Stub, create_app
 from stepstub.cli import main
 from stepstub.contract_tests.cases import Beyond
-from stepstub.contract_tests.findings import CouldNotRun
+from stepstub.contract_tests.findings import CouldNotRun, Words
+from stepstub.contract_tests.server import Server
 from stepstub.contract_tests.stub import LocalStub
 from stepstub.runtime import EventLoopRuntime
 from stepstub.server import listen, live, url_of
-from stepstub.verify import Exit, Run, verify
+from stepstub.verify import ALL_CASES, Exit, Outcome, Run, verify
 
 TOKEN = "token-that-nobody-may-read"
 CONTROL_TOKEN = f"{TOKEN}-nor-the-other"
@@ -251,6 +252,7 @@ def test_another_server_is_asked_for_the_documented_operation_and_what_misses_it
     assert outcomes["last-step"] == "covered"
     assert outcomes["large-body"] == "covered"
     assert "tells no id of a PENDING step" in out.getvalue()
+    assert "does not say what a delegate calls" in out.getvalue()
 
 
 def test_one_started_step_is_enough_to_begin_with(stub: Stub, tmp_path: Path) -> None:
@@ -347,6 +349,49 @@ def test_a_server_that_takes_a_large_body_has_a_limit_of_its_own(tmp_path: Path)
     assert code is Exit.CONFORMS
     assert outcome(tmp_path)["large-body"] == "not covered"
     assert "its limit is its own" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("url", "is_local"),
+    [
+        ("http://127.0.0.1:8080", True),
+        ("http://localhost:8080/base", True),
+        ("http://[::1]:8080", True),
+        ("http://localhost.example:8080", False),
+        ("http://192.0.2.127:8080", False),
+    ],
+)
+def test_a_loopback_address_is_told_from_others(url: str, is_local: bool) -> None:
+    assert Server(url, TOKEN, Words(contract.load())).is_local is is_local
+
+
+@pytest.mark.parametrize(
+    ("is_local", "delegate", "why"),
+    [
+        (False, None, "the stub is on another machine, and its delegate cannot call us"),
+        (True, "failing", "the stub's delegate did not call us"),
+    ],
+)
+def test_a_stub_whose_delegate_cannot_call_us_is_not_blamed(
+    stub: Stub,
+    is_local: bool,
+    delegate: str | None,
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Elsewhere(LocalStub):
+        def process(self, steps: Sequence[dict[str, Any]]) -> list[str]:
+            return super().process([{**step, "delegate": delegate or "recorded"} for step in steps])
+
+    monkeypatch.setattr(Server, "is_local", is_local)
+    monkeypatch.setattr("stepstub.contract_tests.cases._A_CALL_COMES_WITHIN", 0.05)
+    (case,) = (case for case in ALL_CASES if case.name == "inside-the-call")
+    with live(stub) as url:
+        run = Run(url, TOKEN, stub=Elsewhere(stub.sandboxes.default.engine))
+        result = run.play(case)
+        run.close()
+    assert result.outcome is Outcome.NOT_COVERED
+    assert result.why == why
 
 
 @pytest.mark.parametrize(
@@ -539,8 +584,6 @@ def test_the_suite_under_pytest_takes_a_control_token(guarded: tuple[str, list[s
 
 
 def test_every_documented_status_has_cases(stub: Stub) -> None:
-    from stepstub.verify import ALL_CASES
-
     (operation,) = contract.load().document["paths"][PATH].values()
     documented = [case for case in ALL_CASES if not isinstance(case, Beyond)]
     assert {str(case.status) for case in documented} == set(operation["responses"])
