@@ -341,6 +341,12 @@ def test_what_misses_the_operation_is_no_matter_of_the_document(stub: Stub, tmp_
     assert report["statuses"].keys() == {"200", "401", "412", "500"}
 
 
+def test_a_token_that_is_a_word_is_no_leak_where_a_sentence_has_the_word() -> None:
+    out = StringIO()
+    with live(create_app(token="token", runtime=EventLoopRuntime())) as url:
+        assert verify(url, "token", out=out, **FEW) is Exit.CONFORMS, out.getvalue()
+
+
 def test_a_server_that_takes_a_large_body_has_a_limit_of_its_own(tmp_path: Path) -> None:
     roomy = create_app(token=TOKEN, max_body_bytes=2**21, runtime=EventLoopRuntime())
     out = StringIO()
