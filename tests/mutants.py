@@ -99,6 +99,7 @@ def mutated(stub: Stub, change: Change) -> ASGIApp:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 
+    app.refuse = stub.refuse  # type: ignore[attr-defined]  # what a live server asks of a stub
     return app
 
 
