@@ -61,6 +61,11 @@ class RemoteStub:
         return [step["id"] for step in process["steps"]]
 
 
+def is_stepstub(headers: Any) -> bool:
+    """Whether an answer with these headers is a Stepstub's."""
+    return str(headers.get("Server", "")).startswith("stepstub")
+
+
 def stub_behind(
     url: str, token: str, headers: Any, control_token: str | None = None
 ) -> Stub | None:
@@ -68,7 +73,7 @@ def stub_behind(
 
     Raises `ControlRefused`. Nobody else is sent the control token.
     """
-    if not str(headers.get("Server", "")).startswith("stepstub"):
+    if not is_stepstub(headers):
         return None
     stub = RemoteStub(url, token, control_token)
     try:

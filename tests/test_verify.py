@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from conftest import PATH
 from mutants import MUTANTS, Answer, Change, Next, Request, every, mutated
+from mutants import out as out_of
 from stepstub import contract
 from stepstub.app import Stub, create_app
 from stepstub.cli import main
@@ -594,3 +595,44 @@ def test_every_documented_status_has_cases(stub: Stub) -> None:
     documented = [case for case in ALL_CASES if not isinstance(case, Beyond)]
     assert {str(case.status) for case in documented} == set(operation["responses"])
     assert len({case.name for case in ALL_CASES}) == len(ALL_CASES)
+
+
+def test_a_stub_is_held_to_its_readings_even_where_it_cannot_be_driven() -> None:
+    closed = create_app(token=TOKEN, with_control=False, runtime=EventLoopRuntime())
+    engine = LocalStub(closed.sandboxes.default.engine)
+    changed = mutated(closed, out_of(200, lambda answer: answer.changed(message="Done"))())
+    out = StringIO()
+    with live(changed) as url:  # type: ignore[arg-type]
+        code = verify(url, TOKEN, started_steps=engine.process([{}] * 30)[:1], out=out, **FEW)
+    assert code is Exit.VIOLATES
+    assert "the 200's message is 'Done'" in out.getvalue()
+    assert "Violations of the document" not in out.getvalue()
+
+
+def test_a_stub_that_can_no_longer_be_driven_ends_the_run(
+    stub: Stub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = 0
+
+    async def tired(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal calls
+        if scope.get("path", "").startswith("/_stub/"):
+            calls += 1
+            if calls > 2:
+                await PlainTextResponse(f"no more for {TOKEN}", 503)(scope, receive, send)
+                return
+        await stub(scope, receive, send)
+
+    tired.refuse = stub.refuse  # type: ignore[attr-defined]
+    with live(tired) as url:  # type: ignore[arg-type]
+        assert verify(url, TOKEN, out=StringIO(), **FEW) is Exit.COULD_NOT_RUN
+    said = capsys.readouterr().err
+    assert said.startswith("could not run: the stub can no longer be driven: 503")
+    assert TOKEN not in said
+    assert said.count("\n") == 1
+
+
+def test_a_token_that_no_header_can_bear_is_an_error_of_usage() -> None:
+    result = CliRunner().invoke(main, ["verify", "http://127.0.0.1:1", "--token", "a b"])
+    assert result.exit_code == Exit.COULD_NOT_RUN
+    assert "--token" in result.output

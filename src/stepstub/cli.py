@@ -265,6 +265,7 @@ def verify(url: str, token: str, control_token: str | None, **options: Any) -> N
 
     Exit status: 0 it conforms, 1 it does not, 2 it could not be checked.
     """
+    _check_token(token, "--token")
     if control_token is not None:
         _check_token(control_token, "--control-token")
     try:

@@ -23,6 +23,7 @@ from uuid import uuid4
 from xml.etree import ElementTree as ET
 
 import click
+import requests
 
 from stepstub import contract
 from stepstub.contract_tests import cases, generated
@@ -38,7 +39,7 @@ from stepstub.contract_tests.findings import (
 )
 from stepstub.contract_tests.server import NoAnswer, Server
 from stepstub.contract_tests.steps import Need, Steps
-from stepstub.contract_tests.stub import ControlRefused, Stub, stub_behind
+from stepstub.contract_tests.stub import ControlRefused, Stub, is_stepstub, stub_behind
 
 EXAMPLES = 100
 """How many bodies a generated case tries at most."""
@@ -128,8 +129,8 @@ class Run:
 
     Raises `CouldNotRun` at once when the server cannot be reached or refuses the token, or when
     there is no STARTED step to begin with. `stub` gives access to a stub of this Python process; a
-    stub behind a URL makes itself known, and may ask for `control_token`. A stub is held to the
-    readings, too. `require` is a list like `200,401,412`.
+    stub behind a URL makes itself known, and may ask for `control_token`. A stub is held to its own
+    readings, too, whether it can be driven or not. `require` is a list like `200,401,412`.
     """
 
     def __init__(
@@ -176,7 +177,8 @@ class Run:
             raise CouldNotRun(self._clean(str(error))) from error
         seed = secrets.randbelow(10**6) if seed is None else seed
         self._bench = Bench(server, steps, seed, examples)
-        self.report = Report(server.url, seed, words.statuses, strict or stub is not None, required)
+        strict = strict or stub is not None or is_stepstub(answer.headers)
+        self.report = Report(server.url, seed, words.statuses, strict, required)
 
     def close(self) -> None:
         """Close the connections to the server."""
@@ -195,6 +197,8 @@ class Run:
             found.append(finding(DOCUMENT, f"{case.situation}: {error}"))
         except CouldNotRun as error:
             raise CouldNotRun(self._clean(str(error))) from error
+        except requests.RequestException as error:  # the server's own are a `NoAnswer`
+            raise CouldNotRun(self._clean(f"the stub can no longer be driven: {error}")) from error
         severities = {one.severity for one in found}
         if Severity.VIOLATION in severities:
             outcome = Outcome.FAILED
