@@ -1,6 +1,7 @@
 """A smoke run of the bench: that it works, not how fast anything is."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -44,3 +45,34 @@ def test_a_peer_it_does_not_know_is_refused(bench_path: str, tmp_path: Path) -> 
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 1
     assert "unknown: nginx" in run.stderr
+
+
+def test_the_page_of_results_is_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import report
+
+    results = json.loads((BENCHMARKS / "results.json").read_text("utf-8"))
+    assert (BENCHMARKS / "results.md").read_text("utf-8") == report.markdown(results)
+
+
+FIGURES = {
+    "completions a second, against Prism": "throughput against prism",
+    "completions a second, against a bare": "throughput against bare",
+    "99th percentile at 16 connections": "p99 against prism, 16 connections",
+    "process started to first 200": "cold start against prism",
+    "a call through the fixture": "call through the plugin",
+    "memory when idle": "idle memory, MiB",
+    "memory for a step": "bytes a step",
+}
+
+
+@pytest.mark.parametrize(("said", "measured"), FIGURES.items(), ids=FIGURES)
+def test_the_readme_says_what_was_measured(said: str, measured: str) -> None:
+    readme = (BENCHMARKS.parent / "README.md").read_text("utf-8")
+    page = (BENCHMARKS / "results.md").read_text("utf-8")
+    figure = re.search(rf"^\| {re.escape(said)}.* \| ([\d.]+).* \|$", readme, re.MULTILINE)
+    median = re.search(rf"^\| {re.escape(measured)}.* \| .* \| ([\d.]+) \(", page, re.MULTILINE)
+    assert figure
+    assert median
+    digits = len(figure[1].partition(".")[2])
+    assert round(float(median[1]), digits) == float(figure[1])
