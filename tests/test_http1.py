@@ -314,6 +314,16 @@ async def echo_in_two(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"b"})
 
 
+def when(goes_on: asyncio.Event) -> ASGIApp:
+    """Does the same, but not before the event."""
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await goes_on.wait()
+        await echo_in_two(scope, receive, send)
+
+    return slow
+
+
 def test_an_answer_waits_for_a_client_that_does_not_keep_up() -> None:
     async def scenario(connection: http1.Connection, transport: Transport) -> None:
         connection.data_received(head(method="GET"))
@@ -330,10 +340,6 @@ def test_an_answer_waits_for_a_client_that_does_not_keep_up() -> None:
 def test_reading_stops_while_the_application_does_not_keep_up() -> None:
     goes_on = asyncio.Event()
 
-    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
-        await goes_on.wait()
-        await echo_in_two(scope, receive, send)
-
     async def scenario(connection: http1.Connection, transport: Transport) -> None:
         connection.data_received(head("Content-Length: 200000") + b"x" * 60_000)
         await turns()
@@ -345,15 +351,11 @@ def test_reading_stops_while_the_application_does_not_keep_up() -> None:
         await turns()
         assert transport.reads
 
-    over_transport(slow, scenario)
+    over_transport(when(goes_on), scenario)
 
 
 def test_reading_stops_while_requests_wait_for_their_turn() -> None:
     goes_on = asyncio.Event()
-
-    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
-        await goes_on.wait()
-        await echo_in_two(scope, receive, send)
 
     async def scenario(connection: http1.Connection, transport: Transport) -> None:
         connection.data_received(head(method="GET"))
@@ -367,7 +369,7 @@ def test_reading_stops_while_requests_wait_for_their_turn() -> None:
         assert transport.reads
         assert transport.written.count(b"HTTP/1.1 200 OK") == 4
 
-    over_transport(slow, scenario)
+    over_transport(when(goes_on), scenario)
 
 
 def test_an_application_that_fails_breaks_the_connection(caplog: pytest.LogCaptureFixture) -> None:

@@ -55,8 +55,8 @@ class Request:
         self._is_whole = False
         self._is_read = False
         self._is_over = False
-        self._head = b""
-        self._left = 0
+        self._head = b""  # until it goes out together with the body
+        self._left = 0  # bytes of the body that were announced and not sent; without them: hang up
         self._news: asyncio.Future[None] | None = None
 
     def add(self, part: bytes) -> None:
