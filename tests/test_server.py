@@ -297,7 +297,8 @@ def test_the_end_of_the_context_answers_what_is_in_flight_and_frees_the_port() -
         stopper.start()
         with suppress(ConnectionRefusedError):  # from then on it ends
             while True:
-                Connection(url).close()
+                with suppress(ConnectionResetError):
+                    Connection(url).close()
         go_on.set()
         assert busy.answer().status == 200
         stopper.join(PATIENCE)
