@@ -47,6 +47,17 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield url
 
 
+def test_the_time_of_a_body_that_was_refused_is_not_idle(hasty: str) -> None:
+    with Connection(hasty) as connection:
+        assert connection.ask(head("Content-Length: 2", token=None)).status == 401
+        connection.socket.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            connection.socket.recv(1)
+        connection.socket.settimeout(PATIENCE)
+        connection.send(b"{}" + PROBE)
+        assert connection.answer().status == 412
+
+
 @pytest.mark.parametrize("requests", [0, 1, 2])
 def test_a_connection_that_is_idle_is_closed(hasty: str, requests: int) -> None:
     with Connection(hasty) as connection:
@@ -68,7 +79,7 @@ def test_what_never_comes_is_waited_for_longer_and_then_no_more(
         connection.socket.settimeout(0.5)
         with pytest.raises(TimeoutError):
             read_on(connection)
-    monkeypatch.setattr(http1, "HEAD_DEADLINE", 0.3)
+    monkeypatch.setattr(http1, "PATIENCE", 0.3)
     with Connection(hasty) as connection:
         connection.send(part)
         read_on(connection)
@@ -111,6 +122,73 @@ def test_a_head_without_end_is_refused(connection: Connection, url: str, endless
         check_pending(other)
 
 
+@pytest.mark.parametrize("token", ["", None])
+@pytest.mark.parametrize(
+    "endless",
+    [b"X: x\r\n" * 10_000, b"X: " + b"x" * 100_000, b"\r\n" * 60_000],
+    ids=["trailers", "one trailer", "nothing"],
+)
+def test_what_comes_after_a_body_without_end_is_refused(
+    connection: Connection, endless: bytes, token: str | None
+) -> None:
+    connection.send(head("Transfer-Encoding: chunked", token=token) + b"2\r\n{}\r\n0\r\n")
+    if endless.startswith(b"\r\n"):
+        connection.send(b"\r\n")
+    with suppress(OSError):
+        for start in range(0, 4 * len(endless), 50_000):
+            connection.send((endless * 4)[start : start + 50_000])
+    with suppress(ConnectionResetError):
+        while connection.answer().status != 431:
+            pass
+    assert connection.is_closed()
+
+
+@pytest.mark.parametrize(
+    ("trailer", "token", "status"),
+    [
+        ("Authorization: Bearer stub-token", None, 401),
+        ("Content-Encoding: gzip", "", 412),
+        ("Expect: 100-continue", "", 412),
+    ],
+)
+def test_a_trailer_is_no_header(
+    connection: Connection, trailer: str, token: str | None, status: int
+) -> None:
+    body = b"2\r\n{}\r\n0\r\n" + trailer.encode() + b"\r\n\r\n"
+    connection.send(head("Transfer-Encoding: chunked", token=token) + body)
+    assert connection.answer().status == status
+    check_pending(connection)
+
+
+def test_a_trailer_may_close_the_connection(connection: Connection) -> None:
+    body = b"2\r\n{}\r\n0\r\nConnection: close\r\n\r\n"
+    assert connection.ask(head("Transfer-Encoding: chunked") + body).status == 412
+    assert connection.is_closed()
+
+
+def test_after_a_refusal_without_100_continue_the_connection_is_closed(
+    connection: Connection,
+) -> None:
+    """The client was not told to send its body, so what follows could be another request."""
+    answer = connection.ask(head("Expect: 100-continue", "Content-Length: 300", token=None))
+    assert answer.status == 401
+    assert answer.headers["connection"] == "close"
+    assert connection.is_closed()
+
+
+def test_http_1_0_knows_no_100_continue(connection: Connection) -> None:
+    request = post({"processStepId": "claim-1-pending"}, "Expect: 100-continue")
+    assert connection.ask(request.replace(b"HTTP/1.1", b"HTTP/1.0")).status == 412
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [("http://stub", 307), ("http://stub?a=b", 307), ("http://stub/docs", 200), ("?a=b", 400)],
+)
+def test_a_target_may_name_the_server(connection: Connection, target: str, status: int) -> None:
+    assert connection.ask(head(method="GET", target=target)).status == status
+
+
 def test_heads_that_are_split_between_packets_do_not_add_up(connection: Connection) -> None:
     large = post({"processStepId": "claim-1-pending"}, "X: " + "x" * 40_000)
     stream = large * 10
@@ -143,6 +221,29 @@ def test_a_client_that_has_said_all_gets_its_answers(connection: Connection) -> 
     for _ in range(3):
         assert connection.answer().codes == {"processStepId": "STEP_PENDING"}
     assert connection.is_closed()
+
+
+@pytest.mark.parametrize(
+    ("sent", "statuses"),
+    [
+        (PROBE, [412]),
+        (post(b"{}", token=None), [401]),
+        (head("Content-Length: 50", token=None), [401]),
+        (PROBE + b"POST /", [412]),
+        (PROBE + head("Content-Length: 5") + b"{", [412]),
+        (PROBE * 2 + b"no HTTP\r\n\r\n", [412, 412, 400]),
+    ],
+    ids=["one", "refused", "refused at once", "a part", "a part of a body", "broken"],
+)
+def test_no_answer_is_lost_with_the_end_of_what_is_sent(
+    url: str, sent: bytes, statuses: list[int]
+) -> None:
+    for _ in range(20):
+        with Connection(url) as connection:
+            connection.send(sent)
+            connection.socket.shutdown(socket.SHUT_WR)
+            assert [connection.answer().status for _ in statuses] == statuses
+            assert connection.is_closed()
 
 
 def test_it_gets_them_though_they_take_their_time() -> None:
@@ -181,6 +282,18 @@ def test_a_client_that_reads_slowly_gets_a_whole_file(connection: Connection) ->
     assert len({answer.body for answer in files}) == 1
     assert len(files[0].body) > 1_000_000
     assert connection.answer().status == 412
+
+
+def test_a_client_that_reads_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And until then what it asks for does not pile up."""
+    monkeypatch.setattr(http1, "KEEP_ALIVE", 0.1)
+    monkeypatch.setattr(http1, "PATIENCE", 0.3)
+    app = app_of("every-status")
+    page = head(method="GET", target="/openapi.yaml")
+    with live(app) as url, Connection(url) as connection:
+        connection.socket.settimeout(2)
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):  # and no TimeoutError
+            connection.send(*[page * 1000] * 200)
 
 
 def test_a_client_that_goes_away_from_a_file_hurts_nobody(url: str) -> None:
@@ -259,6 +372,27 @@ def test_an_exchange_leaves_nothing_to_the_garbage_collector(
         gc.enable()
 
 
+def test_a_connection_that_is_gone_leaves_nothing_either(url: str) -> None:
+    number = 50
+    large = post(b'{"processStepId": "%b"}' % (b"x" * 100_000), "Connection: close")
+
+    def requests_alive() -> int:
+        return sum(isinstance(found, http1.Request) for found in gc.get_objects())
+
+    before = requests_alive()
+    gc.disable()
+    try:
+        for _ in range(number):
+            with Connection(url) as connection:
+                assert connection.ask(large).status == 412
+                assert connection.is_closed()
+        with Connection(url) as connection:
+            check_pending(connection)
+        assert requests_alive() - before < number / 2
+    finally:
+        gc.enable()
+
+
 class Transport:
     """What a connection does with its transport."""
 
@@ -329,7 +463,7 @@ def test_an_answer_waits_for_a_client_that_does_not_keep_up() -> None:
         connection.data_received(head(method="GET"))
         connection.pause_writing()
         await turns()
-        assert transport.written.endswith(b"\r\n\r\na")
+        assert transport.written == b""
         connection.resume_writing()
         await turns()
         assert transport.written.endswith(b"\r\n\r\nab")

@@ -23,10 +23,11 @@ log = logging.getLogger("stepstub")
 
 KEEP_ALIVE = 5.0
 """Seconds after which a connection is closed on which nothing is under way."""
-HEAD_DEADLINE = 30.0
-"""Seconds in which a request's head has to arrive, and the rest of a body that was refused."""
+PATIENCE = 30.0
+"""Seconds a client is waited for: for the rest of a head, or of a body that was refused, and for it
+to read its answers."""
 
-_MOST_OF_A_HEAD = 64 * 1024  # bytes, beside those of the packet in which it begins
+_MOST_BESIDE_A_BODY = 64 * 1024  # bytes of a head, of trailers, or between two parts of a body
 _MOST_UNREAD = 64 * 1024  # bytes of a body that wait for the application
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 _STATUS_LINES = {
@@ -93,6 +94,7 @@ class Request:
         return {"type": "http.request", "body": body, "more_body": not self._is_whole}
 
     async def send(self, message: Message) -> None:
+        await self._connection.drain()  # a client that reads nothing gets no more to read
         if message["type"] == "http.response.start":
             self._head = self._head_of(message["status"], message["headers"])
             return
@@ -100,9 +102,7 @@ class Request:
         self._connection.write(self._head + body)
         self._head = b""
         self._left -= len(body)
-        if message.get("more_body"):
-            await self._connection.drain()
-        else:
+        if not message.get("more_body"):
             self.answered = True
             self.keep_alive = self.keep_alive and self._left == 0
             self.close()
@@ -112,6 +112,9 @@ class Request:
         parts = [_STATUS_LINES[status], self._connection.default_headers]
         has_body = status not in _WITHOUT_BODY and self.scope["method"] != "HEAD"
         has_end = not has_body
+        if self._expects_continue:
+            # It was not told to go on, so what it sends next may be the body or another request.
+            self.keep_alive = False
         for name, value in headers:
             parts += (name, b": ", value, b"\r\n")
             if name == b"content-length" and has_body:
@@ -158,8 +161,8 @@ class Connection(asyncio.Protocol):
         self._refusal = 0
         self._reads = True
         self._in_head = False
-        self._head_size = 0
-        self._idle_since = 0.0
+        self._beside_a_body = 0
+        self._idle_since = self._stalled_since = 0.0
         self._default_headers: tuple[object, bytes] = (None, b"")
 
     # --- what the transport tells
@@ -173,25 +176,28 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refusal:
             return
-        if self._in_head:
-            self._head_size += len(data)
+        self._beside_a_body += len(data)  # whatever gets on sets it back
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
             self._refuse(400)
             return
-        if self._in_head and self._head_size > _MOST_OF_A_HEAD:
+        if self._beside_a_body > _MOST_BESIDE_A_BODY:
             self._refuse(431)
 
     def eof_received(self) -> bool:
-        if self._coming is not None:
-            self._coming.close()
-        elif self._current is not None:  # the client has said all, and waits for the answers
-            (self._waiting or [self._current])[-1].keep_alive = False
+        """Keep the connection for a client that has said all, and waits for its answers."""
+        broken_off = self._coming
+        self._give_up_coming()
+        last = self._waiting[-1] if self._waiting else self._current
+        if last is not None and last is not broken_off:
+            last.keep_alive = self._refusal != 0  # which comes after it, and hangs up
             return True
+        self._close()
         return False
 
     def pause_writing(self) -> None:
+        self._stalled_since = self._loop.time()
         self._drained = self._loop.create_future()
 
     def resume_writing(self) -> None:
@@ -208,12 +214,15 @@ class Connection(asyncio.Protocol):
             self._current.close()
             self._server.tasks.add(self._task)
             self._task.add_done_callback(self._server.tasks.discard)
+        # What refers to one another would wait for the garbage collector, bodies and all.
+        self._current = self._coming = None
+        self._parser.close()
 
     # --- what the parser tells
 
     def on_message_begin(self) -> None:
         self._in_head = True
-        self._head_size = 0
+        self._beside_a_body = 0
         self._expects_continue = False
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
@@ -222,6 +231,8 @@ class Connection(asyncio.Protocol):
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            return  # a trailer is no header (RFC 9110, section 6.5.1)
         name = name.lower()
         if name == b"expect":
             self._expects_continue = value.lower() == b"100-continue"
@@ -229,8 +240,12 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        self._beside_a_body = 0
         parser, target = self._parser, httptools.parse_url(self.url)
-        path = target.path.decode("ascii")
+        raw_path = target.path or (b"/" if target.schema else b"")  # RFC 9112, section 3.2.2
+        if not raw_path:
+            raise httptools.HttpParserInvalidURLError("a target without a path")
+        path = raw_path.decode("ascii")
         version = parser.get_http_version()
         scope = {
             "type": "http",
@@ -240,7 +255,7 @@ class Connection(asyncio.Protocol):
             "method": parser.get_method().decode("ascii"),
             "root_path": "",
             "path": unquote(path) if "%" in path else path,
-            "raw_path": target.path,
+            "raw_path": raw_path,
             "query_string": target.query or b"",
             "headers": self.headers,
             "extensions": {"stepstub.disconnect": self._disconnect},
@@ -249,7 +264,7 @@ class Connection(asyncio.Protocol):
             self,
             scope,
             keep_alive=version != "1.0" and parser.should_keep_alive(),
-            expects_continue=self._expects_continue,
+            expects_continue=self._expects_continue and version != "1.0",
         )
         if self._current is None:
             self._start(request)
@@ -258,14 +273,21 @@ class Connection(asyncio.Protocol):
             self.regulate()
 
     def on_body(self, part: bytes) -> None:
+        self._beside_a_body = 0
         if self._coming is not None:
             self._coming.add(part)
             self.regulate()
 
     def on_message_complete(self) -> None:
-        if self._coming is not None:
-            self._coming.end()
+        self._beside_a_body = 0
+        self._idle_since = self._loop.time()
+        if (request := self._coming) is not None:
+            request.end()
             self._coming = None
+            if not self._parser.should_keep_alive():  # a trailer may have said so
+                request.keep_alive = False
+                if request.answered:
+                    self._close()
 
     # --- what the server and the requests ask for
 
@@ -275,6 +297,10 @@ class Connection(asyncio.Protocol):
             self._close()
         else:
             self._current.keep_alive = False
+
+    def abort(self) -> None:
+        """Break the connection, with whatever has not gone out."""
+        self._transport.abort()
 
     @property
     def default_headers(self) -> bytes:
@@ -314,7 +340,9 @@ class Connection(asyncio.Protocol):
 
     def has_answered(self, request: Request) -> None:
         """Go on with the next request, if the connection is to be kept."""
-        if not request.keep_alive or self._transport.is_closing():
+        if self._transport.is_closing():
+            return
+        if not request.keep_alive:
             self._close()
             return
         self._idle_since = self._loop.time()
@@ -339,7 +367,7 @@ class Connection(asyncio.Protocol):
 
     async def _disconnect(self) -> None:
         """For the fault that breaks the connection; what was answered before has gone out."""
-        self._transport.abort()
+        self.abort()
 
     def _next(self) -> None:
         self._current = None
@@ -352,17 +380,22 @@ class Connection(asyncio.Protocol):
     def _refuse(self, status: int) -> None:
         """Answer what is no HTTP, or too much of it, in its turn, and hang up."""
         self._refusal = status
-        if self._coming is not None:
-            self._coming.close()
-            if self._waiting:
-                self._waiting.pop()
+        self._give_up_coming()
         if self._current is None:
             self._send_refusal()
+
+    def _give_up_coming(self) -> None:
+        """What has not come in whole is not answered."""
+        if self._coming is not None:
+            self._coming.close()
+            self._coming = None
+            if self._waiting:  # it is the last of them
+                self._waiting.pop()
 
     def _send_refusal(self) -> None:
         detail = {
             400: "This is no HTTP request.",
-            431: f"The head of the request is larger than {_MOST_OF_A_HEAD} bytes.",
+            431: f"The request has more than {_MOST_BESIDE_A_BODY} bytes beside its body.",
         }[self._refusal]
         log.warning("a connection was refused with %d: %s", self._refusal, detail)
         body = self._refuse_with(self._refusal, detail)
@@ -376,15 +409,19 @@ class Connection(asyncio.Protocol):
         self._close()
 
     def _watch(self) -> None:
-        """Close when idle for too long. One timer for the connection, not one for each request."""
-        patience = HEAD_DEADLINE if self._in_head or self._coming is not None else KEEP_ALIVE
-        left = self._idle_since + patience - self._loop.time()
-        if self._current is not None:
-            left = KEEP_ALIVE
+        """Hang up on who is idle or stalls. One timer for the connection, not one a request."""
+        now = self._loop.time()
+        if self._drained is not None:
+            left, hang_up = self._stalled_since + PATIENCE - now, self.abort
+        elif self._current is not None:
+            left, hang_up = KEEP_ALIVE, self._close
+        else:
+            patience = PATIENCE if self._in_head or self._coming is not None else KEEP_ALIVE
+            left, hang_up = self._idle_since + patience - now, self._close
         if left > 0:
             self._timer = self._loop.call_later(left, self._watch)
         else:
-            self._close()
+            hang_up()
 
     def _flush(self) -> None:
         if self._out and not self._transport.is_closing():
@@ -392,8 +429,11 @@ class Connection(asyncio.Protocol):
         self._out.clear()
 
     def _close(self) -> None:
-        self._flush()
-        self._transport.close()
+        if not self._transport.is_closing():
+            self._flush()
+            self._transport.close()
+            self._timer.cancel()
+            self._timer = self._loop.call_later(PATIENCE, self.abort)
 
 
 class UpgradeDecliningParser:
@@ -436,6 +476,10 @@ class UpgradeDecliningParser:
                 self._parser.feed_data(head)
             else:
                 return
+
+    def close(self) -> None:
+        """Let go of everything, for the parser within refers back."""
+        self.__dict__.clear()
 
     def should_upgrade(self) -> bool:
         return False
