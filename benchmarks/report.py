@@ -143,17 +143,19 @@ def _targets(results: dict[str, Any], comparison: Comparison) -> Iterable[Sequen
     yield row("idle memory, MiB", "at most 80", [idle], met=idle <= 80)
     each = (memory["loaded"] - memory["few"]) / memory["steps"]
     yield row("bytes a step with three params", "at most 1000", [each], met=each <= 1000)
-    values = [_given_back(cycle) for cycle in memory["sandbox"]]
-    name = "memory that a deleted sandbox gives back"
-    yield row(name, "at least 0.9", values, met=median(values) >= 0.9)
+    kept = _kept(memory["sandbox"])
+    name = f"memory kept after {len(memory['sandbox'])} deleted sandboxes, of what one took"
+    yield row(name, "at most 0.25", [kept], met=kept <= 0.25)
     if "soak" in memory:
         ratio = memory["soak"]["after"] / memory["soak"]["before"]
         yield row("memory after the soak against before", "1", [ratio], met=ratio <= 1.02)
 
 
-def _given_back(cycle: dict[str, int]) -> float:
-    """Of the memory that a sandbox took, the share that its end gave back to the system."""
-    return (cycle["loaded"] - cycle["after"]) / (cycle["loaded"] - cycle["before"])
+def _kept(sandboxes: Sequence[dict[str, int]]) -> float:
+    """Of the memory that the first sandbox took, what is still held after the last was deleted."""
+    first, last = sandboxes[0], sandboxes[-1]
+    took = first["loaded"] - first["before"]
+    return (last["after"] - first["before"]) / max(took, 1)
 
 
 def _completions(results: dict[str, Any], comparison: Comparison) -> str:
