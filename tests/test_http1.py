@@ -29,6 +29,18 @@ def app_of(*names: str) -> Stub:
     return create_app(processes(*names), runtime=EventLoopRuntime())
 
 
+def held(app: Stub) -> tuple[threading.Event, threading.Event]:
+    """Holds up the delegates of a stub; the events: one was called, and it may go on."""
+    called, go_on = threading.Event(), threading.Event()
+
+    def wait(_: StepStart) -> None:
+        called.set()
+        assert go_on.wait(PATIENCE)
+
+    app.sandboxes.default.delegates.function = wait
+    return called, go_on
+
+
 def check_pending(connection: Connection, request: bytes = PROBE) -> None:
     assert connection.ask(request).codes == {"processStepId": "STEP_PENDING"}
 
@@ -253,13 +265,7 @@ def test_no_answer_is_lost_with_the_end_of_what_is_sent(
 
 def test_it_gets_them_though_they_take_their_time() -> None:
     app = app_of("two-steps", "every-status")
-    called, go_on = threading.Event(), threading.Event()
-
-    def wait(_: StepStart) -> None:
-        called.set()
-        assert go_on.wait(PATIENCE)
-
-    app.sandboxes.default.delegates.function = wait
+    called, go_on = held(app)
     with live(app) as url, Connection(url) as connection:
         connection.send(post({"processStepId": "order-1-approve"}) + PROBE)
         connection.socket.shutdown(socket.SHUT_WR)
@@ -314,13 +320,7 @@ def test_a_client_may_go_away_while_its_delegate_is_called(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     app = app_of("two-steps", "every-status")
-    called, go_on = threading.Event(), threading.Event()
-
-    def wait(_: StepStart) -> None:
-        called.set()
-        assert go_on.wait(PATIENCE)
-
-    app.sandboxes.default.delegates.function = wait
+    called, go_on = held(app)
     with live(app) as url:
         with Connection(url) as connection:
             connection.send(post({"processStepId": "order-1-approve"}) + PROBE)

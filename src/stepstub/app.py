@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from stepstub import contract, problems
 from stepstub.clock import SystemClock
 from stepstub.envelope import Envelopes
-from stepstub.errors import BadRequest, ClientDisconnected, HttpRefusal
+from stepstub.errors import NOTHING_HERE, BadRequest, ClientDisconnected, HttpRefusal
 from stepstub.exchange import CONTROL, Answer, Exchange, exchange_of
 from stepstub.faults import Fault
 from stepstub.gate import gate
@@ -34,8 +34,6 @@ access_log = logging.getLogger("stepstub.access")
 
 DEFAULT_TOKEN = "stub-token"  # noqa: S105 - everybody may know it
 MAX_BODY_BYTES = 1024 * 1024
-
-_NOTHING_HERE = "There is nothing at this path."
 
 
 def create_app(
@@ -136,7 +134,7 @@ class Stub:
             value = await control.handler(operation_id)(self._control, exchange)
             exchange.answer = problems.success(value, control.STATUS.get(operation_id, 200))
         elif exchange.entry.path.startswith(CONTROL):
-            raise HttpRefusal(404, _NOTHING_HERE)
+            raise HttpRefusal(404, NOTHING_HERE)
         else:
             await _pages()(scope, receive, send)
 
@@ -186,7 +184,7 @@ class Stub:
             if error.status_code == 400:
                 error = BadRequest(getattr(error, "detail", None) or "The parameters are wrong.")
             else:
-                detail = f"This path takes {allow} only." if allow else _NOTHING_HERE
+                detail = f"This path takes {allow} only." if allow else NOTHING_HERE
                 error = HttpRefusal(error.status_code, detail, allow=allow)
         if exchange.entry.path.startswith(CONTROL):
             return problems.problem(error)

@@ -54,6 +54,9 @@ class DelegateFailed(StepstubError):
     """The delegate of the next step could not be called; nothing has changed: 500."""
 
 
+NOTHING_HERE = "There is nothing at this path."
+
+
 class HttpRefusal(StepstubError):
     """A refusal outside the document, with the status HTTP has for it."""
 

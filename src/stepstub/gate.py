@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepstub import contract
 from stepstub.errors import (
+    NOTHING_HERE,
     BadRequest,
     BodyRefused,
     ClientDisconnected,
@@ -127,7 +128,7 @@ class Routing(RoutingMiddleware):  # type: ignore[misc]
             return
         if b"%2f" in scope["raw_path"].lower():
             # An encoded slash is part of a name, not a separator (RFC 3986, section 2.2).
-            raise HttpRefusal(404, "There is nothing at this path.")
+            raise HttpRefusal(404, NOTHING_HERE)
         operation = operations.get(scope["method"])
         if operation is None:
             allowed = ", ".join(sorted(operations))
