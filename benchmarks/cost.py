@@ -15,7 +15,7 @@ from serve_seeded import processes
 from servers import PATH, TOKEN, completion, step_id
 
 from stepstub.app import Stub, create_app
-from stepstub.runtime import run_inline
+from stepstub.concurrency import run_inline
 
 _SAMPLES = 5000
 _STUBS = 25

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from stepstub import logs, scenario
 from stepstub.app import create_app
+from stepstub.concurrency import EventLoopConcurrency
 from stepstub.model import Process
-from stepstub.runtime import EventLoopRuntime
 from stepstub.server import listen, serve
 
 
@@ -41,7 +41,7 @@ def main() -> None:
     listener = listen("127.0.0.1", options.port)
     logs.configure("text", "warning")
     app = create_app(
-        tuple(processes(options.processes, options.steps_each)), runtime=EventLoopRuntime()
+        tuple(processes(options.processes, options.steps_each)), concurrency=EventLoopConcurrency()
     )
     serve(app, listener, lambda: None)
 

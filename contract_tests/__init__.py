@@ -1,7 +1,7 @@
 """The conformance suite, for the stub and for any server.
 
 findings.py   what a run can find: violations of the document, deviations from our reading
-server.py     the server under test: sends the documented operation, examines every answer
+server.py     the server under test: sends the documented operation, examines every response
 steps.py      where steps to complete come from
 stub.py       the one seam to our own stub: processes in the state that a case needs
 cases.py      the table of named cases

@@ -23,28 +23,28 @@ from stepstub.contract_tests.findings import (
     Severity,
     finding,
 )
-from stepstub.contract_tests.server import Answer, NoAnswer, Server
-from stepstub.contract_tests.steps import Need, Steps
+from stepstub.contract_tests.server import NoResponse, Response, Server
+from stepstub.contract_tests.steps import Need, StepPool
 
-Send = Callable[[Server, str], Answer]
-Check = Callable[[str, Answer], Iterator[tuple[str, str]]]
+Send = Callable[[Server, str], Response]
+Check = Callable[[str, Response], Iterator[tuple[str, str]]]
 
 _A_CALL_COMES_WITHIN = 5  # seconds
 
 
 @dataclass(frozen=True)
-class Bench:
+class RunContext:
     """What the cases of one run share. `examples` bounds what a generated case makes up."""
 
     server: Server
-    steps: Steps
+    steps: StepPool
     seed: int
     examples: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One situation and the status it is answered with."""
+    """One situation and the status it gets."""
 
     name: str
     status: int
@@ -54,48 +54,48 @@ class Case:
     send: Send = Server.complete
     checks: tuple[Check, ...] = ()
 
-    def run(self, bench: Bench) -> Iterator[Finding]:
+    def run(self, bench: RunContext) -> Iterator[Finding]:
         """What is wrong. Raises `NotCovered` when what the case needs was not given."""
         step_id = self.prepare(bench)
-        answer = self.send(bench.server, step_id)
-        note(bench, self, step_id, answer)
-        yield from self.judge(bench, step_id, answer)
+        response = self.send(bench.server, step_id)
+        note(bench, self, step_id, response)
+        yield from self.judge(bench, step_id, response)
 
-    def prepare(self, bench: Bench) -> str:
+    def prepare(self, bench: RunContext) -> str:
         """The id of the step that the request names."""
         if self.need is Need.NOTHING:
             return f"conformance-{uuid4().hex[:8]}"
         return bench.steps.take(self.need)
 
-    def judge(self, bench: Bench, step_id: str, answer: Answer) -> Iterator[Finding]:
-        """What is wrong with one answer."""
-        yield from answer.findings
-        if answer.status != self.status:
-            yield self.wrong_status(bench, answer)
+    def judge(self, bench: RunContext, step_id: str, response: Response) -> Iterator[Finding]:
+        """What is wrong with one response."""
+        yield from response.findings
+        if response.status != self.status:
+            yield self.wrong_status(bench, response)
             return
-        if any(found.rule == DOCUMENT for found in answer.findings):
+        if any(found.rule == DOCUMENT for found in response.findings):
             return  # what the checks look at may not be there
         for check in self.checks:
-            for rule, words in check(step_id, answer):
-                yield finding(rule, words, answer.curl)
+            for rule, words in check(step_id, response):
+                yield finding(rule, words, response.curl)
 
-    def wrong_status(self, bench: Bench, answer: Answer) -> Finding:
-        words = f"{self.situation} was answered with {answer.status} in place of {self.status}"
-        if answer.status not in bench.server.words.statuses:
-            words += f"; the document has no {answer.status}"
-        elif answer.status >= 500:
+    def wrong_status(self, bench: RunContext, response: Response) -> Finding:
+        words = f"{self.situation} got {response.status} instead of {self.status}"
+        if response.status not in bench.server.words.statuses:
+            words += f"; the document has no {response.status}"
+        elif response.status >= 500:
             words += "; a request that can be foreseen is no internal error"
         elif self.rule == DOCUMENT:
-            return finding(DOCUMENT, f"{words}: {answer.excerpt}", answer.curl)
+            return finding(DOCUMENT, f"{words}: {response.excerpt}", response.curl)
         else:
-            return finding(self.rule, f"{words}: {answer.excerpt}", answer.curl)
-        return Finding(Severity.VIOLATION, DOCUMENT, f"{words}: {answer.excerpt}", answer.curl)
+            return finding(self.rule, f"{words}: {response.excerpt}", response.curl)
+        return Finding(Severity.VIOLATION, DOCUMENT, f"{words}: {response.excerpt}", response.curl)
 
 
-def note(bench: Bench, case: Case, step_id: str, answer: Answer) -> None:
+def note(bench: RunContext, case: Case, step_id: str, response: Response) -> None:
     """Tell the steps what became of one of theirs."""
-    if answer.status == 200:
-        bench.steps.completed(step_id, answer.named_step)
+    if response.status == 200:
+        bench.steps.completed(step_id, response.named_step)
     elif case.need in (Need.STARTED, Need.NAMED, Need.LAST):
         bench.steps.give_back(step_id)
 
@@ -104,18 +104,18 @@ def note(bench: Bench, case: Case, step_id: str, answer: Answer) -> None:
 class NextStep(Case):
     """Completes steps until a 200 names a next one; a last step names none."""
 
-    def run(self, bench: Bench) -> Iterator[Finding]:
+    def run(self, bench: RunContext) -> Iterator[Finding]:
         for _ in range(5):
             step_id = self.prepare(bench)
-            answer = self.send(bench.server, step_id)
-            note(bench, self, step_id, answer)
-            if answer.status in (404, 412) and bench.steps.stub is None:
+            response = self.send(bench.server, step_id)
+            note(bench, self, step_id, response)
+            if response.status in (404, 412) and bench.steps.stub is None:
                 raise CouldNotRun(
-                    f"no started step: {step_id} was answered with {answer.status}"
-                    f" ({answer.excerpt}); give the id of a step that is STARTED"
+                    f"no started step: {step_id} got {response.status}"
+                    f" ({response.excerpt}); give the id of a step that is STARTED"
                 )
-            if answer.status != 200 or answer.findings or answer.named_step is not None:
-                yield from self.judge(bench, step_id, answer)
+            if response.status != 200 or response.findings or response.named_step is not None:
+                yield from self.judge(bench, step_id, response)
                 return
         raise NotCovered("every step that was completed was the last of its process")
 
@@ -124,13 +124,13 @@ class NextStep(Case):
 class LastStep(Case):
     """Follows a process to its end, step by step as each 200 names the next."""
 
-    def run(self, bench: Bench) -> Iterator[Finding]:
+    def run(self, bench: RunContext) -> Iterator[Finding]:
         step_id = self.prepare(bench)
         for _ in range(100):
-            answer = bench.server.complete(step_id)
-            note(bench, self, step_id, answer)
-            if answer.status != 200 or answer.findings or answer.named_step is None:
-                yield from self.judge(bench, step_id, answer)
+            response = bench.server.complete(step_id)
+            note(bench, self, step_id, response)
+            if response.status != 200 or response.findings or response.named_step is None:
+                yield from self.judge(bench, step_id, response)
                 return
             step_id = bench.steps.take(Need.NAMED)
         raise NotCovered("the process had not ended after 100 steps")
@@ -138,9 +138,9 @@ class LastStep(Case):
 
 @dataclass(frozen=True, kw_only=True)
 class Again(Case):
-    """Sends the same request twice, and judges both answers."""
+    """Sends the same request twice, and judges both responses."""
 
-    def run(self, bench: Bench) -> Iterator[Finding]:
+    def run(self, bench: RunContext) -> Iterator[Finding]:
         step_id = self.prepare(bench)
         for _ in range(2):
             yield from self.judge(bench, step_id, bench.server.complete(step_id))
@@ -153,7 +153,7 @@ class Race(Case):
     rounds: int = 5
     runners: int = 4
 
-    def run(self, bench: Bench) -> Iterator[Finding]:
+    def run(self, bench: RunContext) -> Iterator[Finding]:
         for played in range(self.rounds):
             try:
                 step_id = self.prepare(bench)
@@ -161,37 +161,37 @@ class Race(Case):
                 if played:
                     return
                 raise
-            answers = self._at_once(bench.server, step_id)
-            won = [answer for answer in answers if answer.status == 200]
-            for answer in won:
-                bench.steps.completed(step_id, answer.named_step)
-            for answer in answers:
-                yield from answer.findings
-            statuses = sorted(answer.status for answer in answers)
+            responses = self._at_once(bench.server, step_id)
+            won = [response for response in responses if response.status == 200]
+            for response in won:
+                bench.steps.completed(step_id, response.named_step)
+            for response in responses:
+                yield from response.findings
+            statuses = sorted(response.status for response in responses)
             if statuses != [200] + [412] * (self.runners - 1):
                 yield finding(
                     DOCUMENT,
-                    f"{self.runners} completions of one step at once were answered with"
+                    f"{self.runners} completions of one step at once got"
                     f" {', '.join(map(str, statuses))}: exactly one can change it to COMPLETED",
-                    answers[0].curl,
+                    responses[0].curl,
                 )
                 return
 
-    def _at_once(self, server: Server, step_id: str) -> list[Answer]:
+    def _at_once(self, server: Server, step_id: str) -> list[Response]:
         barrier = threading.Barrier(self.runners)
-        answers: list[Answer] = []
-        failures: list[NoAnswer] = []
+        responses: list[Response] = []
+        failures: list[NoResponse] = []
 
         def complete() -> None:
             try:
                 server.complete(f"conformance-{uuid4().hex[:8]}")  # opens the connection
                 barrier.wait(timeout=60)
-                answers.append(server.complete(step_id))
-            except NoAnswer as failure:
+                responses.append(server.complete(step_id))
+            except NoResponse as failure:
                 barrier.abort()
                 failures.append(failure)
             except threading.BrokenBarrierError:
-                pass  # another one has had no answer
+                pass  # another one has had no response
             finally:
                 server.close()
 
@@ -202,21 +202,21 @@ class Race(Case):
             thread.join()
         if failures:
             raise failures[0]
-        return answers
+        return responses
 
 
 @dataclass(frozen=True, kw_only=True)
 class FromInside(Case):
     """Is the third-party application: completes a step from inside the call that starts it."""
 
-    def run(self, bench: Bench) -> Iterator[Finding]:
+    def run(self, bench: RunContext) -> Iterator[Finding]:
         with socket.create_server(("127.0.0.1", 0)) as application, ThreadPoolExecutor(1) as pool:
             port = application.getsockname()[1]
             step_id = bench.steps.before_call(f"http://127.0.0.1:{port}")
             if not bench.server.is_local:
                 raise NotCovered("the stub is on another machine, and its delegate cannot call us")
 
-            def complete() -> Answer:
+            def complete() -> Response:
                 try:
                     return bench.server.complete(step_id)
                 finally:
@@ -233,50 +233,50 @@ class FromInside(Case):
                 length = int(parse_headers(call)["Content-Length"])
                 inner = bench.server.complete(json.loads(call.read(length))["processStepId"])
                 call.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-            for answer in (inner, outer.result()):
-                yield from self.judge(bench, step_id, answer)
+            for response in (inner, outer.result()):
+                yield from self.judge(bench, step_id, response)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Beyond(Case):
+class Undocumented(Case):
     """A request that misses the operation.
 
-    The document has no answer to it, so whatever is wrong with one is a matter of reading; but
+    The document has no response to it, so whatever is wrong with one is a matter of reading; but
     for a 5xx, which is an internal error wherever it comes from.
     """
 
     rule: str = BEYOND_THE_DOCUMENT
     need: Need = Need.NOTHING
 
-    def run(self, bench: Bench) -> Iterator[Finding]:
+    def run(self, bench: RunContext) -> Iterator[Finding]:
         try:
             yield from super().run(bench)
-        except NoAnswer as error:
+        except NoResponse as error:
             yield finding(self.rule, f"{self.situation}: {error}")
 
-    def judge(self, bench: Bench, step_id: str, answer: Answer) -> Iterator[Finding]:
-        if answer.status != self.status:
-            words = f"{self.situation} was answered with {answer.status} in place of {self.status}"
-            rule = DOCUMENT if answer.status >= 500 else self.rule
-            yield finding(rule, f"{words}: {answer.excerpt}", answer.curl)
+    def judge(self, bench: RunContext, step_id: str, response: Response) -> Iterator[Finding]:
+        if response.status != self.status:
+            words = f"{self.situation} got {response.status} instead of {self.status}"
+            rule = DOCUMENT if response.status >= 500 else self.rule
+            yield finding(rule, f"{words}: {response.excerpt}", response.curl)
             return
-        yield from answer.findings
-        for rule, words in bench.server.examine_form(answer):
-            yield finding(rule, f"the {answer.status} {words}", answer.curl)
+        yield from response.findings
+        for rule, words in bench.server.examine_form(response):
+            yield finding(rule, f"the {response.status} {words}", response.curl)
         for check in self.checks:
-            for rule, words in check(step_id, answer):
-                yield finding(rule, words, answer.curl)
+            for rule, words in check(step_id, response):
+                yield finding(rule, words, response.curl)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TooLarge(Beyond):
+class TooLarge(Undocumented):
     """A body beyond the limit that a stub has by default; another server's may be higher."""
 
-    def judge(self, bench: Bench, step_id: str, answer: Answer) -> Iterator[Finding]:
+    def judge(self, bench: RunContext, step_id: str, response: Response) -> Iterator[Finding]:
         bench.server.close()  # who does not read such a body may hang up
-        if answer.status == 412:
+        if response.status == 412:
             raise NotCovered("it took a body of more than 1 MiB: its limit is its own")
-        yield from super().judge(bench, step_id, answer)
+        yield from super().judge(bench, step_id, response)
 
 
 SENT: dict[str, dict[str, Any]] = {
@@ -286,46 +286,46 @@ SENT: dict[str, dict[str, Any]] = {
 }
 
 
-def names_next(step_id: str, answer: Answer) -> Iterator[tuple[str, str]]:
-    if answer.named_step == step_id:
+def names_next(step_id: str, response: Response) -> Iterator[tuple[str, str]]:
+    if response.named_step == step_id:
         words = f"the 200 names the completed step ({step_id}) in processStepId;"
         yield DOCUMENT, f"{words} the document says it is the id of the step that was started"
-    if answer.data["processId"] == "":
+    if response.data["processId"] == "":
         yield DOCUMENT, "the 200 has an empty processId; the document says it is the process's id"
 
 
-def says_success(step_id: str, answer: Answer) -> Iterator[tuple[str, str]]:
-    if answer.value["message"] != "Success":
-        yield "reading 16", f"the 200's message is {answer.value['message']!r}, not 'Success'"
+def says_success(step_id: str, response: Response) -> Iterator[tuple[str, str]]:
+    if response.value["message"] != "Success":
+        yield "reading 16", f"the 200's message is {response.value['message']!r}, not 'Success'"
 
 
-def hands_on(step_id: str, answer: Answer) -> Iterator[tuple[str, str]]:
-    params = answer.data["params"]
+def hands_on(step_id: str, response: Response) -> Iterator[tuple[str, str]]:
+    params = response.data["params"]
     for name, sent in SENT.items():
         got = params.get(name)
         if got is None or any(got.get(field) != value for field, value in sent.items()):
             yield "reading 10", f"the 200 does not hand on the param {name}: sent {sent}, got {got}"
 
 
-def overlays(step_id: str, answer: Answer) -> Iterator[tuple[str, str]]:
+def overlays(step_id: str, response: Response) -> Iterator[tuple[str, str]]:
     expected = {"own": {"strValue": "of the step"}, "both": {"strValue": "submitted"}}
-    if answer.data["params"] != expected:
+    if response.data["params"] != expected:
         words = "the params of the 200 are not the started step's own, overlaid by those submitted"
-        yield "reading 10", f"{words}: {answer.data['params']}"
+        yield "reading 10", f"{words}: {response.data['params']}"
 
 
-def is_the_end(step_id: str, answer: Answer) -> Iterator[tuple[str, str]]:
-    if answer.data["processStepId"] is not None or answer.data["params"] != {}:
-        yield "reading 11", f"the 200 for a last step names a step or has params: {answer.data}"
+def is_the_end(step_id: str, response: Response) -> Iterator[tuple[str, str]]:
+    if response.data["processStepId"] is not None or response.data["params"] != {}:
+        yield "reading 11", f"the 200 for a last step names a step or has params: {response.data}"
 
 
-def challenges(step_id: str, answer: Answer) -> Iterator[tuple[str, str]]:
-    if not answer.headers.get("WWW-Authenticate", "").lower().startswith("bearer"):
+def challenges(step_id: str, response: Response) -> Iterator[tuple[str, str]]:
+    if not response.headers.get("WWW-Authenticate", "").lower().startswith("bearer"):
         yield "reading 15", "the 401 has no header WWW-Authenticate: Bearer"
 
 
-def allows_post(step_id: str, answer: Answer) -> Iterator[tuple[str, str]]:
-    allowed = answer.headers.get("Allow", "")
+def allows_post(step_id: str, response: Response) -> Iterator[tuple[str, str]]:
+    allowed = response.headers.get("Allow", "")
     if "POST" not in (method.strip() for method in allowed.split(",")):
         yield BEYOND_THE_DOCUMENT, "the 405 has no header Allow that names POST"
 
@@ -333,10 +333,10 @@ def allows_post(step_id: str, answer: Answer) -> Iterator[tuple[str, str]]:
 def names(field: str, code: str) -> Check:
     """A 412 that puts the blame on `field`, with `code`."""
 
-    def check(step_id: str, answer: Answer) -> Iterator[tuple[str, str]]:
-        blamed = answer.data.get(field)
+    def check(step_id: str, response: Response) -> Iterator[tuple[str, str]]:
+        blamed = response.data.get(field)
         if not isinstance(blamed, dict) or blamed.get("code") != code:
-            yield "reading 6", f"the 412's data has no {field} with code {code}: {answer.excerpt}"
+            yield "reading 6", f"the 412's data has no {field} with code {code}: {response.excerpt}"
 
     return check
 
@@ -354,36 +354,36 @@ def param(value: str) -> Send:
 def authorization(value: str | None, raw: Any = None) -> Send:
     """Sends a request with another Authorization header, or none."""
 
-    def send(server: Server, step_id: str) -> Answer:
+    def send(server: Server, step_id: str) -> Response:
         headers = {} if value is None else {"Authorization": value.replace("TOKEN", server.token)}
         return server.post({"processStepId": step_id} if raw is None else raw, headers)
 
     return send
 
 
-def _elsewhere(server: Server, step_id: str) -> Answer:
-    answer, _ = server.send(
+def _elsewhere(server: Server, step_id: str) -> Response:
+    response, _ = server.send(
         method="POST",
         url=f"{server.url}{server.words.path}/{step_id}",
         json={"processStepId": step_id},
         headers=server.authorization,
     )
-    return answer
+    return response
 
 
-def _get(server: Server, step_id: str) -> Answer:
-    answer, _ = server.send(
+def _get(server: Server, step_id: str) -> Response:
+    response, _ = server.send(
         method="GET", url=server.url + server.words.path, headers=server.authorization
     )
-    return answer
+    return response
 
 
-def _as_text(server: Server, step_id: str) -> Answer:
+def _as_text(server: Server, step_id: str) -> Response:
     headers = {**server.authorization, "Content-Type": "text/plain"}
     return server.post({"processStepId": step_id}, headers)
 
 
-def _large(server: Server, step_id: str) -> Answer:
+def _large(server: Server, step_id: str) -> Response:
     return server.post(json.dumps({"processStepId": step_id}).encode().ljust(1024 * 1024 + 1))
 
 
@@ -512,15 +512,19 @@ ASKING: tuple[Case, ...] = (
         need=Need.NOTHING,
         checks=(names("processStepId", "UNKNOWN_STEP"),),
     ),
-    Beyond(name="other-path", status=404, situation="a path that there is not", send=_elsewhere),
-    Beyond(
+    Undocumented(
+        name="other-path", status=404, situation="a path that there is not", send=_elsewhere
+    ),
+    Undocumented(
         name="other-method",
         status=405,
         situation="GET in place of POST",
         send=_get,
         checks=(allows_post,),
     ),
-    Beyond(name="other-type", status=415, situation="a body sent as text/plain", send=_as_text),
+    Undocumented(
+        name="other-type", status=415, situation="a body sent as text/plain", send=_as_text
+    ),
     TooLarge(name="large-body", status=413, situation="a body of more than 1 MiB", send=_large),
 )
 

@@ -49,8 +49,8 @@ def finding(rule: str, words: str, curl: str = "") -> Finding:
     return Finding(severity, rule, words, curl)
 
 
-class Words:
-    """The contract's request and answers, each as we read it and as wide as the words allow."""
+class Expectations:
+    """The contract's request and responses, each as we read it and as wide as the words allow."""
 
     def __init__(self, contract: Contract) -> None:
         document = contract.document
@@ -64,19 +64,19 @@ class Words:
         self._request = Schema(request, components)
         self._wide_request = Schema(request, wide)
         self._narrow_request = Schema(request, narrow)
-        self._answers = {
+        self._responses = {
             int(status): (
-                Schema(answer["content"]["application/json"]["schema"], components),
-                Schema(answer["content"]["application/json"]["schema"], wide),
+                Schema(response["content"]["application/json"]["schema"], components),
+                Schema(response["content"]["application/json"]["schema"], wide),
             )
-            for status, answer in operation["responses"].items()
+            for status, response in operation["responses"].items()
         }
         self._beyond = contract.beyond
 
     @property
     def statuses(self) -> tuple[int, ...]:
         """The documented ones, in ascending order."""
-        return tuple(sorted(self._answers))
+        return tuple(sorted(self._responses))
 
     def allows(self, body: Any) -> bool:
         """Whether the contract allows a request's body; what is no JSON at all never."""
@@ -91,15 +91,15 @@ class Words:
         return not (isinstance(body, dict) and self._wide_request.is_valid(body))
 
     def breaches(self, status: int, value: Any) -> Iterator[tuple[str, str]]:
-        """Rule and words of what is wrong with the body of an answer with a status.
+        """Rule and words of what is wrong with the body of a response with a status.
 
         One that is not documented comes in the same envelope, as reading 19 has it.
         """
-        if status not in self._answers:
+        if status not in self._responses:
             for violation in self._beyond.violations(value).values():
                 yield BEYOND_THE_DOCUMENT, violation.detail
             return
-        read, wide = self._answers[status]
+        read, wide = self._responses[status]
         offends_the_document = wide.violations(value)
         for field, violation in read.violations(value).items():
             rule = DOCUMENT if field in offends_the_document else "reading 1, 2 or 6"

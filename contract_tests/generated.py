@@ -1,4 +1,4 @@
-"""The cases whose requests Schemathesis makes up from the contract, and whose answers it checks.
+"""The cases whose requests Schemathesis generates from the contract, and whose responses it checks.
 
 Every check of Schemathesis is on, set to what the document says: 412 is the refusal, and only a
 run that provokes it takes a 500. A failure does not end a run: all examples are tried, and of
@@ -16,15 +16,15 @@ import hypothesis
 import hypothesis.errors
 from hypothesis import HealthCheck, Phase
 
-from stepstub.contract_tests.cases import Bench, Case, note
+from stepstub.contract_tests.cases import Case, RunContext, note
 from stepstub.contract_tests.findings import (
     DOCUMENT,
+    Expectations,
     Finding,
     NotCovered,
-    Words,
     finding,
 )
-from stepstub.contract_tests.server import Answer
+from stepstub.contract_tests.server import Response
 from stepstub.contract_tests.steps import Need
 
 with warnings.catch_warnings():  # what it imports is none of its user's business
@@ -61,7 +61,7 @@ class Generated(Case):
     share: float = 1.0
     """How many of the examples are tried; a case that uses up steps tries fewer."""
 
-    def run(self, bench: Bench) -> Iterator[Finding]:
+    def run(self, bench: RunContext) -> Iterator[Finding]:
         smallest: dict[str, Finding] = {}
         seen = 0
         lack: NotCovered | None = None
@@ -74,11 +74,11 @@ class Generated(Case):
             if self.mode is GenerationMode.NEGATIVE and bench.server.words.allows(case.body):
                 return True  # 1e16, a number to Schemathesis, is an integer to JSON Schema
             try:
-                answer, findings = self._attempt(bench, case)
+                response, findings = self._attempt(bench, case)
             except NotCovered as error:
                 lack = error
                 return True
-            seen += answer.status == self.status
+            seen += response.status == self.status
             for kind, found in findings:
                 if kind not in smallest or len(found.curl) < len(smallest[kind].curl):
                     smallest[kind] = found
@@ -94,7 +94,7 @@ class Generated(Case):
 
     def _drive(
         self,
-        bench: Bench,
+        bench: RunContext,
         attempt: Callable[[schemathesis.Case[Any]], bool],
         *,
         shrink: bool = False,
@@ -127,66 +127,66 @@ class Generated(Case):
             hypothesis.seed(bench.seed)(settings(hypothesis.given(case=cases)(test)))()
 
     def _attempt(
-        self, bench: Bench, case: schemathesis.Case[Any]
-    ) -> tuple[Answer, list[tuple[str, Finding]]]:
+        self, bench: RunContext, case: schemathesis.Case[Any]
+    ) -> tuple[Response, list[tuple[str, Finding]]]:
         body: Any = case.body
         step_id = self.prepare(bench)
         if isinstance(body, dict) and isinstance(body.get("processStepId"), str):
             case.body = body = {**body, "processStepId": step_id}
         authorization = bench.server.authorization
         try:
-            answer, response = bench.server.send(
+            response, received = bench.server.send(
                 **case.as_transport_kwargs(base_url=bench.server.url, headers=authorization)
             )
         except BaseException:
             bench.steps.give_back(step_id)
             raise
-        note(bench, self, step_id, answer)
-        findings = [(found.words, found) for found in answer.findings]
+        note(bench, self, step_id, response)
+        findings = [(found.words, found) for found in response.findings]
         try:
-            case.validate_response(response, headers=authorization)
+            case.validate_response(received, headers=authorization)
         except FailureGroup as group:
             findings += [
-                self._explained(bench.server.words, failure, body, answer)
+                self._explained(bench.server.words, failure, body, response)
                 for failure in group.exceptions
                 if isinstance(failure, Failure)
             ]
-        findings += [(found.words, found) for found in self._blames(answer)]
-        return answer, findings
+        findings += [(found.words, found) for found in self._blames(response)]
+        return response, findings
 
     def _explained(
-        self, words: Words, failure: Failure, body: Any, answer: Answer
+        self, words: Expectations, failure: Failure, body: Any, response: Response
     ) -> tuple[str, Finding]:
         """A failure of Schemathesis in our words, by its kind."""
         kind = type(failure).__name__
         said = " ".join(f"{failure.title}. {failure.message}".split())
         rule = DOCUMENT
-        match kind, answer.status:
+        match kind, response.status:
             case "AcceptedNegativeData", 200 if not words.must_be_refused(body):
                 rule = "reading 1 or 2"
             case "RejectedPositiveData", 412 if not words.must_be_accepted(body):
                 rule = "reading 1, 3 or 4"
-            case "JsonSchemaError", _ if answer.findings:
-                rule = answer.findings[0].rule
+            case "JsonSchemaError", _ if response.findings:
+                rule = response.findings[0].rule
         if kind in _WRONG_STATUS:  # one finding, whichever of the checks have noticed
-            kind = f"{answer.status} {rule}"
-            said = f"answered with {answer.status} in place of {self.status}: {answer.excerpt}"
-        return kind, finding(rule, f"{self.situation}: {said}", answer.curl)
+            kind = f"{response.status} {rule}"
+            said = f"got {response.status} instead of {self.status}: {response.excerpt}"
+        return kind, finding(rule, f"{self.situation}: {said}", response.curl)
 
-    def _blames(self, answer: Answer) -> Iterator[Finding]:
+    def _blames(self, response: Response) -> Iterator[Finding]:
         """A 412 to a body that the contract allows can only be about the step."""
-        if self.mode is not GenerationMode.POSITIVE or answer.status != 412:
+        if self.mode is not GenerationMode.POSITIVE or response.status != 412:
             return
-        if isinstance(answer.data, dict) and set(answer.data) != {"processStepId"}:
+        if isinstance(response.data, dict) and set(response.data) != {"processStepId"}:
             yield finding(
                 "reading 6",
                 "the 412 to a body that the contract allows names something else than"
-                f" processStepId: {', '.join(answer.data) or 'nothing'}",
-                answer.curl,
+                f" processStepId: {', '.join(response.data) or 'nothing'}",
+                response.curl,
             )
 
 
-def _operation(words: Words, url: str, status: int) -> Any:
+def _operation(words: Expectations, url: str, status: int) -> Any:
     """The operation as Schemathesis sees it, where `status` is what is expected."""
     expected = {"expected-statuses": [str(status)]}
     config = schemathesis.Config.from_dict(

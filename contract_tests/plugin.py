@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from stepstub.app import DEFAULT_TOKEN, create_app
+from stepstub.concurrency import EventLoopConcurrency
 from stepstub.contract_tests.findings import CouldNotRun
 from stepstub.contract_tests.stub import LocalStub
-from stepstub.runtime import EventLoopRuntime
-from stepstub.server import live
+from stepstub.server import serve_in_thread
 from stepstub.verify import Exit, Run, findings, table, write
 
 _RUN: pytest.StashKey[Run] = pytest.StashKey()
@@ -54,8 +54,8 @@ def run(pytestconfig: pytest.Config) -> Iterator[Run]:
     }
     with ExitStack() as stack:
         if option.url is None:
-            app = create_app(token=option.token, runtime=EventLoopRuntime())
-            url = stack.enter_context(live(app))
+            app = create_app(token=option.token, concurrency=EventLoopConcurrency())
+            url = stack.enter_context(serve_in_thread(app))
             options["stub"] = LocalStub(app.sandboxes.default.engine)
             options["require"] = option.require or "200,401,412,500"
         else:

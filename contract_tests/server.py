@@ -1,4 +1,4 @@
-"""The server under test: sends the documented operation and examines every answer."""
+"""The server under test: sends the documented operation and examines every response."""
 
 import json
 import re
@@ -13,32 +13,32 @@ from urllib.parse import urlsplit
 
 import jiter
 import requests
-from requests import PreparedRequest, Response, Session
+from requests import PreparedRequest, Session
 
 from stepstub.contract_tests.findings import (
     BEYOND_THE_DOCUMENT,
     DOCUMENT,
+    Expectations,
     Finding,
-    Words,
     finding,
 )
 from stepstub.schema import shorten
 
 PATIENCE = 30
-"""Seconds in which an answer has to come."""
+"""Seconds in which a response has to come."""
 
 _PADDING = 1024  # blanks at the end of a body that a curl line does not write out
 _TELLING = 8  # characters of a token; a shorter one may be part of any sentence
 _TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z")
 
 
-class NoAnswer(Exception):
-    """The connection ended, or time ran out, before an answer was whole."""
+class NoResponse(Exception):
+    """The connection ended, or time ran out, before a response was whole."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One answer; `curl` is the request that repeats it, with the token as $TOKEN."""
+class Response:
+    """One response; `curl` is the request that repeats it, with the token as $TOKEN."""
 
     status: int
     headers: Any
@@ -73,7 +73,7 @@ class Answer:
 class Server:
     """A server by its URL, and the token that it accepts."""
 
-    def __init__(self, url: str, token: str, words: Words) -> None:
+    def __init__(self, url: str, token: str, words: Expectations) -> None:
         self.url = url.rstrip("/")
         self.token = token
         self.words = words
@@ -105,60 +105,60 @@ class Server:
         """Whether its address is a loopback one, which leads back to this machine."""
         return bool(re.fullmatch(r"localhost|127\..*|::1", urlsplit(self.url).hostname or ""))
 
-    def complete(self, step_id: str, params: Any = None) -> Answer:
+    def complete(self, step_id: str, params: Any = None) -> Response:
         """Complete a step with the given token."""
         body: dict[str, Any] = {"processStepId": step_id}
         return self.post(body if params is None else {**body, "params": params})
 
-    def post(self, body: Any, headers: Mapping[str, str] | None = None) -> Answer:
-        """Send a body (as it is when it is bytes, else as JSON). Raises `NoAnswer`.
+    def post(self, body: Any, headers: Mapping[str, str] | None = None) -> Response:
+        """Send a body (as it is when it is bytes, else as JSON). Raises `NoResponse`.
 
         `headers` take the place of the one that bears the token.
         """
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = self.authorization if headers is None else headers
-        answer, _ = self.send(
+        response, _ = self.send(
             method="POST",
             url=self.url + self.words.path,
             data=raw,
             headers={"Content-Type": "application/json", **headers},
         )
-        return answer
+        return response
 
-    def send(self, **request: Any) -> tuple[Answer, Response]:
-        """Send what `requests` takes; the answer comes examined. Raises `NoAnswer`."""
+    def send(self, **request: Any) -> tuple[Response, requests.Response]:
+        """Send what `requests` takes; the response comes examined. Raises `NoResponse`."""
         latest = self._latest
         options = {"timeout": PATIENCE, "allow_redirects": False}
         try:
-            response = self.session.request(**{**request, **options})
+            received = self.session.request(**{**request, **options})
         except requests.RequestException as error:
-            raise NoAnswer(f"no answer came ({_reason(error)})") from error
-        answer = Answer(
-            response.status_code, response.headers, response.content, self._curl(response.request)
+            raise NoResponse(f"no response came ({_reason(error)})") from error
+        response = Response(
+            received.status_code, received.headers, received.content, self._curl(received.request)
         )
         found = [
-            finding(rule, f"the {answer.status} {words}", answer.curl)
-            for rule, words in chain(self._examine(answer), self._examine_time(answer, latest))
+            finding(rule, f"the {response.status} {words}", response.curl)
+            for rule, words in chain(self._examine(response), self._examine_time(response, latest))
         ]
-        return replace(answer, findings=tuple(found)), response
+        return replace(response, findings=tuple(found)), received
 
-    def examine_form(self, answer: Answer) -> Iterator[tuple[str, str]]:
-        """Rule and words of what is wrong with an answer, whatever it is the answer to."""
-        documented = answer.status in self.words.statuses
+    def examine_form(self, response: Response) -> Iterator[tuple[str, str]]:
+        """Rule and words of what is wrong with a response, whatever it is the response to."""
+        documented = response.status in self.words.statuses
         rule = DOCUMENT if documented else BEYOND_THE_DOCUMENT
-        content_type = answer.headers.get("Content-Type", "")
+        content_type = response.headers.get("Content-Type", "")
         if content_type.split(";")[0].strip().lower() != "application/json":
             yield rule, f"is of type {content_type or 'unknown'}, not application/json"
-        if answer.value is None:
-            yield rule, f"has a body that is not strict JSON: {answer.excerpt}"
+        if response.value is None:
+            yield rule, f"has a body that is not strict JSON: {response.excerpt}"
             return
-        for rule, words in self.words.breaches(answer.status, answer.value):
+        for rule, words in self.words.breaches(response.status, response.value):
             yield rule, f"breaks the contract: {words}"
-        if answer.status not in (200, 412) and isinstance(answer.data, str):
+        if response.status not in (200, 412) and isinstance(response.data, str):
             rule = "reading 17" if documented else BEYOND_THE_DOCUMENT
-            if len(self.token) >= _TELLING and self.token in answer.data:
+            if len(self.token) >= _TELLING and self.token in response.data:
                 yield rule, "repeats the token in its data"
-            if "Traceback" in answer.data or "\n" in answer.data:
+            if "Traceback" in response.data or "\n" in response.data:
                 yield rule, "has a stack trace for data, not one plain sentence"
 
     def redacted(self, text: str) -> str:
@@ -186,13 +186,15 @@ class Server:
                 line = [padded, "|", *line, "--data-binary", "@-"]
         return self.redacted(" ".join(line))
 
-    def _examine(self, answer: Answer) -> Iterator[tuple[str, str]]:
-        if answer.status in self.words.statuses:  # or it is not the answer, and the case says so
-            yield from self.examine_form(answer)
+    def _examine(self, response: Response) -> Iterator[tuple[str, str]]:
+        if (
+            response.status in self.words.statuses
+        ):  # or it is not the response, and the case says so
+            yield from self.examine_form(response)
 
-    def _examine_time(self, answer: Answer, latest: str) -> Iterator[tuple[str, str]]:
+    def _examine_time(self, response: Response, latest: str) -> Iterator[tuple[str, str]]:
         """`latest` is the newest timestamp that was known when the request was sent."""
-        stamp = answer.value.get("timestamp") if isinstance(answer.value, dict) else None
+        stamp = response.value.get("timestamp") if isinstance(response.value, dict) else None
         if isinstance(stamp, str) and _TIMESTAMP.fullmatch(stamp):
             self._latest = max(stamp, self._latest)
             if stamp < latest:

@@ -36,7 +36,7 @@ _STUB_ONLY = {
 }
 
 
-class Steps:
+class StepPool:
     """STARTED steps: those given, those that a 200 has named, then those of the seed command.
 
     `hint` says what would give access to a stub, where there is none.

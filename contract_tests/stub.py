@@ -49,27 +49,27 @@ class RemoteStub:
             self._headers["X-Stepstub-Control-Token"] = control_token
 
     def process(self, steps: Sequence[dict[str, Any]]) -> list[str]:
-        answer = requests.post(
+        response = requests.post(
             f"{self._url}/_stub/processes",
             json={"steps": list(steps)},
             headers=self._headers,
             auth=unchanged,
             timeout=10,
         )
-        answer.raise_for_status()
-        (process,) = answer.json()["processes"]
+        response.raise_for_status()
+        (process,) = response.json()["processes"]
         return [step["id"] for step in process["steps"]]
 
 
 def is_stepstub(headers: Any) -> bool:
-    """Whether an answer with these headers is a Stepstub's."""
+    """Whether a response with these headers is a Stepstub's."""
     return str(headers.get("Server", "")).startswith("stepstub")
 
 
 def stub_behind(
     url: str, token: str, headers: Any, control_token: str | None = None
 ) -> Stub | None:
-    """The stub that gave an answer with these headers, if it was one and can be driven.
+    """The stub that gave a response with these headers, if it was one and can be driven.
 
     Raises `ControlRefused`. Nobody else is sent the control token.
     """

@@ -8,7 +8,7 @@ from stepstub.verify import ALL_CASES, Exit, Outcome, Run
 
 
 @pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.name)
-def test_answers_as_documented(run: Run, case: Case) -> None:
+def test_responds_as_documented(run: Run, case: Case) -> None:
     try:
         result = run.play(case)
     except CouldNotRun as error:

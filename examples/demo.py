@@ -25,10 +25,10 @@ from werkzeug.serving import make_server
 from stepstub import scenario
 from stepstub.app import DEFAULT_TOKEN, create_app
 from stepstub.clock import timestamp
+from stepstub.concurrency import EventLoopConcurrency
 from stepstub.model import Process
-from stepstub.runtime import EventLoopRuntime
 from stepstub.sandbox import Sandbox
-from stepstub.server import listen, live, url_of
+from stepstub.server import listen, serve_in_thread, url_of
 
 TIME_OUT = 10.0  # seconds
 ORDER = {
@@ -66,10 +66,10 @@ def run(listener: socket.socket) -> Sandbox:
     """
     (process,) = scenario.load("third-party").processes
     process = moved(process, to=f"{url_of(listener)}/steps")
-    stub = create_app([process], runtime=EventLoopRuntime())
+    stub = create_app([process], concurrency=EventLoopConcurrency())
     sandbox = stub.sandboxes.default
     with (
-        live(stub) as url,
+        serve_in_thread(stub) as url,
         serving(third_party_app.create_app(url, DEFAULT_TOKEN), listener),
         exchanges() as ended,
     ):
@@ -125,7 +125,7 @@ def exchanges() -> Iterator["SimpleQueue[logging.LogRecord]"]:
 
 
 def is_over(sandbox: Sandbox) -> bool:
-    """Whether all steps are COMPLETED and all requests answered."""
+    """Whether all steps are COMPLETED and every request has its response."""
     return all(entry.status for entry in sandbox.journal) and all(
         step.status == "COMPLETED" for process in sandbox.engine for step in process.steps
     )

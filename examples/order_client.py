@@ -22,30 +22,30 @@ def complete_step(
 ) -> dict[str, Any] | None:
     """Complete a step. Returns what was started next; None where an earlier attempt got through.
 
-    A 500 and a lost answer are tried again. After a lost answer nobody knows whether the step was
-    completed; the 412 of the next attempt tells, so it is then no error.
+    A 500 and a lost response are tried again. After a lost response nobody knows whether the step
+    was completed; the 412 of the next attempt tells, so it is then no error.
     """
-    answer_lost = False
+    response_lost = False
     for attempt in range(attempts):
         if attempt:
             pause(0.1 * 2**attempt)
         try:
-            answer = requests.post(
+            response = requests.post(
                 f"{base_url}/api/v1/processes/complete-step",
                 json={"processStepId": step_id, "params": params or {}},
                 headers={"Authorization": f"Bearer {token}"},
                 timeout=2,
             )
-            body = answer.json()
-        except requests.RequestException:  # no connection, no answer in time, or half a JSON
-            answer_lost = True
+            body = response.json()
+        except requests.RequestException:  # no connection, no response in time, or half a JSON
+            response_lost = True
             continue
-        if answer.status_code == 200:
+        if response.status_code == 200:
             return body["data"]
-        if answer.status_code == 412:
+        if response.status_code == 412:
             problem = body["data"].get("processStepId", {})
-            if answer_lost and problem.get("code") == "STEP_COMPLETED":
+            if response_lost and problem.get("code") == "STEP_COMPLETED":
                 return None
-        if answer.status_code != 500:
-            raise Refused(f"{answer.status_code}: {body['data']}")
-    raise TimeoutError(f"step {step_id}: no usable answer in {attempts} attempts")
+        if response.status_code != 500:
+            raise Refused(f"{response.status_code}: {body['data']}")
+    raise TimeoutError(f"step {step_id}: no usable response in {attempts} attempts")

@@ -33,15 +33,15 @@ def test_only_a_started_step_is_completed(stepstub, state):
         complete(stepstub, step_id)
 
 
-@pytest.mark.parametrize("action", ["answer", "disconnect", "malformed"])
+@pytest.mark.parametrize("action", ["respond", "disconnect", "malformed"])
 @pytest.mark.parametrize("phase", ["before", "after"])
-def test_a_lost_answer_is_survived_and_nothing_happens_twice(stepstub, phase, action):
+def test_a_lost_response_is_survived_and_nothing_happens_twice(stepstub, phase, action):
     stepstub.start_process("two-steps")
     stepstub.fault(phase, action)
     try:
         complete(stepstub, "order-1-approve")
     except Refused:  # after a 500 that came too late, 412 is all the server can say
-        assert (phase, action) == ("after", "answer")
+        assert (phase, action) == ("after", "respond")
     seen = stepstub.verify_completed("order-1-approve", times=1)
     assert (len(seen.attempts), seen.delegate_calls) == (2, 1)
 

@@ -47,24 +47,24 @@ def complete_step(base_url: str, token: str, step_id: str, params: Params) -> No
     problem = ""
     for _ in range(2):
         try:
-            answer = requests.post(
+            response = requests.post(
                 f"{base_url}/api/v1/processes/complete-step",
                 json={"processStepId": step_id, "params": params},
                 headers={"Authorization": f"Bearer {token}", "User-Agent": "third-party-app"},
                 timeout=10,
             )
-            if answer.status_code == 200:
+            if response.status_code == 200:
                 return
-            data = answer.json()["data"]
+            data = response.json()["data"]
         except requests.RequestException as error:
-            problem = f"no usable answer ({type(error).__name__})"
+            problem = f"no usable response ({type(error).__name__})"
             continue
-        if answer.status_code == 412:
+        if response.status_code == 412:
             code = data.get("processStepId", {}).get("code")
-            if code == "STEP_COMPLETED":  # by an earlier attempt whose answer was lost
+            if code == "STEP_COMPLETED":  # by an earlier attempt whose response was lost
                 return
-        problem = f"{answer.status_code}, {data}"
-        if answer.status_code != 500:
+        problem = f"{response.status_code}, {data}"
+        if response.status_code != 500:
             break
     raise NotCompleted(f"{step_id}: {problem}")
 

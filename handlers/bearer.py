@@ -18,7 +18,7 @@ def authorize(sandboxes: Sandboxes, authorization: list[bytes]) -> Sandbox:
     token = token.strip(b" ")
     if len(authorization) > 1 or scheme.lower() != b"bearer" or not token or b" " in token:
         raise Unauthorized("The Authorization header must be one of the form: Bearer TOKEN.")
-    return sandboxes.owner_of(token)
+    return sandboxes.by_token(token)
 
 
 def check_control_token(expected: str | None, given: bytes) -> None:

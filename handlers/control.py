@@ -21,7 +21,7 @@ from stepstub.faults import Fault
 from stepstub.journal import Entry
 from stepstub.model import Process, Step
 from stepstub.sandbox import Sandboxes, Verification
-from stepstub.scenario import build, load_shipped
+from stepstub.scenario import build, load_built_in
 
 Json = dict[str, Any]
 Handler = Callable[["Control", Exchange], Awaitable[Any]]
@@ -55,7 +55,7 @@ class Control:
 
     async def list_processes(self, exchange: Exchange) -> Json:
         engine = exchange.sandbox.engine
-        return _process_list(engine.some(*_page(exchange.parameters)), engine)
+        return _process_list(engine.page(*_page(exchange.parameters)), engine)
 
     async def start_process(self, exchange: Exchange) -> Json:
         sandbox, body = exchange.sandbox, exchange.body
@@ -64,7 +64,7 @@ class Control:
         if "scenario" in body:
             if "id" in body:
                 raise BadRequest("An id goes with steps; a scenario brings its own.")
-            started = await sandbox.start_scenario(load_shipped(body["scenario"]).processes)
+            started = await sandbox.start_scenario(load_built_in(body["scenario"]).processes)
         else:
             process_id = body.get("id") or sandbox.free_id("process")
             (process,) = _processes([{"id": process_id, "steps": body["steps"]}])
@@ -112,15 +112,15 @@ class Control:
 
     async def add_fault(self, exchange: Exchange) -> Fault:
         body, sandbox = exchange.body, exchange.sandbox
-        action = body.get("action", "answer")
-        for member, belongs_to in (("status", "answer"), ("seconds", "delay")):
+        action = body.get("action", "respond")
+        for member, belongs_to in (("status", "respond"), ("seconds", "delay")):
             if member in body and action != belongs_to:
                 raise BadRequest(f"{member} goes with the action {belongs_to}, not with {action}.")
         fault = Fault(
             id=sandbox.ids.next("fault"),
             phase=body["phase"],
             action=action,
-            status=int(body.get("status", 500)) if action == "answer" else None,
+            status=int(body.get("status", 500)) if action == "respond" else None,
             seconds=body.get("seconds", 1) if action == "delay" else None,
             process_step_id=body.get("processStepId"),
             remaining=int(body.get("times", 1)),
@@ -144,7 +144,7 @@ class Control:
         if body.get("frozen") is True:
             clock.freeze()
         elif body.get("frozen") is False:
-            clock.run_on()
+            clock.resume()
         return await self.get_clock(exchange)
 
     async def list_delegate_calls(self, exchange: Exchange) -> Json:
@@ -184,7 +184,7 @@ def exchange_view(entry: Entry, call: DelegateCall | None) -> Json:
             "body": entry.body.decode("utf-8", "replace"),
             "bodySize": entry.body_size,
             "status": entry.status or None,
-            "answer": entry.answer.decode("utf-8", "replace") if entry.status else None,
+            "response": entry.response.decode("utf-8", "replace") if entry.status else None,
             "durationMs": round(entry.duration * 1000, 3) if entry.duration else None,
             "processStepId": entry.step_id,
             "stepBefore": entry.step_before,
@@ -256,7 +256,7 @@ def _start_of(body: Json | None) -> Sequence[Process] | None:
     if len(body) > 1:
         raise BadRequest("Give either the name of a scenario or processes.")
     return (
-        load_shipped(body["scenario"]).processes
+        load_built_in(body["scenario"]).processes
         if "scenario" in body
         else _processes(body["processes"])
     )

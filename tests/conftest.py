@@ -1,221 +1,27 @@
-"""What the tests share: a clock that jumps, an in-process client, a raw connection."""
+"""The fixtures that the tests share; helpers to import are in support.py."""
 
-import http.client
-import io
-import json
-import socket
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
+from collections.abc import Iterator
 
 import pytest
 
 from stepstub import scenario
-from stepstub.app import DEFAULT_TOKEN, Stub, create_app
-from stepstub.runtime import EventLoopRuntime, run_inline
-from stepstub.server import live
-
-ROOT = Path(__file__).parent.parent
-PATH = "/api/v1/processes/complete-step"
-T = TypeVar("T")
-
-PATIENCE = 10  # seconds in which a server that is well has long answered
-
-
-def in_time(function: Callable[[], T]) -> T:
-    """Call `function` in a thread of its own: a deadlock fails the test instead of hanging it."""
-    outcome: Future[T] = Future()
-
-    def call() -> None:
-        try:
-            outcome.set_result(function())
-        except BaseException as error:  # noqa: BLE001 - it is raised again where it is waited for
-            outcome.set_exception(error)
-
-    threading.Thread(target=call, daemon=True).start()
-    return outcome.result(PATIENCE)
-
-
-class Clock:
-    """A clock that stands still until it is told to jump."""
-
-    def __init__(self) -> None:
-        self.time = 1_774_788_659_211  # 2026-03-29T12:50:59.211Z
-
-    def now(self) -> int:
-        return self.time
-
-    def jump(self, seconds: float) -> None:
-        self.time += round(seconds * 1000)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer; header names are in lower case."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def data(self) -> Any:
-        return self.json["data"]
-
-    @property
-    def codes(self) -> dict[str, str]:
-        """Of a 412: the field at fault -> the code."""
-        return {field: violation["code"] for field, violation in self.data.items()}
-
-
-class Client:
-    """Calls a stub in-process, without a server or an event loop."""
-
-    def __init__(self, app: Stub) -> None:
-        self.app = app
-        sandbox = app.sandboxes.default
-        self.clock, self.engine, self.delegates = sandbox.clock, sandbox.engine, sandbox.delegates
-
-    def status(self, step_id: str) -> str:
-        return self.engine.step(step_id).status
-
-    def complete(self, step_id: str, params: Any = None) -> Answer:
-        return self.post({"processStepId": step_id, "params": params})
-
-    def post(self, body: bytes | dict[str, Any], headers: dict[str, str] | None = None) -> Answer:
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.request(
-            "POST",
-            PATH,
-            raw,
-            {
-                "content-type": "application/json",
-                "authorization": f"Bearer {DEFAULT_TOKEN}",
-                **(headers or {}),
-            },
-        )
-
-    def request(
-        self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
-    ) -> Answer:
-        sent: list[Any] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": path,
-            "raw_path": path.encode(),
-            "root_path": "",
-            "query_string": b"",
-            "headers": [(n.encode(), v.encode("latin-1")) for n, v in (headers or {}).items()],
-        }
-        run_inline(self.app(scope, receive, send))  # type: ignore[arg-type]
-        start, end = sent
-        received = {name.decode(): value.decode() for name, value in start["headers"]}
-        return Answer(start["status"], received, end["body"])
-
-
-class Connection:
-    """A TCP connection on which a test says every byte itself."""
-
-    def __init__(self, url: str) -> None:
-        address = urlsplit(url)
-        assert address.hostname
-        self.socket = socket.create_connection((address.hostname, address.port), PATIENCE)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._reader = self.socket.makefile("rb")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._reader.close()
-        self.socket.close()
-
-    def send(self, *segments: bytes) -> None:
-        """Send each segment in a packet of its own."""
-        for segment in segments:
-            self.socket.sendall(segment)
-
-    def answer(self, method: str = "POST") -> Answer:
-        """The next answer, interim ones included. Raises TimeoutError when none comes."""
-        line = self._reader.readline()
-        if not line:
-            raise ConnectionError("closed without an answer")
-        headers = {
-            name.lower(): value for name, value in http.client.parse_headers(self._reader).items()
-        }
-        status = int(line.split()[1])
-        length = 0 if method == "HEAD" or status == 100 else int(headers["content-length"])
-        return Answer(status, headers, self._reader.read(length))
-
-    def ask(self, *segments: bytes, method: str = "POST") -> Answer:
-        self.send(*segments)
-        return self.answer(method)
-
-    def is_closed(self) -> bool:
-        """Whether the server has closed it, with nothing left to read."""
-        try:
-            return self._reader.read(1) == b""
-        except ConnectionResetError:
-            return True
-
-
-def head(*headers: str, method: str = "POST", target: str = PATH, token: str | None = "") -> bytes:
-    """A request's head. `token` "" is the right one, None none at all."""
-    lines = [f"{method} {target} HTTP/1.1", "Host: stub", *headers]
-    if token is not None:
-        lines.append(f"Authorization: Bearer {token or DEFAULT_TOKEN}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-
-
-def post(body: bytes | dict[str, Any], *headers: str, **options: Any) -> bytes:
-    """A whole request; the content type is JSON unless `headers` name one."""
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    if not any(header.lower().startswith("content-type") for header in headers):
-        headers = (*headers, "Content-Type: application/json")
-    return head(*headers, f"Content-Length: {len(raw)}", **options) + raw
-
-
-def chunked(body: bytes, size: int) -> bytes:
-    """A body in chunks of `size` bytes."""
-    source = io.BytesIO(body)
-    chunks = (b"%x\r\n%b\r\n" % (len(part), part) for part in iter(lambda: source.read(size), b""))
-    return b"".join(chunks) + b"0\r\n\r\n"
-
-
-def processes(*names: str) -> Sequence[Any]:
-    """The processes of shipped scenarios."""
-    return scenario.merge([scenario.load(name) for name in names])
+from stepstub.app import create_app
+from stepstub.concurrency import EventLoopConcurrency
+from stepstub.server import serve_in_thread
+from support import Client, Connection, processes
 
 
 @pytest.fixture
 def client() -> Client:
     """A client of a stub that holds every shipped scenario."""
-    return Client(create_app(processes(*scenario.shipped())))
+    return Client(create_app(processes(*scenario.built_in())))
 
 
 @pytest.fixture(scope="session")
 def url() -> Iterator[str]:
     """A live server that holds every shipped scenario; tests may not move its steps."""
-    app = create_app(processes(*scenario.shipped()), runtime=EventLoopRuntime())
-    with live(app) as address:
+    app = create_app(processes(*scenario.built_in()), concurrency=EventLoopConcurrency())
+    with serve_in_thread(app) as address:
         yield address
 
 

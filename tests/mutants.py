@@ -48,8 +48,8 @@ class Request:
 
 
 @dataclass
-class Answer:
-    """A whole answer."""
+class Response:
+    """A whole response."""
 
     status: int
     body: bytes
@@ -62,15 +62,15 @@ class Answer:
         envelope: dict[str, Any] = json.loads(self.body)
         return envelope
 
-    def changed(self, **members: Any) -> "Answer":
+    def changed(self, **members: Any) -> "Response":
         return replace(self, body=json.dumps({**self.envelope, **members}).encode())
 
-    def with_data(self, **members: Any) -> "Answer":
+    def with_data(self, **members: Any) -> "Response":
         return self.changed(data={**self.envelope["data"], **members})
 
 
-Next = Callable[[Request], Awaitable[Answer]]
-Change = Callable[[Request, Next], Awaitable[Answer]]
+Next = Callable[[Request], Awaitable[Response]]
+Change = Callable[[Request, Next], Awaitable[Response]]
 
 
 def mutated(stub: Stub, change: Change) -> ASGIApp:
@@ -86,24 +86,24 @@ def mutated(stub: Stub, change: Change) -> ASGIApp:
             body += message.get("body", b"")
             more = message.get("more_body", False)
 
-        async def ask(request: Request) -> Answer:
+        async def ask(request: Request) -> Response:
             headers = {**request.headers, b"content-length": b"%d" % len(request.body)}
             return await _ask(stub, {**scope, "headers": list(headers.items())}, request.body)
 
-        answer = await change(Request(stub, dict(scope["headers"]), body), ask)
+        response = await change(Request(stub, dict(scope["headers"]), body), ask)
         headers = [
-            (b"content-type", answer.content_type),
-            (b"content-length", b"%d" % (len(answer.body) + answer.withheld)),
-            *answer.headers,
+            (b"content-type", response.content_type),
+            (b"content-length", b"%d" % (len(response.body) + response.withheld)),
+            *response.headers,
         ]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": response.body})
 
     app.refuse = stub.refuse  # type: ignore[attr-defined]  # what a live server asks of a stub
     return app
 
 
-async def _ask(stub: Stub, scope: Scope, body: bytes) -> Answer:
+async def _ask(stub: Stub, scope: Scope, body: bytes) -> Response:
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -119,23 +119,23 @@ async def _ask(stub: Stub, scope: Scope, body: bytes) -> Answer:
         for name, value in start["headers"]
         if name not in (b"content-type", b"content-length")
     ]
-    return Answer(start["status"], end["body"], headers=headers)
+    return Response(start["status"], end["body"], headers=headers)
 
 
-def out(status: int, change: Callable[[Answer], Answer]) -> Callable[[], Change]:
-    """Changes the answers with one status."""
+def out(status: int, change: Callable[[Response], Response]) -> Callable[[], Change]:
+    """Changes the responses with one status."""
 
-    async def apply(request: Request, ask: Next) -> Answer:
-        answer = await ask(request)
-        return change(answer) if answer.status == status else answer
+    async def apply(request: Request, ask: Next) -> Response:
+        response = await ask(request)
+        return change(response) if response.status == status else response
 
     return lambda: apply
 
 
-def every(change: Callable[[Answer], Answer]) -> Callable[[], Change]:
-    """Changes all answers."""
+def every(change: Callable[[Response], Response]) -> Callable[[], Change]:
+    """Changes all responses."""
 
-    async def apply(request: Request, ask: Next) -> Answer:
+    async def apply(request: Request, ask: Next) -> Response:
         return change(await ask(request))
 
     return lambda: apply
@@ -144,19 +144,21 @@ def every(change: Callable[[Answer], Answer]) -> Callable[[], Change]:
 def into(pattern: bytes, replacement: bytes) -> Callable[[], Change]:
     """Changes what the stub gets to see of a body."""
 
-    async def apply(request: Request, ask: Next) -> Answer:
+    async def apply(request: Request, ask: Next) -> Response:
         return await ask(replace(request, body=re.sub(pattern, replacement, request.body)))
 
     return lambda: apply
 
 
-def about(words: str, change: Callable[[Answer], Answer]) -> Callable[[], Change]:
+def about(words: str, change: Callable[[Response], Response]) -> Callable[[], Change]:
     """Changes the 412 that has a code, or other words, in its body."""
-    return out(412, lambda answer: change(answer) if words.encode() in answer.body else answer)
+    return out(
+        412, lambda response: change(response) if words.encode() in response.body else response
+    )
 
 
 def no_auth_check() -> Change:
-    async def apply(request: Request, ask: Next) -> Answer:
+    async def apply(request: Request, ask: Next) -> Response:
         token = request.stub.sandboxes.default.token.encode()
         return await ask(
             replace(request, headers={**request.headers, b"authorization": b"Bearer " + token})
@@ -166,41 +168,41 @@ def no_auth_check() -> Change:
 
 
 def second_completion_accepted() -> Change:
-    first: dict[str, Answer] = {}
+    first: dict[str, Response] = {}
 
-    async def apply(request: Request, ask: Next) -> Answer:
-        answer = await ask(request)
-        if answer.status == 200:
-            first[request.step_id] = answer
-        if b"STEP_COMPLETED" in answer.body:
+    async def apply(request: Request, ask: Next) -> Response:
+        response = await ask(request)
+        if response.status == 200:
+            first[request.step_id] = response
+        if b"STEP_COMPLETED" in response.body:
             return first[request.step_id]
-        return answer
+        return response
 
     return apply
 
 
 def two_winners() -> Change:
     """Looks whether a step is STARTED, and only a little later changes it."""
-    first: dict[str, Answer] = {}
+    first: dict[str, Response] = {}
 
-    async def apply(request: Request, ask: Next) -> Answer:
+    async def apply(request: Request, ask: Next) -> Response:
         if request.status() != "STARTED":
             return await ask(request)
         await asyncio.sleep(0.005)
-        answer = await ask(request)
-        if answer.status == 200:
-            first[request.step_id] = answer
-        return first.get(request.step_id, answer)
+        response = await ask(request)
+        if response.status == 200:
+            first[request.step_id] = response
+        return first.get(request.step_id, response)
 
     return apply
 
 
 def completed_step_named() -> Change:
-    async def apply(request: Request, ask: Next) -> Answer:
-        answer = await ask(request)
-        if answer.status != 200:
-            return answer
-        return answer.with_data(processStepId=request.step_id)
+    async def apply(request: Request, ask: Next) -> Response:
+        response = await ask(request)
+        if response.status != 200:
+            return response
+        return response.with_data(processStepId=request.step_id)
 
     return apply
 
@@ -208,15 +210,15 @@ def completed_step_named() -> Change:
 def no_rollback() -> Change:
     failed: set[str] = set()
 
-    async def apply(request: Request, ask: Next) -> Answer:
+    async def apply(request: Request, ask: Next) -> Response:
         if request.step_id in failed:
             data = {"processStepId": {"code": "STEP_COMPLETED"}}
-            answer = await ask(replace(request, body=b""))
-            return answer.changed(data=data)
-        answer = await ask(request)
-        if answer.status == 500:
+            response = await ask(replace(request, body=b""))
+            return response.changed(data=data)
+        response = await ask(request)
+        if response.status == 500:
             failed.add(request.step_id)
-        return answer
+        return response
 
     return apply
 
@@ -225,7 +227,7 @@ def one_completion_at_a_time() -> Change:
     """Refuses whoever completes a step while a completion of the same process is in progress."""
     busy: set[str] = set()
 
-    async def apply(request: Request, ask: Next) -> Answer:
+    async def apply(request: Request, ask: Next) -> Response:
         process_id = request.step.process_id if request.step else ""
         if process_id in busy:
             refused = await ask(replace(request, body=b""))
@@ -242,9 +244,9 @@ def one_completion_at_a_time() -> Change:
 def clock_runs_back() -> Change:
     ticks = count()
 
-    async def apply(request: Request, ask: Next) -> Answer:
-        answer = await ask(request)
-        return answer.changed(timestamp=f"2026-03-29T12:50:{59 - next(ticks) % 60:02}.211Z")
+    async def apply(request: Request, ask: Next) -> Response:
+        response = await ask(request)
+        return response.changed(timestamp=f"2026-03-29T12:50:{59 - next(ticks) % 60:02}.211Z")
 
     return apply
 
@@ -252,12 +254,12 @@ def clock_runs_back() -> Change:
 def state_moves_on_refusal() -> Change:
     """Completes the step first and checks the params afterwards."""
 
-    async def apply(request: Request, ask: Next) -> Answer:
-        answer = await ask(request)
-        if answer.status == 412 and request.status() == "STARTED":
+    async def apply(request: Request, ask: Next) -> Response:
+        response = await ask(request)
+        if response.status == 412 and request.status() == "STARTED":
             step_id = request.step_id
             await ask(replace(request, body=json.dumps({"processStepId": step_id}).encode()))
-        return answer
+        return response
 
     return apply
 
@@ -265,9 +267,9 @@ def state_moves_on_refusal() -> Change:
 def ascii_names_only() -> Change:
     """Refuses params by names that a document of JSON may well have."""
 
-    async def apply(request: Request, ask: Next) -> Answer:
-        answer = await ask(replace(request, body=b"null")) if _fancy(request) else None
-        return answer or await ask(request)
+    async def apply(request: Request, ask: Next) -> Response:
+        response = await ask(replace(request, body=b"null")) if _fancy(request) else None
+        return response or await ask(request)
 
     return apply
 
@@ -280,13 +282,13 @@ def _fancy(request: Request) -> bool:
     return request.status() == "STARTED" and any(not name.isascii() for name in names)
 
 
-def _accepted(answer: Answer) -> Answer:
+def _accepted(response: Response) -> Response:
     data = {"processId": "p", "processStepId": None, "params": {}}
-    return replace(answer.changed(message="Success", data=data), status=200)
+    return replace(response.changed(message="Success", data=data), status=200)
 
 
-def _html(answer: Answer) -> Answer:
-    return Answer(answer.status, b"<h1>Something went wrong</h1>", b"text/html")
+def _html(response: Response) -> Response:
+    return Response(response.status, b"<h1>Something went wrong</h1>", b"text/html")
 
 
 @dataclass(frozen=True)
@@ -306,16 +308,16 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "400 in place of 412",
-        out(412, lambda answer: replace(answer, status=400)),
+        out(412, lambda response: replace(response, status=400)),
         "empty-body",
-        "an empty body was answered with 400 in place of 412; the document has no 400",
+        "an empty body got 400 instead of 412; the document has no 400",
     ),
     Mutant(
         "no version",
         every(
-            lambda answer: replace(
-                answer,
-                body=re.sub(rb',"version":"[^"]*"', b"", answer.body),
+            lambda response: replace(
+                response,
+                body=re.sub(rb',"version":"[^"]*"', b"", response.body),
             )
         ),
         "next-step",
@@ -323,7 +325,7 @@ MUTANTS = (
     ),
     Mutant(
         "timestamp without milliseconds",
-        every(lambda answer: answer.changed(timestamp="2026-03-29T12:50:59Z")),
+        every(lambda response: response.changed(timestamp="2026-03-29T12:50:59Z")),
         "no-token",
         "the 401 breaks the contract: timestamp",
     ),
@@ -342,57 +344,57 @@ MUTANTS = (
     ),
     Mutant(
         "the 200 names a step that has not been started",
-        out(200, lambda answer: answer.with_data(processStepId="another-step")),
+        out(200, lambda response: response.with_data(processStepId="another-step")),
         "named-step",
-        "the step that a 200 has named as started was answered with 412 in place of 200",
+        "the step that a 200 has named as started got 412 instead of 200",
     ),
     Mutant(
         "a second completion accepted",
         second_completion_accepted,
         "second-completion",
-        "a second completion of a step was answered with 200 in place of 412",
+        "a second completion of a step got 200 instead of 412",
     ),
     Mutant(
         "NaN accepted",
         into(b"NaN", b"0"),
         "nan",
-        "NaN, which is not JSON, .* was answered with 200 in place of 412",
+        "NaN, which is not JSON, .* got 200 instead of 412",
     ),
     Mutant(
         "int64 overflow accepted",
         into(str(2**63).encode(), str(2**63 - 1).encode()),
         "overflow-long",
-        r"2\^63, .* was answered with 200 in place of 412",
+        r"2\^63, .* got 200 instead of 412",
         reading=True,
     ),
     Mutant(
         "no auth check",
         no_auth_check,
         "no-token",
-        "no Authorization header was answered with 200 in place of 401",
+        "no Authorization header got 200 instead of 401",
     ),
     Mutant(
         "403 for a wrong token",
-        out(401, lambda answer: replace(answer, status=403)),
+        out(401, lambda response: replace(response, status=403)),
         "wrong-token",
-        "a wrong token was answered with 403 in place of 401; the document has no 403",
+        "a wrong token got 403 instead of 401; the document has no 403",
     ),
     Mutant(
         "401 without a body",
-        out(401, lambda answer: replace(answer, body=b"")),
+        out(401, lambda response: replace(response, body=b"")),
         "no-token",
         "the 401 has a body that is not strict JSON",
     ),
     Mutant(
         "401 without a challenge",
-        out(401, lambda answer: replace(answer, headers=[])),
+        out(401, lambda response: replace(response, headers=[])),
         "no-token",
         "the 401 has no header WWW-Authenticate",
         reading=True,
     ),
     Mutant(
         "412 data as a string",
-        out(412, lambda answer: answer.changed(data="no")),
+        out(412, lambda response: response.changed(data="no")),
         "empty-body",
         "the 412 breaks the contract: data must be of type object",
     ),
@@ -404,7 +406,7 @@ MUTANTS = (
     ),
     Mutant(
         "a stack trace in the 500",
-        out(500, lambda answer: answer.changed(data="Traceback (most recent call last)\n")),
+        out(500, lambda response: response.changed(data="Traceback (most recent call last)\n")),
         "delegate-fails",
         "the 500 has a stack trace",
         reading=True,
@@ -413,17 +415,17 @@ MUTANTS = (
         "no rollback after a 500",
         no_rollback,
         "delegate-fails",
-        "asked for twice was answered with 412 in place of 500",
+        "asked for twice got 412 instead of 500",
     ),
     Mutant(
         "404 for an unknown step",
-        about("UNKNOWN_STEP", lambda answer: replace(answer, status=404)),
+        about("UNKNOWN_STEP", lambda response: replace(response, status=404)),
         "unknown-step",
-        "a step that there is not was answered with 404 in place of 412",
+        "a step that there is not got 404 instead of 412",
     ),
     Mutant(
         "500 for an unknown step",
-        about("UNKNOWN_STEP", lambda answer: replace(answer, status=500)),
+        about("UNKNOWN_STEP", lambda response: replace(response, status=500)),
         "unknown-step",
         "that can be foreseen is no internal error",
     ),
@@ -431,35 +433,35 @@ MUTANTS = (
         "a PENDING step accepted",
         about("STEP_PENDING", _accepted),
         "pending-step",
-        "a PENDING step was answered with 200 in place of 412",
+        "a PENDING step got 200 instead of 412",
         reading=True,
     ),
     Mutant(
         "a step whose time is over accepted",
         about("was not completed within", _accepted),
         "late-completion",
-        "a step that was not completed in time was answered with 200 in place of 412",
+        "a step that was not completed in time got 200 instead of 412",
         reading=True,
     ),
     Mutant(
         "no completion while another one's delegate is called",
         one_completion_at_a_time,
         "inside-the-call",
-        "a step completed from inside the call that starts it was answered with 412 in place of",
+        "a step completed from inside the call that starts it got 412 instead of",
         reading=True,
     ),
     Mutant(
         "two winners of a race",
         two_winners,
         "race",
-        "completions of one step at once were answered with 200, 200",
+        "completions of one step at once got 200, 200",
     ),
     Mutant(
         "params missing in the 200",
         out(
             200,
-            lambda answer: answer.changed(
-                data={k: v for k, v in answer.envelope["data"].items() if k != "params"}
+            lambda response: response.changed(
+                data={k: v for k, v in response.envelope["data"].items() if k != "params"}
             ),
         ),
         "next-step",
@@ -467,7 +469,7 @@ MUTANTS = (
     ),
     Mutant(
         "params dropped",
-        out(200, lambda answer: answer.with_data(params={})),
+        out(200, lambda response: response.with_data(params={})),
         "params",
         "does not hand on the param text",
         reading=True,
@@ -476,8 +478,8 @@ MUTANTS = (
         "long values through a double",
         out(
             200,
-            lambda answer: replace(
-                answer, body=answer.body.replace(b"9007199254740993", b"9007199254740992")
+            lambda response: replace(
+                response, body=response.body.replace(b"9007199254740993", b"9007199254740992")
             ),
         ),
         "params",
@@ -488,10 +490,10 @@ MUTANTS = (
         "a last step without its null",
         out(
             200,
-            lambda answer: (
-                answer.with_data(processStepId="")
-                if answer.envelope["data"]["processStepId"] is None
-                else answer
+            lambda response: (
+                response.with_data(processStepId="")
+                if response.envelope["data"]["processStepId"] is None
+                else response
             ),
         ),
         "last-step",
@@ -499,16 +501,16 @@ MUTANTS = (
         reading=True,
     ),
     Mutant(
-        "the state moves although the answer is 412",
+        "the state moves although the response is 412",
         state_moves_on_refusal,
         "next-step",
-        "a STARTED step, with a next one was answered with 412 in place of 200",
+        "a STARTED step, with a next one got 412 instead of 200",
     ),
     Mutant(
         "params by names beyond ASCII refused",
         ascii_names_only,
         "generated-completions",
-        "for STARTED steps: answered with 412 in place of 200",
+        "for STARTED steps: got 412 instead of 200",
     ),
     Mutant(
         "HTML 404",
@@ -519,23 +521,25 @@ MUTANTS = (
     ),
     Mutant(
         "405 without Allow",
-        out(405, lambda answer: replace(answer, headers=[])),
+        out(405, lambda response: replace(response, headers=[])),
         "other-method",
         "the 405 has no header Allow that names POST",
         reading=True,
     ),
     Mutant(
         "400 in place of 415",
-        out(415, lambda answer: replace(answer, status=400)),
+        out(415, lambda response: replace(response, status=400)),
         "other-type",
-        "a body sent as text/plain was answered with 400 in place of 415",
+        "a body sent as text/plain got 400 instead of 415",
         reading=True,
     ),
     Mutant(
         "413 without a timestamp",
         out(
             413,
-            lambda answer: replace(answer, body=re.sub(rb'"timestamp":"[^"]*",', b"", answer.body)),
+            lambda response: replace(
+                response, body=re.sub(rb'"timestamp":"[^"]*",', b"", response.body)
+            ),
         ),
         "large-body",
         "the 413 breaks the contract: timestamp is required",
@@ -543,14 +547,14 @@ MUTANTS = (
     ),
     Mutant(
         "500 for another method",
-        out(405, lambda answer: replace(answer, status=500)),
+        out(405, lambda response: replace(response, status=500)),
         "other-method",
-        "GET in place of POST was answered with 500 in place of 405",
+        "GET in place of POST got 500 instead of 405",
     ),
     Mutant(
-        "an answer that breaks off",
-        about("INVALID_JSON", lambda answer: replace(answer, withheld=1)),
+        "a response that breaks off",
+        about("INVALID_JSON", lambda response: replace(response, withheld=1)),
         "empty-body",
-        "an empty body: no answer came",
+        "an empty body: no response came",
     ),
 )

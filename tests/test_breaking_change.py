@@ -1,7 +1,7 @@
 """The contract may grow, but what its last release promised stays true.
 
 `contract_tests/released/openapi.yaml` is that release. A change breaks a client when the server
-takes less than before, answers with more or something else, or a name of generated code is gone.
+takes less than before, responds with more or something else, or a name of generated code is gone.
 """
 
 from collections.abc import Callable, Iterator
@@ -46,23 +46,23 @@ def _operation(place: str, before: Pair, after: Pair) -> Iterator[str]:
     if new_body.get("required") and not old_body.get("required"):
         yield f"{place}: the body is required now"
     yield from _contents(
-        f"{place} body", (old_document, old_body), (new_document, new_body), answer=False
+        f"{place} body", (old_document, old_body), (new_document, new_body), response=False
     )
-    for status, answer in old["responses"].items():
+    for status, response in old["responses"].items():
         now = new["responses"].get(status)
         if now is None:
             yield f"{place}: {status} is no longer documented"
             continue
-        for header in answer.get("headers", {}).keys() - now.get("headers", {}).keys():
+        for header in response.get("headers", {}).keys() - now.get("headers", {}).keys():
             yield f"{place} {status}: header {header} is gone"
         yield from _contents(
-            f"{place} {status}", (old_document, answer), (new_document, now), answer=True
+            f"{place} {status}", (old_document, response), (new_document, now), response=True
         )
     for status in new["responses"].keys() - old["responses"].keys():
         yield f"{place}: {status} is documented now, and no client knows it"
 
 
-def _contents(place: str, before: Pair, after: Pair, *, answer: bool) -> Iterator[str]:
+def _contents(place: str, before: Pair, after: Pair, *, response: bool) -> Iterator[str]:
     (old_document, old), (new_document, new) = before, after
     for media_type, content in old["content"].items():
         now = new["content"].get(media_type)
@@ -70,28 +70,28 @@ def _contents(place: str, before: Pair, after: Pair, *, answer: bool) -> Iterato
             yield f"{place}: {media_type} is gone"
         else:
             schemas = (old_document, content["schema"]), (new_document, now["schema"])
-            yield from _schema(place, *schemas, answer=answer)
+            yield from _schema(place, *schemas, response=response)
 
 
-def _schema(place: str, before: Pair, after: Pair, *, answer: bool) -> Iterator[str]:
+def _schema(place: str, before: Pair, after: Pair, *, response: bool) -> Iterator[str]:
     (old_document, old), (new_document, new) = before, after
     old, new = _resolved(old_document, old), _resolved(new_document, new)
     for key in ("type", "format", "pattern"):
         if old.get(key) != new.get(key):
             yield f"{place}: {key} {old.get(key)} has become {new.get(key)}"
     for widens, words in _reach(old, new):
-        if widens == answer:  # a request may get wider and an answer narrower
+        if widens == response:  # a request may get wider and a response narrower
             yield f"{place}: {words}"
     for name in old.get("properties", {}).keys() - new.get("properties", {}).keys():
         yield f"{place}: {name} is gone"
     for name, schema in old.get("properties", {}).items():
         if now := new.get("properties", {}).get(name):
             schemas = (old_document, schema), (new_document, now)
-            yield from _schema(f"{place} {name}", *schemas, answer=answer)
+            yield from _schema(f"{place} {name}", *schemas, response=response)
     old_more, new_more = (one.get("additionalProperties", True) for one in (old, new))
     if isinstance(old_more, dict) and isinstance(new_more, dict):
         schemas = (old_document, old_more), (new_document, new_more)
-        yield from _schema(f"{place} *", *schemas, answer=answer)
+        yield from _schema(f"{place} *", *schemas, response=response)
 
 
 def _reach(old: Any, new: Any) -> Iterator[tuple[bool, str]]:
@@ -167,17 +167,17 @@ BREAKING: list[tuple[str, Callable[[Any], Any], str]] = [
         "security has changed",
     ),
     (
-        "a field of an answer removed",
+        "a field of a response removed",
         lambda new: schemas(new)["StepCompleted"]["properties"].pop("version"),
         "200: version is gone",
     ),
     (
-        "a field of an answer no longer promised",
+        "a field of a response no longer promised",
         lambda new: schemas(new)["StepCompleted"]["required"].remove("data"),
         "200: data is no longer required",
     ),
     (
-        "a field of an answer that may be null now",
+        "a field of a response that may be null now",
         lambda new: schemas(new)["StartedStep"]["properties"]["processId"].update(nullable=True),
         "200 data processId: may be null",
     ),
@@ -199,12 +199,12 @@ BREAKING: list[tuple[str, Callable[[Any], Any], str]] = [
         "longValue: type integer has become string",
     ),
     (
-        "less taken than before",
+        "less accepted than before",
         lambda new: schemas(new)["Param"]["properties"]["longValue"].update(maximum=10),
         "body params * longValue: maximum 9223372036854775807 has become 10",
     ),
     (
-        "more answered than before",
+        "more in a response than before",
         lambda new: schemas(new)["ParamType"]["enum"].append("DATE"),
         "200 data params * type: there are new options",
     ),
@@ -246,7 +246,7 @@ def test_a_breaking_change_is_noticed(change: Callable[[Any], Any], words: str) 
         lambda new: schemas(new)["StepCompleted"]["properties"].update(note={"type": "string"}),
         lambda new: schemas(new).update(Note={"type": "string"}),
     ],
-    ids=["words", "version", "optional field", "field of an answer", "schema"],
+    ids=["words", "version", "optional field", "field of a response", "schema"],
 )
 def test_growth_is_allowed(change: Callable[[Any], Any]) -> None:
     new = deepcopy(RELEASED)

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from stepstub.app import DEFAULT_TOKEN, create_app
-from stepstub.runtime import EventLoopRuntime
-from stepstub.server import live
+from stepstub.concurrency import EventLoopConcurrency
+from stepstub.server import serve_in_thread
 
 PAGE = (Path(__file__).parent.parent / "docs" / "ci.md").read_text("utf-8")
 BLOCK = r"<!-- {label} -->\n```\w+\n(.*?)^```$"
@@ -36,7 +36,7 @@ def run_lines(job: str) -> list[str]:
 @pytest.fixture
 def environment() -> Iterator[dict[str, str]]:
     """What the steps find set, with a stub in the place of the team's server."""
-    with live(create_app(runtime=EventLoopRuntime())) as url:
+    with serve_in_thread(create_app(concurrency=EventLoopConcurrency())) as url:
         yield {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

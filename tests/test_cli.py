@@ -14,10 +14,10 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from conftest import PATIENCE, ROOT, Connection, head, post
 from stepstub import scenario
 from stepstub.cli import main
 from stepstub.server import listen
+from support import PATIENCE, ROOT, Connection, head, post
 
 COMMAND = [sys.executable, "-c", "from stepstub.cli import main; main()"]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if "STEPSTUB" not in name}
@@ -92,7 +92,7 @@ def test_the_installed_command_is_this_one() -> None:
 
 def test_scenarios_lists_each_with_a_line() -> None:
     lines = printed("scenarios").splitlines()
-    assert [line.split()[0] for line in lines] == scenario.shipped()
+    assert [line.split()[0] for line in lines] == scenario.built_in()
     for line in lines:
         assert scenario.load(line.split()[0]).description in line
     assert [line.split()[0] for line in lines if "(default)" in line] == ["two-steps"]
@@ -190,8 +190,8 @@ def test_it_does_so_whatever_the_ids_and_the_token_are(tmp_path: Path) -> None:
     file.write_text(json.dumps({"processes": [{"id": "p", "steps": [{"id": step_id}]}]}))
     with serve("--scenario", str(file), "--token", "a'b\"$c") as served:
         assert len(served.banner) == 3, "an id does not break a line"
-        answer = curl(served.curl).stdout
-    assert answer.startswith("HTTP/1.1 200 OK")
+        response = curl(served.curl).stdout
+    assert response.startswith("HTTP/1.1 200 OK")
 
 
 def test_every_option_can_be_given_in_the_environment(tmp_path: Path) -> None:
@@ -220,8 +220,8 @@ def test_every_option_can_be_given_in_the_environment(tmp_path: Path) -> None:
             assert "claim-1" in banner
             with Connection(served.url) as connection:
                 token = "from-the-environment"
-                answer = connection.ask(post({"processStepId": "claim-2-failed"}, token=token))
-                assert answer.status == 412
+                response = connection.ask(post({"processStepId": "claim-2-failed"}, token=token))
+                assert response.status == 412
                 assert connection.ask(post(b"x" * 101, token=token)).status == 413
             assert [json.loads(line)["status"] for line in served.log()] == [412, 413]
         finally:

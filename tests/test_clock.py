@@ -6,9 +6,9 @@ import pytest
 import requests
 
 import stepstub
-from conftest import Clock
 from stepstub.clock import SandboxClock, SystemClock, timestamp
 from stepstub.model import Status
+from support import Clock
 
 
 def post(sandbox: stepstub.Sandbox, step_id: str) -> requests.Response:
@@ -40,13 +40,13 @@ def test_a_clock_runs_with_its_base_until_it_is_told_otherwise() -> None:
     assert clock.now() == start + 3500
     clock.freeze()
     assert clock.now() == start + 3500
-    clock.run_on()
+    clock.resume()
     assert not clock.frozen
     assert clock.now() == start + 3500
     base.jump(1)
     assert clock.now() == start + 4500
     clock.advance(1)
-    clock.run_on()
+    clock.resume()
     assert clock.now() == start + 5500
 
 
@@ -74,13 +74,13 @@ def test_a_timestamp_has_three_digits(milliseconds: int, text: str) -> None:
     assert timestamp(milliseconds) == text
 
 
-def test_a_frozen_clock_shows_in_every_answer(sandbox: stepstub.Sandbox) -> None:
+def test_a_frozen_clock_shows_in_every_response(sandbox: stepstub.Sandbox) -> None:
     sandbox.clock.freeze()
     now = sandbox.clock.now()
     sandbox.start_process([{}, {}])
-    answers = [post(sandbox, step).json() for step in ("process-1-1", "process-1-1", "nowhere")]
-    assert len({answer["timestamp"] for answer in answers}) == 1
-    assert datetime.fromisoformat(answers[0]["timestamp"]) == now
+    responses = [post(sandbox, step).json() for step in ("process-1-1", "process-1-1", "nowhere")]
+    assert len({response["timestamp"] for response in responses}) == 1
+    assert datetime.fromisoformat(responses[0]["timestamp"]) == now
     assert {exchange.received_at for exchange in sandbox.journal()} == {now}
     assert sandbox.clock.now() == now
 
@@ -104,9 +104,9 @@ def test_a_step_fails_then_and_there_when_its_time_is_passed(sandbox: stepstub.S
     step = sandbox.step(step_id)
     assert (step.status, step.times_out_at) == (Status.FAILED, None)
     assert step.failure == "it was not completed within 60 s"
-    answer = post(sandbox, step_id)
-    assert answer.status_code == 412
-    assert answer.json()["data"]["processStepId"]["code"] == "STEP_FAILED"
+    response = post(sandbox, step_id)
+    assert response.status_code == 412
+    assert response.json()["data"]["processStepId"]["code"] == "STEP_FAILED"
 
 
 def test_a_late_completion_is_refused_although_nobody_has_looked(sandbox: stepstub.Sandbox) -> None:
@@ -131,7 +131,7 @@ def test_time_runs_on_from_where_it_stands(sandbox: stepstub.Sandbox) -> None:
     sandbox.clock.freeze()
     before = sandbox.clock.now()
     sandbox.clock.advance(3600)
-    sandbox.clock.run_on()
+    sandbox.clock.resume()
     assert timedelta(seconds=3600) <= sandbox.clock.now() - before < timedelta(seconds=3660)
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from conftest import PATH, ROOT, Client, processes
 from stepstub import contract, scenario
 from stepstub.app import create_app
 from stepstub.engine import StartedStep
 from stepstub.exchange import Exchange
 from stepstub.model import Param
 from stepstub.schema import Schema
+from support import PATH, ROOT, Client, processes
 
 DOCUMENT = contract.load().document
 COMPONENTS = DOCUMENT["components"]
@@ -33,7 +33,7 @@ def envelope(data: Any) -> dict[str, Any]:
     return {"message": "string", "timestamp": "string", "data": data, "version": "string"}
 
 
-ANSWERS = {
+RESPONSES = {
     "200": envelope({"processId": "string", "processStepId": "string", "params": PARAMS}),
     "401": envelope("string"),
     "412": envelope({ANY_NAME: {}}),
@@ -81,22 +81,22 @@ def test_the_request_has_the_documents_fields() -> None:
     assert OPERATION["requestBody"]["required"] is True
 
 
-def test_the_answers_have_the_documents_statuses() -> None:
-    assert list(OPERATION["responses"]) == list(ANSWERS)
+def test_the_responses_have_the_documents_statuses() -> None:
+    assert list(OPERATION["responses"]) == list(RESPONSES)
 
 
-@pytest.mark.parametrize("status", ANSWERS)
-def test_an_answer_has_the_documents_fields(status: str) -> None:
+@pytest.mark.parametrize("status", RESPONSES)
+def test_a_response_has_the_documents_fields(status: str) -> None:
     schema = body_schema(OPERATION["responses"][status])
-    answer = tree(schema)
+    response = tree(schema)
     if status == "412":  # the document shows an empty object, which the contract fills
-        answer["data"] = {ANY_NAME: {}}
-    assert answer == ANSWERS[status]
-    assert resolved(schema)["required"] == list(ANSWERS[status])
+        response["data"] = {ANY_NAME: {}}
+    assert response == RESPONSES[status]
+    assert resolved(schema)["required"] == list(RESPONSES[status])
 
 
 @pytest.mark.parametrize("status", MESSAGES)
-def test_an_answers_message_is_the_documents(status: str) -> None:
+def test_a_responses_message_is_the_documents(status: str) -> None:
     schema = resolved(body_schema(OPERATION["responses"][status]))
     message = schema["properties"]["message"]
     assert message["example"] == MESSAGES[status]
@@ -128,7 +128,7 @@ def test_an_example_is_valid(schema: dict[str, Any], value: Any) -> None:
     assert Schema(schema, COMPONENTS).violations(value) == {}
 
 
-def test_request_and_answers_have_examples_and_named_schemas() -> None:
+def test_request_and_responses_have_examples_and_named_schemas() -> None:
     for holder in (OPERATION["requestBody"], *OPERATION["responses"].values()):
         assert list(body_schema(holder)) == ["$ref"]
         assert holder["content"]["application/json"]["examples"]
@@ -209,16 +209,16 @@ def accepted(param: dict[str, Any]) -> dict[str, Any]:
     return facts
 
 
-@pytest.mark.parametrize("name", scenario.shipped())
-def test_what_a_shipped_scenario_answers_is_valid(name: str) -> None:
-    """Every step of every scenario is completed; the answers are checked by the schemas alone."""
+@pytest.mark.parametrize("name", scenario.built_in())
+def test_what_a_shipped_scenario_responses_is_valid(name: str) -> None:
+    """Every step of every scenario is completed; the responses are checked by the schemas alone."""
     loaded = scenario.load(name)
     client = Client(create_app(loaded.processes))
     for process in loaded.processes:
         for step in process.steps:
-            answer = client.complete(step.id)
-            schema = body_schema(OPERATION["responses"][str(answer.status)])
-            assert Schema(schema, COMPONENTS).violations(answer.json) == {}
+            response = client.complete(step.id)
+            schema = body_schema(OPERATION["responses"][str(response.status)])
+            assert Schema(schema, COMPONENTS).violations(response.json) == {}
     assert client.app.violations == 0
 
 
@@ -230,7 +230,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("started", BROKEN.values(), ids=BROKEN)
-def test_an_answer_that_would_break_the_contract_becomes_the_documented_500(
+def test_a_response_that_would_break_the_contract_becomes_the_documented_500(
     started: StartedStep, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(_: Exchange) -> StartedStep:
@@ -239,9 +239,9 @@ def test_an_answer_that_would_break_the_contract_becomes_the_documented_500(
     monkeypatch.setattr("stepstub.app.complete_step", broken)
     client = Client(create_app(processes("two-steps")))
     with caplog.at_level(logging.ERROR, "stepstub"):
-        answer = client.complete("order-1-approve")
-    assert answer.status == 500
-    assert Schema(body_schema(OPERATION["responses"]["500"]), COMPONENTS).is_valid(answer.json)
+        response = client.complete("order-1-approve")
+    assert response.status == 500
+    assert Schema(body_schema(OPERATION["responses"]["500"]), COMPONENTS).is_valid(response.json)
     assert client.app.violations == 1
     assert "broke the contract" in caplog.text
 
@@ -255,10 +255,10 @@ def test_an_error_that_nobody_foresaw_is_the_documented_500_and_is_logged(
     monkeypatch.setattr("stepstub.app.complete_step", broken)
     client = Client(create_app(processes("two-steps")))
     with caplog.at_level(logging.ERROR, "stepstub"):
-        answer = client.complete("order-1-approve")
-    assert answer.status == 500
-    assert "secret" not in answer.data
-    assert "Traceback" not in answer.data
+        response = client.complete("order-1-approve")
+    assert response.status == 500
+    assert "secret" not in response.data
+    assert "Traceback" not in response.data
     assert "ZeroDivisionError" in caplog.text
 
 

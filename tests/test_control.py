@@ -1,4 +1,4 @@
-"""The control API: every answer that `control.yaml` documents, and who may ask."""
+"""The control API: every response that `control.yaml` documents, and who may ask."""
 
 import copy
 import json
@@ -23,8 +23,8 @@ from openapi_schema_validator import OAS30Validator
 from stepstub import contract, scenario
 from stepstub.app import DEFAULT_TOKEN, Stub, create_app
 from stepstub.cli import main
+from stepstub.concurrency import run_inline
 from stepstub.delegates import StepStart
-from stepstub.runtime import run_inline
 from stepstub.sandbox import Limits
 
 ROOT = Path(__file__).parent.parent
@@ -41,7 +41,7 @@ OPERATIONS = {
 
 
 def closed(schema: Any) -> Any:
-    """The schema, but what it does not name is not allowed: an answer may not say more."""
+    """The schema, but what it does not name is not allowed: a response may not say more."""
     if isinstance(schema, list):
         return [closed(each) for each in schema]
     if not isinstance(schema, dict):
@@ -56,17 +56,17 @@ COMPONENTS = closed(copy.deepcopy(DOCUMENT["components"]))
 
 
 def check_documented(operation_id: str, status: int, headers: dict[str, str], body: bytes) -> None:
-    """The answer is one that the operation documents: status, media type, schema."""
-    answers = OPERATIONS[operation_id][2]["responses"]
-    assert str(status) in answers, (operation_id, status, body)
-    answer = answers[str(status)]
-    if "$ref" in answer:
-        answer = DOCUMENT["components"]["responses"][answer["$ref"].rpartition("/")[2]]
-    if "content" not in answer:
+    """The response is one that the operation documents: status, media type, schema."""
+    responses = OPERATIONS[operation_id][2]["responses"]
+    assert str(status) in responses, (operation_id, status, body)
+    response = responses[str(status)]
+    if "$ref" in response:
+        response = DOCUMENT["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    if "content" not in response:
         assert body == b""
         assert "content-type" not in headers
         return
-    ((media_type, content),) = answer["content"].items()
+    ((media_type, content),) = response["content"].items()
     assert headers["content-type"] == media_type
     assert headers["content-length"] == str(len(body))
     value = json.loads(body)
@@ -87,7 +87,7 @@ def shared(control_token: str | None = None) -> Stub:
 
 @dataclass
 class Control:
-    """Calls a stub's control API without a socket, and checks each answer by `control.yaml`."""
+    """Calls a stub's control API without a socket, and checks each response by `control.yaml`."""
 
     app: Stub
     token: str | None = DEFAULT_TOKEN
@@ -102,16 +102,16 @@ class Control:
         query: dict[str, Any] | None = None,
         **path_parameters: str,
     ) -> Any:
-        """What the operation answers; the status has to be the expected one."""
+        """What the operation responses; the status has to be the expected one."""
         method, path, _ = OPERATIONS[operation_id]
-        actual, headers, answer = self.send(
+        actual, headers, response = self.send(
             method, path.format_map(path_parameters), body, query or {}
         )
-        assert actual == status, (operation_id, actual, answer)
-        check_documented(operation_id, actual, headers, answer)
+        assert actual == status, (operation_id, actual, response)
+        check_documented(operation_id, actual, headers, response)
         if actual == 401:
             assert headers["www-authenticate"] == "Bearer"
-        return json.loads(answer) if answer else None
+        return json.loads(response) if response else None
 
     def send(
         self, method: str, path: str, body: Any = None, query: dict[str, Any] | None = None
@@ -293,7 +293,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.operation}-{case.status}")
-def test_an_answer_is_as_documented(control: Control, case: Case) -> None:
+def test_a_response_is_as_documented(control: Control, case: Case) -> None:
     if case.given:
         case.given(control)
     control(case.operation, case.body, status=case.status, query=case.query, **case.path)
@@ -308,8 +308,8 @@ EXAMPLE_PATH = {"processId": "order-1", "processStepId": "order-1-approve"}
 @pytest.mark.parametrize("token", [None, "wrong", "", "two words"])
 def test_a_token_is_needed(control: Control, operation_id: str, token: str | None) -> None:
     control.token = token
-    answer = control(operation_id, b"{", status=401, **EXAMPLE_PATH)  # checked before the body
-    assert "bearer token" in answer["detail"] or "Bearer TOKEN" in answer["detail"]
+    response = control(operation_id, b"{", status=401, **EXAMPLE_PATH)  # checked before the body
+    assert "bearer token" in response["detail"] or "Bearer TOKEN" in response["detail"]
 
 
 def test_only_health_needs_no_token(control: Control) -> None:
@@ -318,7 +318,7 @@ def test_only_health_needs_no_token(control: Control) -> None:
     assert control("getHealth")["status"] == "ok"
 
 
-def test_every_documented_answer_is_tried() -> None:
+def test_every_documented_response_is_tried() -> None:
     documented = {
         (name, int(status))
         for name, (_, _, operation) in OPERATIONS.items()
@@ -391,7 +391,7 @@ def test_the_first_step_is_started_and_the_others_are_pending(control: Control) 
     assert "timesOutAt" in process["steps"][0]
     assert control("getProcess", processId="mine") == process
     (call,) = control("listDelegateCalls")["delegateCalls"]
-    assert (call["processStepId"], call["outcome"]) == ("mine-1", "taken")
+    assert (call["processStepId"], call["outcome"]) == ("mine-1", "accepted")
 
 
 def test_a_process_whose_delegate_fails_is_not_there(control: Control) -> None:
@@ -464,9 +464,9 @@ def test_the_control_token_is_needed_where_there_is_one(
     guarded: Control, operation_id: str, given: str | None
 ) -> None:
     guarded.control_token = given
-    answer = guarded(operation_id, b"{", status=401, **EXAMPLE_PATH)
-    assert "X-Stepstub-Control-Token" in answer["detail"]
-    assert SECRET not in answer["detail"]
+    response = guarded(operation_id, b"{", status=401, **EXAMPLE_PATH)
+    assert "X-Stepstub-Control-Token" in response["detail"]
+    assert SECRET not in response["detail"]
 
 
 def test_with_the_control_token_the_bearer_token_still_names_the_sandbox(guarded: Control) -> None:
@@ -574,7 +574,7 @@ def test_the_environment_bounds_what_a_sandbox_keeps_and_asks_for_the_control_to
                 assert session.get(f"{url}/_stub/processes", timeout=5).status_code == 401
                 session.headers["X-Stepstub-Control-Token"] = SECRET
                 sandboxes = [session.post(f"{url}/_stub/sandboxes", timeout=5) for _ in range(2)]
-                assert [answer.status_code for answer in sandboxes] == [201, 409]
+                assert [response.status_code for response in sandboxes] == [201, 409]
                 for _ in range(3):
                     session.post(f"{url}{COMPLETE_STEP}", json=STARTED, timeout=5)
                 journal = session.get(f"{url}/_stub/journal", timeout=5).json()
@@ -628,16 +628,16 @@ def test_the_exchanges_on_the_page_are_true() -> None:
         line, _, sent = request.partition("\n\n")
         method, path = line.split()
         head, _, body = shown.partition("\n\n")
-        status, headers, answer = control.send(method, path, sent.encode())
+        status, headers, response = control.send(method, path, sent.encode())
         assert head.splitlines() == [
             f"HTTP/1.1 {status.value} {status.phrase}",
             f"content-type: {headers['content-type']}",
         ]
-        assert without_time(answer.decode()) == without_time(body)
+        assert without_time(response.decode()) == without_time(body)
 
 
-def without_time(answer: str) -> Any:
-    return json.loads(re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "", answer))
+def without_time(response: str) -> Any:
+    return json.loads(re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "", response))
 
 
 def test_every_fault_is_in_the_table() -> None:

@@ -1,4 +1,4 @@
-"""The control API, fuzzed by its own document: whatever is sent, the answers are as documented."""
+"""The control API, fuzzed by its own document: whatever is sent, responses are as documented."""
 
 import warnings
 from collections import Counter
@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, Phase
 
 from stepstub import contract, scenario
 from stepstub.app import Stub, create_app
-from stepstub.runtime import EventLoopRuntime
+from stepstub.concurrency import EventLoopConcurrency
 from stepstub.sandbox import Limits
-from stepstub.server import live
+from stepstub.server import serve_in_thread
 
 with warnings.catch_warnings():  # what it imports is not under test
     warnings.simplefilter("ignore")
@@ -49,7 +49,9 @@ RUNS = [
 
 @pytest.fixture(scope="module")
 def stub() -> Stub:
-    return create_app(runtime=EventLoopRuntime(), limits=Limits(journal=50, sandboxes=100_000))
+    return create_app(
+        concurrency=EventLoopConcurrency(), limits=Limits(journal=50, sandboxes=100_000)
+    )
 
 
 @cache
@@ -72,7 +74,7 @@ def schema(mode: GenerationMode) -> Any:
 
 @pytest.fixture(scope="module")
 def url(stub: Stub) -> Any:
-    with live(stub) as address:
+    with serve_in_thread(stub) as address:
         yield address
     assert stub.violations == 0
 
@@ -92,8 +94,8 @@ def test_whatever_is_sent(stub: Stub, url: str, operation_id: str, mode: Generat
         if case.path_parameters and statuses.total() % 2:
             case.path_parameters = {name: KNOWN[name] for name in case.path_parameters}
         headers = {"Authorization": f"Bearer {token}"}
-        answer = case.call_and_validate(base_url=url, headers=headers)
-        statuses[answer.status_code] += 1
+        response = case.call_and_validate(base_url=url, headers=headers)
+        statuses[response.status_code] += 1
 
     fuzz = hypothesis.given(case=schema(mode)[path][method].as_strategy(generation_mode=mode))
     settings = hypothesis.settings(

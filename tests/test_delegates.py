@@ -1,4 +1,4 @@
-"""What starting a step calls, and what counts as taken."""
+"""What starting a step calls, and what counts as accepted."""
 
 import http.server
 import json
@@ -9,12 +9,12 @@ from typing import ClassVar
 
 import pytest
 
-from conftest import Clock
+from stepstub.concurrency import InlineConcurrency, run_inline
 from stepstub.delegates import Delegates, StepStart
 from stepstub.errors import DelegateFailed
 from stepstub.model import Delegate, Param, Step
-from stepstub.runtime import InlineRuntime, run_inline
 from stepstub.server import listen
+from support import Clock
 
 PARAMS = {"total": Param(long_value=3, str_value=None)}
 
@@ -30,7 +30,7 @@ def step(kind: str = "recorded", url: str | None = None) -> Step:
 
 
 class Application(http.server.BaseHTTPRequestHandler):
-    """A third-party application that answers as the last part of the path says."""
+    """A third-party application that responds as the last part of the path says."""
 
     url: ClassVar[str]
     seen: ClassVar[list[tuple[str, str, bytes]]]
@@ -78,7 +78,7 @@ def application() -> Iterator[type[Application]]:
 
 @pytest.fixture
 def delegates() -> Delegates:
-    return Delegates(Clock(), InlineRuntime(), http_timeout=0.3)
+    return Delegates(Clock(), InlineConcurrency(), http_timeout=0.3)
 
 
 def outcome(delegates: Delegates, started: Step) -> str:
@@ -89,7 +89,7 @@ def outcome(delegates: Delegates, started: Step) -> str:
 
 
 def test_a_recorded_delegate_is_noted(delegates: Delegates) -> None:
-    assert outcome(delegates, step()) == "taken"
+    assert outcome(delegates, step()) == "accepted"
     (call,) = delegates
     assert call.kind == "recorded"
     assert call.start == StepStart("p", "s", PARAMS)
@@ -105,7 +105,7 @@ def test_a_failing_delegate_fails(delegates: Delegates) -> None:
 def test_a_registered_function_is_called(delegates: Delegates, kind: str) -> None:
     starts: list[StepStart] = []
     delegates.function = starts.append
-    assert outcome(delegates, step(kind)) == "taken"
+    assert outcome(delegates, step(kind)) == "accepted"
     assert starts == [StepStart("p", "s", PARAMS)]
 
 
@@ -128,7 +128,7 @@ def test_an_http_delegate_posts_what_is_started(
     delegates: Delegates, application: type[Application], status: int
 ) -> None:
     url = f"{application.url}/steps/{status}"
-    assert outcome(delegates, step("http", url)) == "taken"
+    assert outcome(delegates, step("http", url)) == "accepted"
     ((path, media_type, body),) = application.seen
     assert (path, media_type) == (f"/steps/{status}", "application/json")
     assert json.loads(body) == {
@@ -139,33 +139,33 @@ def test_an_http_delegate_posts_what_is_started(
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 404, 500, 503])
-def test_any_other_answer_is_a_failure_and_no_redirect_is_followed(
+def test_any_other_response_is_a_failure_and_no_redirect_is_followed(
     delegates: Delegates, application: type[Application], status: int
 ) -> None:
     url = f"{application.url}/{status}"
-    assert outcome(delegates, step("http", url)).endswith(f"answered {status}")
+    assert outcome(delegates, step("http", url)).endswith(f"responded {status}")
     assert len(application.seen) == 1
 
 
-def test_an_application_that_does_not_answer_in_time_is_a_failure(
+def test_an_application_that_does_not_respond_in_time_is_a_failure(
     delegates: Delegates, application: type[Application]
 ) -> None:
     url = f"{application.url}/hang"
-    assert outcome(delegates, step("http", url)).endswith("did not answer (ReadTimeout)")
+    assert outcome(delegates, step("http", url)).endswith("did not respond (ReadTimeout)")
 
 
-def test_the_body_of_an_answer_is_not_waited_for(
+def test_the_body_of_a_response_is_not_waited_for(
     delegates: Delegates, application: type[Application]
 ) -> None:
     url = f"{application.url}/endless"
-    assert outcome(delegates, step("http", url)) == "taken"
+    assert outcome(delegates, step("http", url)) == "accepted"
 
 
 def test_an_application_that_is_not_there_is_a_failure(delegates: Delegates) -> None:
     with listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
     failure = outcome(delegates, step("http", f"http://127.0.0.1:{port}/"))
-    assert failure.endswith("did not answer (ConnectionError)")
+    assert failure.endswith("did not respond (ConnectionError)")
 
 
 def test_the_machines_proxies_are_not_used(
@@ -174,11 +174,11 @@ def test_the_machines_proxies_are_not_used(
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     url = f"{application.url}/200"
-    assert outcome(delegates, step("http", url)) == "taken"
+    assert outcome(delegates, step("http", url)) == "accepted"
 
 
 def test_the_calls_are_remembered_up_to_a_bound() -> None:
-    delegates = Delegates(Clock(), InlineRuntime(), bound=2)
+    delegates = Delegates(Clock(), InlineConcurrency(), bound=2)
     for number in range(3):
         run_inline(delegates.start(step(), number))
     assert [call.exchange for call in delegates] == [1, 2]

@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from conftest import PATIENCE, Clock, in_time
+from stepstub.concurrency import InlineConcurrency, run_inline
 from stepstub.delegates import Delegates, StepStart
 from stepstub.engine import Engine, StartedStep
 from stepstub.errors import DelegateFailed, PreconditionFailed
 from stepstub.model import Delegate, Param, Params, Process, Status, Step
-from stepstub.runtime import InlineRuntime, run_inline
+from support import PATIENCE, Clock, in_time
 
 PENDING, STARTED, COMPLETED, FAILED = Status
 
@@ -21,7 +21,7 @@ class World:
 
     def __init__(self, *processes: Process) -> None:
         self.clock = Clock()
-        self.delegates = Delegates(self.clock, InlineRuntime())
+        self.delegates = Delegates(self.clock, InlineConcurrency())
         self.engine = Engine(self.clock, self.delegates)
         self.engine.add(processes)
 
@@ -226,7 +226,7 @@ def test_a_completion_that_meets_another_halfway_is_refused() -> None:
             return super().now()
 
     clock = Meddler()
-    delegates = Delegates(clock, InlineRuntime())
+    delegates = Delegates(clock, InlineConcurrency())
     engine = Engine(clock, delegates)
     engine.add([process(STARTED, PENDING, time_out=60)])
     outcomes: list[str] = []

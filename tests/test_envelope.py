@@ -1,4 +1,4 @@
-"""The one place that builds answers."""
+"""The one place that builds responses."""
 
 import json
 
@@ -36,9 +36,9 @@ def test_a_timestamp_always_has_three_fractional_digits(milliseconds: int, text:
 
 def test_a_success_bears_the_started_step_as_it_was_given() -> None:
     params = {"a": Param(long_value=3, str_value=None), "b": Param()}
-    answer = ENVELOPES.success(StartedStep("p", None, params), NOW)
-    assert answer.status == 200
-    assert json.loads(answer.body) == {
+    response = ENVELOPES.success(StartedStep("p", None, params), NOW)
+    assert response.status == 200
+    assert json.loads(response.body) == {
         "message": "Success",
         "timestamp": "2026-03-29T12:50:59.211Z",
         "data": {
@@ -54,10 +54,10 @@ def test_a_success_bears_the_started_step_as_it_was_given() -> None:
     ("error", "status", "message", "data", "headers"),
     [
         (
-            PreconditionFailed({"x": Violation("CODE", "Words.")}),
+            PreconditionFailed({"x": Violation("CODE", "Expectations.")}),
             412,
             "Precondition failed",
-            {"x": {"code": "CODE", "detail": "Words."}},
+            {"x": {"code": "CODE", "detail": "Expectations."}},
             {},
         ),
         (
@@ -85,14 +85,14 @@ def test_a_success_bears_the_started_step_as_it_was_given() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_each_error_has_its_answer(
+def test_each_error_has_its_response(
     error: Exception, status: int, message: str, data: object, headers: dict[bytes, bytes]
 ) -> None:
-    answer = ENVELOPES.refusal(error, NOW)
-    assert answer.status == status
-    assert dict(answer.headers) == headers
-    assert answer.content_type == b"application/json"
-    envelope = json.loads(answer.body)
+    response = ENVELOPES.refusal(error, NOW)
+    assert response.status == status
+    assert dict(response.headers) == headers
+    assert response.content_type == b"application/json"
+    envelope = json.loads(response.body)
     assert list(envelope) == ["message", "timestamp", "data", "version"]
     assert (envelope["message"], envelope["data"]) == (message, data)
 
@@ -100,7 +100,7 @@ def test_each_error_has_its_answer(
 def test_an_unforeseen_error_is_a_500_that_tells_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    answer = ENVELOPES.refusal(KeyError("secret"), NOW)
-    assert answer.status == 500
-    assert b"secret" not in answer.body
+    response = ENVELOPES.refusal(KeyError("secret"), NOW)
+    assert response.status == 500
+    assert b"secret" not in response.body
     assert "secret" in caplog.text

@@ -18,9 +18,9 @@ import third_party_app
 
 from stepstub import scenario
 from stepstub.app import create_app
-from stepstub.runtime import EventLoopRuntime
+from stepstub.concurrency import EventLoopConcurrency
 from stepstub.sandbox import Sandbox
-from stepstub.server import listen, live
+from stepstub.server import listen, serve_in_thread
 
 EXAMPLES = Path(demo.__file__).parent
 URL = "http://stub.test/api/v1/processes/complete-step"
@@ -49,9 +49,9 @@ def test_the_application_works_through_the_whole_process():
     assert statuses(sandbox) == ALL_COMPLETED
     calls = list(sandbox.delegates)
     assert [(call.start.process_step_id, call.outcome) for call in calls] == [
-        ("order-7-check-credit", "taken"),
-        ("order-7-pack", "taken"),
-        ("order-7-notify", "taken"),
+        ("order-7-check-credit", "accepted"),
+        ("order-7-pack", "accepted"),
+        ("order-7-notify", "accepted"),
     ]
     exchanges = [(entry.step_id, entry.status) for entry in sandbox.journal]
     assert exchanges == [(step_id, 200) for step_id in ALL_COMPLETED]
@@ -80,7 +80,7 @@ def test_an_application_may_report_from_inside_the_call(monkeypatch):
     sandbox = run_demo()
 
     assert statuses(sandbox) == ALL_COMPLETED
-    assert [call.outcome for call in sandbox.delegates] == ["taken"] * 3
+    assert [call.outcome for call in sandbox.delegates] == ["accepted"] * 3
 
 
 def test_the_demo_says_what_is_missing_when_the_process_does_not_end(monkeypatch, capsys):
@@ -92,7 +92,7 @@ def test_the_demo_says_what_is_missing_when_the_process_does_not_end(monkeypatch
 
     assert problem is not None
     assert "order-7-check-credit is STARTED, order-7-pack is PENDING" in problem
-    assert "third-party application answered 404" in capsys.readouterr().out
+    assert "third-party application responded 404" in capsys.readouterr().out
 
 
 def demo_process(port: int) -> subprocess.CompletedProcess[str]:
@@ -112,11 +112,11 @@ def test_the_demo_as_a_command():
             *("demo -> stub", "complete order-7-receive", "200"),
             "customer=Ada Lovelace, amount=1250, items=4",
         ],
-        ["stub -> application", "start order-7-check-credit", "taken", "creditLimit=5000"],
+        ["stub -> application", "start order-7-check-credit", "accepted", "creditLimit=5000"],
         ["application -> stub", "complete order-7-check-credit", "200", "decision=approved"],
-        ["stub -> application", "start order-7-pack", "taken"],
+        ["stub -> application", "start order-7-pack", "accepted"],
         ["application -> stub", "complete order-7-pack", "200", "weightInKg=3.0"],
-        ["stub -> application", "start order-7-notify", "taken", "channel=mail"],
+        ["stub -> application", "start order-7-notify", "accepted", "channel=mail"],
         [
             *("application -> stub", "complete order-7-notify", "200"),
             "message=Ada Lovelace: approved",
@@ -136,8 +136,8 @@ def test_the_demo_needs_its_port():
 def test_the_application_as_a_process_of_its_own():
     text = "processes: [{id: order-9, steps: [{id: order-9-pack}]}]"
     processes = scenario.parse(text, name="one-step", file="one-step.yaml").processes
-    stub = create_app(processes, token="secret", runtime=EventLoopRuntime())
-    with live(stub) as url, demo.exchanges() as ended:
+    stub = create_app(processes, token="secret", concurrency=EventLoopConcurrency())
+    with serve_in_thread(stub) as url, demo.exchanges() as ended:
         command = [sys.executable, str(EXAMPLES / "third_party_app.py")]
         options = ["--port", "0", "--stub", url, "--token", "secret"]
         with subprocess.Popen(command + options, stderr=subprocess.PIPE, text=True) as app:
@@ -150,22 +150,22 @@ def test_the_application_as_a_process_of_its_own():
                     "processStepId": "order-9-pack",
                     "params": {"items": {"longValue": 2, "type": "LONG"}},
                 }
-                answer = requests.post(f"{own_url}/steps", json=start, timeout=10)
-                assert answer.status_code == 202
+                response = requests.post(f"{own_url}/steps", json=start, timeout=10)
+                assert response.status_code == 202
                 ended.get(timeout=10)
             finally:
                 app.terminate()
     assert statuses(stub.sandboxes.default) == {"order-9-pack": "COMPLETED"}
 
 
-def answers(*given: tuple[int, object] | Exception) -> responses.RequestsMock:
-    """Has Complete Step give these answers, one after the other."""
+def given_responses(*given: tuple[int, object] | Exception) -> responses.RequestsMock:
+    """Has Complete Step give these responses, one after the other."""
     mock = responses.RequestsMock()
-    for answer in given:
-        if isinstance(answer, Exception):
-            mock.post(URL, body=answer)
+    for response in given:
+        if isinstance(response, Exception):
+            mock.post(URL, body=response)
         else:
-            status, data = answer
+            status, data = response
             mock.post(URL, status=status, json={"data": data})
     return mock
 
@@ -186,7 +186,7 @@ def refused(code: str) -> tuple[int, object]:
     ],
 )
 def test_a_step_is_done_when_this_attempt_or_an_earlier_one_completed_it(given):
-    with answers(*given) as stub:
+    with given_responses(*given) as stub:
         third_party_app.complete_step("http://stub.test", "secret", "order-7-pack", {})
         assert len(stub.calls) == len(given)
 
@@ -202,7 +202,7 @@ def test_a_step_is_done_when_this_attempt_or_an_earlier_one_completed_it(given):
     ],
 )
 def test_what_a_repetition_cannot_help_is_given_up(given, reason):
-    with answers(*given) as stub:
+    with given_responses(*given) as stub:
         with pytest.raises(third_party_app.NotCompleted, match=reason):
             third_party_app.complete_step("http://stub.test", "secret", "order-7-pack", {})
         assert len(stub.calls) == len(given)

@@ -39,12 +39,12 @@ def check_moved(sandbox: stepstub.Sandbox, phase: str) -> None:
 
 def check_retry(sandbox: stepstub.Sandbox, phase: str) -> None:
     """The same request again does what is left to do, and nothing has happened twice."""
-    answer = post(sandbox)
+    response = post(sandbox)
     if phase == "before":
-        assert answer.status_code == 200
+        assert response.status_code == 200
     else:
-        assert answer.status_code == 412
-        assert answer.json()["data"]["processStepId"]["code"] == "STEP_COMPLETED"
+        assert response.status_code == 412
+        assert response.json()["data"]["processStepId"]["code"] == "STEP_COMPLETED"
         assert sandbox.journal()[-1].moved_by == sandbox.journal()[-2].number
     seen = sandbox.verify_completed(STEP, times=1)
     assert (seen.completed, seen.delegate_calls, len(seen.attempts)) == (1, 1, 2)
@@ -56,21 +56,21 @@ def check_retry(sandbox: stepstub.Sandbox, phase: str) -> None:
 
 @pytest.mark.parametrize("phase", ["before", "after"])
 @pytest.mark.parametrize("status", [None, 401, 429, 500, 502, 503, 504])
-def test_answer(stepstub: stepstub.InProcess, phase: Any, status: int | None) -> None:
+def test_response(stepstub: stepstub.InProcess, phase: Any, status: int | None) -> None:
     stepstub.start_process("two-steps")
     stepstub.fault(phase, status=status)
-    answer = post(stepstub)
-    assert answer.status_code == (status or 500)
-    assert list(answer.json()) == ["message", "timestamp", "data", "version"]
-    assert ("www-authenticate" in answer.headers) == (status == 401)
+    response = post(stepstub)
+    assert response.status_code == (status or 500)
+    assert list(response.json()) == ["message", "timestamp", "data", "version"]
+    assert ("www-authenticate" in response.headers) == (status == 401)
     check_moved(stepstub, phase)
     check_retry(stepstub, phase)
 
 
 @pytest.mark.parametrize("phase", ["before", "after"])
 @pytest.mark.parametrize("status", [401, 500])
-def test_answer_anywhere(sandbox: stepstub.Sandbox, phase: Any, status: int) -> None:
-    sandbox.fault(phase, "answer", status=status)
+def test_response_anywhere(sandbox: stepstub.Sandbox, phase: Any, status: int) -> None:
+    sandbox.fault(phase, "respond", status=status)
     assert post(sandbox).status_code == status
     check_moved(sandbox, phase)
     check_retry(sandbox, phase)
@@ -85,11 +85,11 @@ def test_disconnect(sandbox: stepstub.Sandbox, phase: Any) -> None:
     check_retry(sandbox, phase)
 
 
-def test_a_broken_connection_gives_no_byte_of_an_answer(
+def test_a_broken_connection_gives_no_byte_of_a_response(
     stepstub_sandbox: stepstub.Sandbox,
 ) -> None:
-    from conftest import Connection
-    from conftest import post as request
+    from support import Connection
+    from support import post as request
 
     stepstub_sandbox.start_process("two-steps")
     stepstub_sandbox.fault("after", "disconnect")
@@ -101,12 +101,12 @@ def test_a_broken_connection_gives_no_byte_of_an_answer(
 @pytest.mark.parametrize("phase", ["before", "after"])
 def test_malformed(sandbox: stepstub.Sandbox, phase: Any) -> None:
     sandbox.fault(phase, "malformed")
-    answer = post(sandbox)
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.text.startswith("{")
+    response = post(sandbox)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert response.text.startswith("{")
     with pytest.raises(JSONDecodeError):
-        answer.json()
+        response.json()
     check_moved(sandbox, phase)
     check_retry(sandbox, phase)
 
@@ -114,8 +114,8 @@ def test_malformed(sandbox: stepstub.Sandbox, phase: Any) -> None:
 @pytest.mark.parametrize("phase", ["before", "after"])
 def test_a_delay_that_the_client_outlasts(sandbox: stepstub.Sandbox, phase: Any) -> None:
     sandbox.fault(phase, "delay", seconds=0.05)
-    answer = post(sandbox)
-    assert (answer.status_code, answer.json()["data"]["processStepId"]) == (200, NEXT)
+    response = post(sandbox)
+    assert (response.status_code, response.json()["data"]["processStepId"]) == (200, NEXT)
     (exchange,) = sandbox.journal()
     assert exchange.fault == f"{phase}: delay of 0.05 s"
 
@@ -136,9 +136,9 @@ def test_in_process_a_delay_takes_no_time(stepstub: stepstub.InProcess) -> None:
     with pytest.raises(requests.ReadTimeout):
         post(stepstub, timeout=59)
     stepstub.fault("before", "delay", seconds=60)
-    answer = post(stepstub, NEXT, timeout=61)
-    assert answer.status_code == 200
-    assert answer.elapsed.total_seconds() < 5
+    response = post(stepstub, NEXT, timeout=61)
+    assert response.status_code == 200
+    assert response.elapsed.total_seconds() < 5
 
 
 def test_a_delay_outlives_what_a_delegate_calls_meanwhile(stepstub: stepstub.InProcess) -> None:
@@ -222,4 +222,4 @@ def test_the_journal_names_both_faults_that_struck(sandbox: stepstub.Sandbox) ->
 
 def test_a_combination_without_meaning_is_refused(sandbox: stepstub.Sandbox) -> None:
     with pytest.raises(stepstub.ControlFailed, match="seconds goes with the action delay"):
-        sandbox.fault("before", "answer", seconds=1)
+        sandbox.fault("before", "respond", seconds=1)

@@ -14,19 +14,19 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from conftest import PATIENCE, Connection, head, post, processes
 from stepstub import http1
 from stepstub.app import Stub, create_app
+from stepstub.concurrency import EventLoopConcurrency
 from stepstub.delegates import StepStart
-from stepstub.runtime import EventLoopRuntime
-from stepstub.server import live
+from stepstub.server import serve_in_thread
+from support import PATIENCE, Connection, head, post, processes
 
 PROBE = post({"processStepId": "claim-1-pending"})
 ASSET = head(method="GET", target="/docs/assets/swagger-ui-bundle.js")
 
 
 def app_of(*names: str) -> Stub:
-    return create_app(processes(*names), runtime=EventLoopRuntime())
+    return create_app(processes(*names), concurrency=EventLoopConcurrency())
 
 
 def held(app: Stub) -> tuple[threading.Event, threading.Event]:
@@ -55,7 +55,7 @@ def read_on(connection: Connection) -> None:
 def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A server that hangs up after 0.2 s of silence."""
     monkeypatch.setattr(http1, "KEEP_ALIVE", 0.2)
-    with live(app_of("every-status", "two-steps")) as url:
+    with serve_in_thread(app_of("every-status", "two-steps")) as url:
         yield url
 
 
@@ -63,7 +63,7 @@ def test_the_time_of_a_body_that_was_refused_is_not_idle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(http1, "KEEP_ALIVE", 1.0)
-    with live(app_of("every-status")) as url, Connection(url) as connection:
+    with serve_in_thread(app_of("every-status")) as url, Connection(url) as connection:
         assert connection.ask(head("Content-Length: 2", token=None)).status == 401
         for part in (b"{}", PROBE):
             connection.socket.settimeout(0.65)
@@ -108,7 +108,7 @@ def test_a_connection_is_not_idle_while_its_delegate_is_called(
     app = app_of("two-steps")
     done = threading.Event()
     app.sandboxes.default.delegates.function = lambda _: done.wait(0.3) and None
-    with live(app) as url, Connection(url) as connection:
+    with serve_in_thread(app) as url, Connection(url) as connection:
         assert connection.ask(post({"processStepId": "order-1-approve"})).status == 200
 
 
@@ -125,13 +125,13 @@ def test_a_head_without_end_is_refused(connection: Connection, url: str, endless
     sender = threading.Thread(target=send_on)
     sender.start()
     try:
-        answer = connection.answer()
-        assert answer.status == 431
-        assert answer.json["message"] == "Request Header Fields Too Large"
-        assert "65536 bytes" in answer.data
-        assert answer.headers["connection"] == "close"
+        response = connection.response()
+        assert response.status == 431
+        assert response.json["message"] == "Request Header Fields Too Large"
+        assert "65536 bytes" in response.data
+        assert response.headers["connection"] == "close"
     except ConnectionResetError:
-        pass  # the answer was lost, since we would not stop
+        pass  # the response was lost, since we would not stop
     sender.join(PATIENCE)
     assert not sender.is_alive()
     with Connection(url) as other:
@@ -154,7 +154,7 @@ def test_what_comes_after_a_body_without_end_is_refused(
         for start in range(0, 4 * len(endless), 50_000):
             connection.send((endless * 4)[start : start + 50_000])
     with suppress(ConnectionResetError):
-        while connection.answer().status != 431:
+        while connection.response().status != 431:
             pass
     assert connection.is_closed()
 
@@ -172,7 +172,7 @@ def test_a_trailer_is_no_header(
 ) -> None:
     body = b"2\r\n{}\r\n0\r\n" + trailer.encode() + b"\r\n\r\n"
     connection.send(head("Transfer-Encoding: chunked", token=token) + body)
-    assert connection.answer().status == status
+    assert connection.response().status == status
     check_pending(connection)
 
 
@@ -187,9 +187,9 @@ def test_after_a_refusal_without_100_continue_the_connection_is_closed(
     connection: Connection,
 ) -> None:
     """The client was not told to send its body, so what follows could be another request."""
-    answer = connection.ask(head("Expect: 100-continue", "Content-Length: 300", token=None))
-    assert answer.status == 401
-    assert answer.headers["connection"] == "close"
+    response = connection.ask(head("Expect: 100-continue", "Content-Length: 300", token=None))
+    assert response.status == 401
+    assert response.headers["connection"] == "close"
     assert connection.is_closed()
 
 
@@ -215,28 +215,28 @@ def test_heads_that_are_split_between_packets_do_not_add_up(connection: Connecti
     )
     sender.start()
     for _ in range(10):
-        assert connection.answer().codes == {"processStepId": "STEP_PENDING"}
+        assert connection.response().codes == {"processStepId": "STEP_PENDING"}
     sender.join()
 
 
-def test_what_came_before_a_broken_request_is_answered_first(connection: Connection) -> None:
+def test_what_came_before_a_broken_request_gets_a_response_first(connection: Connection) -> None:
     connection.send(PROBE + PROBE + b"this is no request\r\n\r\n")
-    assert [connection.answer().status for _ in range(3)] == [412, 412, 400]
+    assert [connection.response().status for _ in range(3)] == [412, 412, 400]
     assert connection.is_closed()
 
 
 def test_a_body_that_breaks_waits_for_its_turn_too(connection: Connection) -> None:
     connection.send(PROBE + head("Transfer-Encoding: chunked") + b"zz\r\n")
-    assert connection.answer().status == 412
-    assert connection.answer().status == 400
+    assert connection.response().status == 412
+    assert connection.response().status == 400
     assert connection.is_closed()
 
 
-def test_a_client_that_has_said_all_gets_its_answers(connection: Connection) -> None:
+def test_a_client_that_has_said_all_gets_its_responses(connection: Connection) -> None:
     connection.send(PROBE * 3)
     connection.socket.shutdown(socket.SHUT_WR)
     for _ in range(3):
-        assert connection.answer().codes == {"processStepId": "STEP_PENDING"}
+        assert connection.response().codes == {"processStepId": "STEP_PENDING"}
     assert connection.is_closed()
 
 
@@ -252,21 +252,21 @@ def test_a_client_that_has_said_all_gets_its_answers(connection: Connection) -> 
     ],
     ids=["one", "refused", "refused at once", "a part", "a part of a body", "broken"],
 )
-def test_no_answer_is_lost_with_the_end_of_what_is_sent(
+def test_no_response_is_lost_with_the_end_of_what_is_sent(
     url: str, sent: bytes, statuses: list[int]
 ) -> None:
     for _ in range(20):
         with Connection(url) as connection:
             connection.send(sent)
             connection.socket.shutdown(socket.SHUT_WR)
-            assert [connection.answer().status for _ in statuses] == statuses
+            assert [connection.response().status for _ in statuses] == statuses
             assert connection.is_closed()
 
 
 def test_it_gets_them_though_they_take_their_time() -> None:
     app = app_of("two-steps", "every-status")
     called, go_on = held(app)
-    with live(app) as url, Connection(url) as connection:
+    with serve_in_thread(app) as url, Connection(url) as connection:
         connection.send(post({"processStepId": "order-1-approve"}) + PROBE)
         connection.socket.shutdown(socket.SHUT_WR)
         assert called.wait(PATIENCE)
@@ -274,7 +274,7 @@ def test_it_gets_them_though_they_take_their_time() -> None:
             with Connection(url) as other:
                 check_pending(other)
         go_on.set()
-        assert [connection.answer().status for _ in range(2)] == [200, 412]
+        assert [connection.response().status for _ in range(2)] == [200, 412]
         assert connection.is_closed()
 
 
@@ -288,11 +288,11 @@ def test_a_client_that_says_no_more_is_hung_up_on(connection: Connection, part: 
 def test_a_client_that_reads_slowly_gets_a_whole_file(connection: Connection) -> None:
     connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     connection.send(ASSET * 8 + PROBE)  # more than the sockets' own buffers take
-    files = [connection.answer() for _ in range(8)]
-    assert {answer.status for answer in files} == {200}
-    assert len({answer.body for answer in files}) == 1
+    files = [connection.response() for _ in range(8)]
+    assert {response.status for response in files} == {200}
+    assert len({response.body for response in files}) == 1
     assert len(files[0].body) > 1_000_000
-    assert connection.answer().status == 412
+    assert connection.response().status == 412
 
 
 def test_a_client_that_reads_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,7 +301,7 @@ def test_a_client_that_reads_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(http1, "PATIENCE", 0.3)
     app = app_of("every-status")
     page = head(method="GET", target="/openapi.yaml")
-    with live(app) as url, Connection(url) as connection:
+    with serve_in_thread(app) as url, Connection(url) as connection:
         connection.socket.settimeout(2)
         with pytest.raises((ConnectionResetError, BrokenPipeError)):  # and no TimeoutError
             connection.send(*[page * 1000] * 200)
@@ -321,27 +321,27 @@ def test_a_client_may_go_away_while_its_delegate_is_called(
 ) -> None:
     app = app_of("two-steps", "every-status")
     called, go_on = held(app)
-    with live(app) as url:
+    with serve_in_thread(app) as url:
         with Connection(url) as connection:
             connection.send(post({"processStepId": "order-1-approve"}) + PROBE)
             assert called.wait(PATIENCE)
         go_on.set()
         with Connection(url) as connection:
-            answer = connection.ask(post({"processStepId": "order-1-approve"}))
-            assert answer.codes == {"processStepId": "STEP_COMPLETED"}
+            response = connection.ask(post({"processStepId": "order-1-approve"}))
+            assert response.codes == {"processStepId": "STEP_COMPLETED"}
     assert all(record.levelno < logging.WARNING for record in caplog.records)
 
 
-def test_an_answer_before_a_broken_connection_goes_out(connection: Connection) -> None:
+def test_a_response_before_a_broken_connection_goes_out(connection: Connection) -> None:
     """Of two requests sent at once the second is met by a fault."""
     app = app_of("every-status")
-    with live(app) as url:
+    with serve_in_thread(app) as url:
         with Connection(url) as control:
             fault = {"phase": "before", "action": "disconnect", "processStepId": "claim-1-started"}
             assert control.ask(post(fault, target="/_stub/faults")).status == 201
         with Connection(url) as connection:
             connection.send(PROBE + post({"processStepId": "claim-1-started"}) + PROBE)
-            assert connection.answer().status == 412
+            assert connection.response().status == 412
             assert connection.is_closed()
 
 
@@ -364,7 +364,7 @@ def test_an_answer_before_a_broken_connection_goes_out(connection: Connection) -
 def test_an_exchange_leaves_nothing_to_the_garbage_collector(
     connection: Connection, request_: bytes
 ) -> None:
-    """Or it stops everything once in a while, and some answers take a hundred times as long."""
+    """Or it stops everything once in a while, and some responses take a hundred times as long."""
     number = 100
     connection.ask(request_)
     gc.disable()
@@ -444,7 +444,7 @@ def over_transport(app: ASGIApp, scenario: Callable[[Any, Transport], Awaitable[
 
 
 async def echo_in_two(scope: Scope, receive: Receive, send: Send) -> None:
-    """Reads a whole body, and answers in two parts."""
+    """Reads a whole body, and responds in two parts."""
     while (await receive()).get("more_body"):
         pass
     headers = [(b"content-length", b"2")]
@@ -463,7 +463,7 @@ def when(goes_on: asyncio.Event) -> ASGIApp:
     return slow
 
 
-def test_an_answer_waits_for_a_client_that_does_not_keep_up() -> None:
+def test_a_response_waits_for_a_client_that_does_not_keep_up() -> None:
     async def scenario(connection: http1.Connection, transport: Transport) -> None:
         connection.data_received(head(method="GET"))
         connection.pause_writing()

@@ -43,7 +43,7 @@ def post(sandbox: stepstub.Sandbox, step_id: str = STEP) -> requests.Response:
 
 @pytest.fixture
 def other_host() -> Iterator[str]:
-    """A server that is none of ours; answers what it was sent."""
+    """A server that is none of ours; echoes what it was sent."""
 
     class Echo(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -83,8 +83,8 @@ def parts() -> Iterator[bytes]:
 )
 def test_a_body_may_come_as_anything(sandbox: stepstub.InProcess, body: Any) -> None:
     headers = {**sandbox.headers, "Content-Type": "application/json"}
-    answer = requests.post(sandbox.complete_step_url, data=body, headers=headers, timeout=5)
-    assert answer.status_code == 200, answer.text
+    response = requests.post(sandbox.complete_step_url, data=body, headers=headers, timeout=5)
+    assert response.status_code == 200, response.text
     assert sandbox.journal()[0].body == BODY
 
 
@@ -93,15 +93,15 @@ def test_a_body_may_come_from_a_real_file(sandbox: stepstub.InProcess, tmp_path:
     file.write_text(BODY)
     headers = {**sandbox.headers, "Content-Type": "application/json"}
     with file.open("rb") as body:
-        answer = requests.post(sandbox.complete_step_url, data=body, headers=headers, timeout=5)
-    assert answer.status_code == 200
+        response = requests.post(sandbox.complete_step_url, data=body, headers=headers, timeout=5)
+    assert response.status_code == 200
 
 
-def test_the_answer_is_that_of_a_server(sandbox: stepstub.InProcess) -> None:
-    answer = post(sandbox)
-    assert answer.json()["data"]["processStepId"] == NEXT
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.reason == "OK"
+def test_the_response_is_that_of_a_server(sandbox: stepstub.InProcess) -> None:
+    response = post(sandbox)
+    assert response.json()["data"]["processStepId"] == NEXT
+    assert response.headers["content-type"] == "application/json"
+    assert response.reason == "OK"
     page = requests.get(f"{sandbox.url}/openapi.yaml", timeout=5)
     assert page.text.startswith("openapi:")
     assert requests.head(f"{sandbox.url}/openapi.yaml", timeout=5).status_code == 200
@@ -112,7 +112,7 @@ def test_sessions_with_their_own_headers_and_hooks(sandbox: stepstub.InProcess) 
     seen: list[int] = []
     with requests.Session() as session:
         session.headers.update(sandbox.headers)
-        session.hooks["response"].append(lambda answer, **_: seen.append(answer.status_code))
+        session.hooks["response"].append(lambda response, **_: seen.append(response.status_code))
         for _ in range(2):
             session.post(sandbox.complete_step_url, json={"processStepId": STEP}, timeout=(1, 5))
     assert seen == [200, 412]
@@ -130,8 +130,8 @@ def test_retries_of_a_session_meet_each_fault(sandbox: stepstub.InProcess, body:
     sandbox.fault("before", status=500, times=2)
     headers = {**sandbox.headers, "Content-Type": "application/json"}
     with retrying(status_forcelist=[500]) as session:
-        answer = session.post(sandbox.complete_step_url, data=body, headers=headers, timeout=5)
-    assert answer.status_code == 200
+        response = session.post(sandbox.complete_step_url, data=body, headers=headers, timeout=5)
+    assert response.status_code == 200
     assert [exchange.status for exchange in sandbox.journal()] == [500, 500, 200]
 
 
@@ -226,8 +226,8 @@ def test_httpx(sandbox: stepstub.InProcess) -> None:
     with httpx.Client(
         transport=sandbox.httpx_transport(), base_url=sandbox.url, headers=sandbox.headers
     ) as client:
-        answer = client.post(path, json={"processStepId": STEP})
-        assert (answer.status_code, answer.json()["data"]["processStepId"]) == (200, NEXT)
+        response = client.post(path, json={"processStepId": STEP})
+        assert (response.status_code, response.json()["data"]["processStepId"]) == (200, NEXT)
         assert client.post(path, content=parts()).status_code == 412
         sandbox.fault("before", "disconnect")
         with pytest.raises(httpx.RemoteProtocolError):
@@ -265,10 +265,10 @@ def test_a_python_delegate_that_raises(request: pytest.FixtureRequest, where: st
         raise RuntimeError("boom")
 
     sandbox.on_delegate(fails)
-    answer = post(sandbox)
-    assert answer.status_code == 500
-    assert "RuntimeError" in answer.json()["data"]
-    assert "boom" not in answer.text
+    response = post(sandbox)
+    assert response.status_code == 500
+    assert "RuntimeError" in response.json()["data"]
+    assert "boom" not in response.text
     assert sandbox.step(STEP).status is Status.STARTED
     assert sandbox.step(NEXT).status is Status.PENDING
     sandbox.on_delegate(None)

@@ -8,14 +8,14 @@ import pytest
 import requests
 
 import stepstub
-from conftest import Connection, head
 from stepstub.app import create_app
 from stepstub.client import render_journal
-from stepstub.journal import KEPT_OF_A_BODY, Entry, Journal
+from stepstub.concurrency import EventLoopConcurrency
+from stepstub.journal import MAX_JOURNALED_BODY, Entry, Journal
 from stepstub.model import Status
-from stepstub.runtime import EventLoopRuntime
 from stepstub.sandbox import Limits
-from stepstub.server import live
+from stepstub.server import serve_in_thread
+from support import Connection, head
 
 STEP = "order-1-approve"
 NEXT = "order-1-ship"
@@ -40,7 +40,7 @@ def post(sandbox: stepstub.Sandbox, step_id: str = STEP, **options: Any) -> requ
 
 
 def test_an_exchange_is_told_whole(sandbox: stepstub.Sandbox) -> None:
-    answer = post(sandbox)
+    response = post(sandbox)
     (exchange,) = sandbox.journal()
     assert (exchange.number, exchange.method, exchange.path) == (
         1,
@@ -50,7 +50,7 @@ def test_an_exchange_is_told_whole(sandbox: stepstub.Sandbox) -> None:
     assert (exchange.operation, exchange.status) == ("completeStep", 200)
     assert exchange.body == f'{{"processStepId": "{STEP}"}}'
     assert exchange.body_size == len(exchange.body)
-    assert exchange.answer == answer.text
+    assert exchange.response == response.text
     assert exchange.duration_ms
     assert ("content-type", "application/json") in exchange.headers
     assert (exchange.process_step_id, exchange.step_before, exchange.step_after) == (
@@ -61,7 +61,7 @@ def test_an_exchange_is_told_whole(sandbox: stepstub.Sandbox) -> None:
     assert (exchange.reason, exchange.moved_by, exchange.fault) == (None, None, None)
     call = exchange.delegate_call
     assert call
-    assert (call.process_step_id, call.kind, call.outcome) == (NEXT, "recorded", "taken")
+    assert (call.process_step_id, call.kind, call.outcome) == (NEXT, "recorded", "accepted")
     assert call.exchange == 1
     assert call == sandbox.delegate_calls()[-1]
 
@@ -96,12 +96,12 @@ def test_a_body_is_cut(sandbox: stepstub.Sandbox) -> None:
     body = f'{{"processStepId": "{STEP}", "params": {{"a": {{"strValue": "{"é" * 9000}"}}}}}}'
     assert post(sandbox, data=body.encode()).status_code == 200
     (exchange,) = sandbox.journal()
-    assert KEPT_OF_A_BODY == 16 * 1024
+    assert MAX_JOURNALED_BODY == 16 * 1024
     assert exchange.body_size == len(body.encode())
-    kept = body.encode()[:KEPT_OF_A_BODY].decode(errors="replace")
+    kept = body.encode()[:MAX_JOURNALED_BODY].decode(errors="replace")
     assert exchange.body == kept
-    assert exchange.answer
-    assert len(exchange.answer.encode()) <= KEPT_OF_A_BODY + 2  # half a character is replaced
+    assert exchange.response
+    assert len(exchange.response.encode()) <= MAX_JOURNALED_BODY + 2  # half a character is replaced
 
 
 def test_a_body_that_is_no_text_is_told_all_the_same(sandbox: stepstub.Sandbox) -> None:
@@ -152,7 +152,7 @@ def test_a_delegate_that_failed(sandbox: stepstub.Sandbox) -> None:
     assert exchange.delegate_call.outcome.startswith("failed: ")
 
 
-@pytest.mark.parametrize("action", ["answer", "disconnect", "malformed"])
+@pytest.mark.parametrize("action", ["respond", "disconnect", "malformed"])
 def test_a_fault_and_what_had_moved(sandbox: stepstub.Sandbox, action: Any) -> None:
     sandbox.fault("after", action)
     try:
@@ -162,7 +162,7 @@ def test_a_fault_and_what_had_moved(sandbox: stepstub.Sandbox, action: Any) -> N
     (exchange,) = sandbox.journal()
     assert str(exchange.fault).startswith("after: ")
     assert (exchange.step_before, exchange.step_after) == (Status.STARTED, Status.COMPLETED)
-    assert exchange.status == {"answer": 500, "malformed": 200, "disconnect": None}[action]
+    assert exchange.status == {"respond": 500, "malformed": 200, "disconnect": None}[action]
     assert exchange.duration_ms is not None
 
 
@@ -230,8 +230,8 @@ def test_a_cleared_journal_goes_on_counting(sandbox: stepstub.Sandbox) -> None:
 
 @pytest.mark.parametrize("bound", [1, 3])
 def test_at_its_bound_the_newest_are_kept_and_the_numbers_go_on(bound: int) -> None:
-    app = create_app(runtime=EventLoopRuntime(), limits=Limits(journal=bound))
-    with live(app) as url:
+    app = create_app(concurrency=EventLoopConcurrency(), limits=Limits(journal=bound))
+    with serve_in_thread(app) as url:
         sandbox = stepstub.Sandbox(url, "stub-token")
         sandbox.start_process("long-chain")
         for number in range(1, 8):
@@ -277,7 +277,7 @@ def test_it_reads_well(sandbox: stepstub.Sandbox) -> None:
         "#1 POST /api/v1/processes/complete-step -> 200",
         f'   sent: {{"processStepId": "{STEP}"}}',
         f"   step {STEP}: STARTED -> COMPLETED",
-        f"   delegate of {NEXT} (recorded): taken",
+        f"   delegate of {NEXT} (recorded): accepted",
         "#2 POST /api/v1/processes/complete-step -> 412",
         f'   sent: {{"processStepId": "{STEP}"}}',
         f"   step {STEP}: COMPLETED, unchanged",

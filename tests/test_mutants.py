@@ -9,20 +9,20 @@ import pytest
 
 from mutants import MUTANTS, Mutant, mutated
 from stepstub.app import DEFAULT_TOKEN, Stub, create_app
+from stepstub.concurrency import EventLoopConcurrency
 from stepstub.contract_tests.stub import LocalStub
-from stepstub.runtime import EventLoopRuntime
-from stepstub.server import live
+from stepstub.server import serve_in_thread
 from stepstub.verify import Exit, Outcome, verify
 
 
 @pytest.fixture(scope="module")
 def stub() -> Stub:
-    return create_app(runtime=EventLoopRuntime())
+    return create_app(concurrency=EventLoopConcurrency())
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_the_suite_fails_and_says_why(stub: Stub, mutant: Mutant, tmp_path: Path) -> None:
-    with live(mutated(stub, mutant.change())) as url:  # type: ignore[arg-type]
+    with serve_in_thread(mutated(stub, mutant.change())) as url:  # type: ignore[arg-type]
         code = verify(
             url,
             DEFAULT_TOKEN,

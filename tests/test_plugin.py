@@ -158,7 +158,7 @@ def test_it(stepstub):
 """
     output = suite.run(code, failed=1)
     assert "never completed, and should have been completed once" in output
-    assert "answer 503" in output
+    assert "respond 503" in output
 
 
 @pytest.mark.parametrize("url", ["https://workflow.example.test", "http://workflow.test:8080/"])

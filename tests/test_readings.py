@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import PATH, Client, in_time, processes
 from stepstub import contract
 from stepstub.app import create_app
 from stepstub.delegates import StepStart
 from stepstub.model import Param
+from support import PATH, Client, in_time, processes
 
 STEP = "order-1-approve"
 NEXT = "order-1-ship"
@@ -21,17 +21,17 @@ ENVELOPE = {"message", "timestamp", "data", "version"}
 
 def echoed(client: Client, param: Any) -> Any:
     """The param that the 200 brings back for the one that was submitted."""
-    answer = client.complete(STEP, {"it": param})
-    assert answer.status == 200, answer.body
-    return answer.data["params"]["it"]
+    response = client.complete(STEP, {"it": param})
+    assert response.status == 200, response.body
+    return response.data["params"]["it"]
 
 
 def refusal(client: Client, body: Any) -> dict[str, str]:
     """Field -> code of the 412, after which nothing has changed."""
-    answer = client.post(body)
-    assert answer.status == 412, answer.body
+    response = client.post(body)
+    assert response.status == 412, response.body
     assert client.status(STEP) == "STARTED"
-    return answer.codes
+    return response.codes
 
 
 def bad_param(client: Client, raw: str) -> dict[str, str]:
@@ -63,9 +63,9 @@ def test_reading_01_members_of_type_and_no_others(client: Client, other: str) ->
 )
 def test_reading_02_numbers_long(client: Client, sent: str, kept: int) -> None:
     body = f'{{"processStepId": "{STEP}", "params": {{"it": {{"longValue": {sent}}}}}}}'
-    answer = client.post(body.encode())
-    assert answer.status == 200
-    assert f'"longValue":{kept}}}'.encode() in answer.body
+    response = client.post(body.encode())
+    assert response.status == 200
+    assert f'"longValue":{kept}}}'.encode() in response.body
 
 
 @pytest.mark.parametrize(
@@ -90,9 +90,9 @@ def test_reading_02_numbers_long_refused(client: Client, sent: str, code: str) -
 )
 def test_reading_02_numbers_double(client: Client, sent: str) -> None:
     body = f'{{"processStepId": "{STEP}", "params": {{"it": {{"doubleValue": {sent}}}}}}}'
-    answer = client.post(body.encode())
-    assert answer.status == 200
-    assert answer.data["params"]["it"]["doubleValue"] == float(sent)
+    response = client.post(body.encode())
+    assert response.status == 200
+    assert response.data["params"]["it"]["doubleValue"] == float(sent)
 
 
 @pytest.mark.parametrize("sent", ["1e999", "-1e999", "1" * 400, '"1"', "false", "[]"])
@@ -119,22 +119,22 @@ def test_reading_03_value_and_type(client: Client, param: dict[str, Any]) -> Non
 
 
 def test_reading_03_value_and_type_unknown_members_are_ignored(client: Client) -> None:
-    answer = client.post(
+    response = client.post(
         {
             "processStepId": STEP,
             "params": {"it": {"longValue": 3.0, "unit": "kg", "deep": [{"a": None}]}},
             "comment": {"by": "me"},
         }
     )
-    assert answer.status == 200
-    assert answer.data["params"]["it"] == {"longValue": 3}
+    assert response.status == 200
+    assert response.data["params"]["it"] == {"longValue": 3}
 
 
 @pytest.mark.parametrize("body", [{}, {"params": None}, {"params": {}}], ids=json.dumps)
 def test_reading_04_params_missing_or_null(client: Client, body: dict[str, Any]) -> None:
-    answer = client.post({"processStepId": STEP, **body})
-    assert answer.status == 200
-    assert answer.data["params"] == OWN
+    response = client.post({"processStepId": STEP, **body})
+    assert response.status == 200
+    assert response.data["params"] == OWN
 
 
 @pytest.mark.parametrize(
@@ -166,9 +166,9 @@ def test_reading_05_bad_body(client: Client, body: bytes, codes: dict[str, str])
 
 def test_reading_06_violations(client: Client) -> None:
     client.complete(STEP)
-    answer = client.complete(STEP)
-    assert answer.json["message"] == "Precondition failed"
-    assert answer.data == {
+    response = client.complete(STEP)
+    assert response.json["message"] == "Precondition failed"
+    assert response.data == {
         "processStepId": {
             "code": "STEP_COMPLETED",
             "detail": f"Step {STEP} is COMPLETED; only a STARTED step can be completed.",
@@ -186,18 +186,18 @@ def test_reading_06_violations_are_short_whatever_was_sent(client: Client) -> No
         {"processStepId": STEP, "params": {text: {"type": text}}},
         {"processStepId": STEP, "params": {str(number): 1 for number in range(10_000)}},
     ):
-        answer = client.post(body)
-        assert answer.status == 412
-        assert len(answer.body) < 10_000
-        for violation in answer.data.values():
+        response = client.post(body)
+        assert response.status == 412
+        assert len(response.body) < 10_000
+        for violation in response.data.values():
             assert len(violation.get("actual", "")) <= 100
 
 
 def test_reading_07_unknown_step(client: Client) -> None:
-    answer = client.complete("nobody")
-    assert answer.status == 412
-    assert answer.codes == {"processStepId": "UNKNOWN_STEP"}
-    assert answer.data["processStepId"]["actual"] == "nobody"
+    response = client.complete("nobody")
+    assert response.status == 412
+    assert response.codes == {"processStepId": "UNKNOWN_STEP"}
+    assert response.data["processStepId"]["actual"] == "nobody"
 
 
 @pytest.mark.parametrize(
@@ -209,9 +209,9 @@ def test_reading_07_unknown_step(client: Client) -> None:
     ],
 )
 def test_reading_08_step_not_started(client: Client, step: str, status: str) -> None:
-    answer = client.complete(step)
-    assert answer.status == 412
-    violation = answer.data["processStepId"]
+    response = client.complete(step)
+    assert response.status == 412
+    violation = response.data["processStepId"]
     assert violation["code"] == f"STEP_{status}"
     assert violation["status"] == status
     assert client.status(step) == status
@@ -228,15 +228,17 @@ def test_reading_08_step_not_started_second_completion(client: Client) -> None:
 
 
 def test_reading_09_ids_of_the_started_step(client: Client) -> None:
-    answer = client.complete(STEP)
-    assert answer.data["processId"] == "order-1"
-    assert answer.data["processStepId"] == NEXT
+    response = client.complete(STEP)
+    assert response.data["processId"] == "order-1"
+    assert response.data["processStepId"] == NEXT
     assert client.status(NEXT) == "STARTED"
 
 
 def test_reading_10_params_of_the_started_step(client: Client) -> None:
-    answer = client.complete(STEP, {"carrier": {"strValue": "Bicycle"}, "amount": {"longValue": 3}})
-    assert answer.data["params"] == {
+    response = client.complete(
+        STEP, {"carrier": {"strValue": "Bicycle"}, "amount": {"longValue": 3}}
+    )
+    assert response.data["params"] == {
         "carrier": {"strValue": "Bicycle"},
         "amount": {"longValue": 3},
     }
@@ -247,21 +249,21 @@ def test_reading_10_params_of_the_started_step(client: Client) -> None:
 
 
 def test_reading_11_last_step(client: Client) -> None:
-    answer = client.complete("invoice-1-archive", {"a": {"longValue": 1}})
-    assert answer.status == 200
-    assert answer.data == {"processId": "invoice-1", "processStepId": None, "params": {}}
+    response = client.complete("invoice-1-archive", {"a": {"longValue": 1}})
+    assert response.status == 200
+    assert response.data == {"processId": "invoice-1", "processStepId": None, "params": {}}
     assert client.status("invoice-1-archive") == "COMPLETED"
 
 
 def test_reading_12_started_before_the_delegate_is_called(client: Client) -> None:
-    answers = []
+    responses = []
 
     def complete_it(start: StepStart) -> None:
-        answers.append(client.complete(start.process_step_id))
+        responses.append(client.complete(start.process_step_id))
 
     client.delegates.function = complete_it
     assert in_time(lambda: client.complete(STEP)).data["processStepId"] == NEXT
-    assert [answer.status for answer in answers] == [200]
+    assert [response.status for response in responses] == [200]
     assert client.status(NEXT) == "COMPLETED"
 
 
@@ -271,11 +273,11 @@ def test_reading_13_delegate_fails(client: Client) -> None:
 
     before = client.engine.process("order-1")
     client.delegates.function = fail
-    answer = client.complete(STEP, {"a": {"longValue": 1}})
-    assert answer.status == 500
-    assert answer.json["message"] == "Internal Server Error"
-    assert "delegate" in answer.data
-    assert "secret" not in answer.data
+    response = client.complete(STEP, {"a": {"longValue": 1}})
+    assert response.status == 500
+    assert response.json["message"] == "Internal Server Error"
+    assert "delegate" in response.data
+    assert "secret" not in response.data
     assert client.engine.process("order-1") == before
     client.delegates.function = None
     assert client.complete(STEP).status == 200
@@ -293,10 +295,10 @@ def test_reading_13_delegate_fails_after_it_completed_the_step(client: Client) -
 
 def test_reading_14_time_out(client: Client) -> None:
     client.clock.advance(3600)
-    answer = client.complete("chain-1-01")
-    assert answer.status == 412
-    assert answer.codes == {"processStepId": "STEP_FAILED"}
-    assert "within 3600 s" in answer.data["processStepId"]["detail"]
+    response = client.complete("chain-1-01")
+    assert response.status == 412
+    assert response.codes == {"processStepId": "STEP_FAILED"}
+    assert "within 3600 s" in response.data["processStepId"]["detail"]
     assert client.complete(STEP).status == 200, "a step without a time-out waits for ever"
 
 
@@ -324,10 +326,10 @@ def test_reading_15_authorisation(client: Client, authorization: str | None) -> 
     if authorization is not None:
         headers["authorization"] = authorization
     body = json.dumps({"processStepId": STEP}).encode()
-    answer = client.request("POST", PATH, body, headers)
-    assert answer.status == 401
-    assert answer.headers["www-authenticate"] == "Bearer"
-    assert answer.json["message"] == "Unauthorized request"
+    response = client.request("POST", PATH, body, headers)
+    assert response.status == 401
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert response.json["message"] == "Unauthorized request"
     assert client.status(STEP) == "STARTED"
 
 
@@ -343,9 +345,9 @@ def test_reading_15_authorisation_before_body_and_media_type(client: Client) -> 
 
 
 def test_reading_16_message_and_version(client: Client) -> None:
-    answer = client.complete(STEP).json
-    assert answer["message"] == "Success"
-    assert answer["version"] == contract.load().document["info"]["version"]
+    response = client.complete(STEP).json
+    assert response["message"] == "Success"
+    assert response["version"] == contract.load().document["info"]["version"]
 
 
 def test_reading_17_explanations(client: Client) -> None:
@@ -353,14 +355,14 @@ def test_reading_17_explanations(client: Client) -> None:
         raise OSError("/etc/passwd")
 
     client.delegates.function = fail
-    for answer in (
+    for response in (
         client.complete(STEP),
         client.request("POST", PATH, b"", {"authorization": "Bearer a-secret"}),
     ):
-        assert answer.status in {401, 500}
-        assert re.fullmatch(r"[A-Z][^/\n]*\.", answer.data)
+        assert response.status in {401, 500}
+        assert re.fullmatch(r"[A-Z][^/\n]*\.", response.data)
         for secret in ("a-secret", "stub-token", "passwd", "Traceback"):
-            assert secret not in answer.data
+            assert secret not in response.data
 
 
 def test_reading_18_timestamps(client: Client) -> None:
@@ -386,14 +388,14 @@ def test_reading_19_outside_the_document(
 ) -> None:
     client = Client(create_app(processes("two-steps"), max_body_bytes=1024))
     headers = {"authorization": "Bearer stub-token", **headers}
-    answer = client.request(method, path, body, headers)
-    assert answer.status == status
-    assert answer.headers["content-type"] == "application/json"
-    assert set(answer.json) == ENVELOPE
-    assert isinstance(answer.data, str)
-    assert answer.headers.get("allow") == ("POST" if status == 405 else None)
+    response = client.request(method, path, body, headers)
+    assert response.status == status
+    assert response.headers["content-type"] == "application/json"
+    assert set(response.json) == ENVELOPE
+    assert isinstance(response.data, str)
+    assert response.headers.get("allow") == ("POST" if status == 405 else None)
     if message:
-        assert answer.json["message"] == message
+        assert response.json["message"] == message
 
 
 def test_reading_19_outside_the_document_one_mebibyte_by_default(client: Client) -> None:

@@ -1,4 +1,4 @@
-"""The README and the pages it leads to: commands are run, shown answers and tables compared."""
+"""The README and the pages it leads to: commands are run, shown responses and tables compared."""
 
 import json
 import os
@@ -98,9 +98,9 @@ def masked(text: str) -> str:
     return re.sub(r"\d\d:\d\d:\d\d\.\d{3}", "TIME", re.sub(r"\d{4}-\d\d-\d\dT", "", text))
 
 
-def parsed(answer: str) -> tuple[str, list[str], Any]:
-    """The status line, the header lines and the JSON of an HTTP answer."""
-    head, _, body = masked(answer.replace("\r\n", "\n")).partition("\n\n")
+def parsed(response: str) -> tuple[str, list[str], Any]:
+    """The status line, the header lines and the JSON of an HTTP response."""
+    head, _, body = masked(response.replace("\r\n", "\n")).partition("\n\n")
     status, *headers = head.splitlines()
     return status, headers, json.loads(body)
 
@@ -180,7 +180,7 @@ def test_each_code_of_a_412_has_a_row():
         assert row(code)
 
 
-@pytest.mark.parametrize("name", scenario.shipped())
+@pytest.mark.parametrize("name", scenario.built_in())
 def test_each_scenario_has_a_row_that_names_its_processes_and_started_steps(name):
     shown = row(f"`{name}`")
 
@@ -241,9 +241,9 @@ def places() -> dict[str, str]:
         for operation in methods.values():
             name = operation["operationId"]
             found[name] = operation["description"]
-            for status, answer in operation["responses"].items():
-                found[f"{name}.{status}"] = answer["description"]
-                for header, described in answer.get("headers", {}).items():
+            for status, response in operation["responses"].items():
+                found[f"{name}.{status}"] = response["description"]
+                for header, described in response.get("headers", {}).items():
                     found[f"{name}.{status}.{header}"] = described["description"]
     return found
 

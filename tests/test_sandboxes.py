@@ -12,13 +12,13 @@ import pytest
 import requests
 
 import stepstub
-from conftest import Client, processes
 from stepstub.app import create_app
+from stepstub.concurrency import EventLoopConcurrency, run_inline
 from stepstub.delegates import StepStart
 from stepstub.journal import Entry
 from stepstub.model import Status
-from stepstub.runtime import EventLoopRuntime, run_inline
-from stepstub.server import live
+from stepstub.server import serve_in_thread
+from support import Client, processes
 
 STEP = "order-1-approve"
 NEXT = "order-1-ship"
@@ -52,33 +52,33 @@ def at_once(number: int, function: Callable[[int], requests.Response]) -> list[r
 
 @contextmanager
 def held(sandbox: stepstub.Sandbox, step_id: str = STEP) -> Iterator[None]:
-    """While it lasts a completion is in flight: its delegate was called and does not answer."""
-    called, answer = threading.Event(), threading.Event()
+    """While it lasts a completion is in flight: its delegate was called and does not respond."""
+    called, response = threading.Event(), threading.Event()
 
     def delegate(start: StepStart) -> None:
         called.set()
-        answer.wait(30)
+        response.wait(30)
 
     sandbox.on_delegate(delegate)
-    answers: list[requests.Response] = []
-    client = threading.Thread(target=lambda: answers.append(post(sandbox, step_id)))
+    responses: list[requests.Response] = []
+    client = threading.Thread(target=lambda: responses.append(post(sandbox, step_id)))
     client.start()
     try:
         assert called.wait(10)
         yield
     finally:
-        answer.set()
+        response.set()
         client.join(10)
-    assert answers[0].status_code == 200
-    assert answers[0].json()["data"]["processStepId"] == NEXT
+    assert responses[0].status_code == 200
+    assert responses[0].json()["data"]["processStepId"] == NEXT
 
 
 @pytest.mark.parametrize("transport", ["stepstub", "stepstub_sandbox"])
 def test_200_threads_complete_one_step(request: pytest.FixtureRequest, transport: str) -> None:
     sandbox: stepstub.Sandbox = request.getfixturevalue(transport)
     sandbox.start_process("two-steps")
-    answers = at_once(200, lambda _: post(sandbox))
-    assert Counter(answer.status_code for answer in answers) == {200: 1, 412: 199}
+    responses = at_once(200, lambda _: post(sandbox))
+    assert Counter(response.status_code for response in responses) == {200: 1, 412: 199}
 
     journal = sandbox.journal()
     assert [exchange.number for exchange in journal] == list(range(1, 201))
@@ -99,13 +99,13 @@ def test_50_sandboxes_with_the_same_ids_do_not_mix(server: stepstub.LiveServer) 
             if index % 5 == 0:
                 sandbox.clock.advance(index * 86_400)
             for step_id in (STEP, STEP, NEXT, NEXT):
-                answer = requests.post(
+                response = requests.post(
                     sandbox.complete_step_url,
                     json={"processStepId": step_id, "params": mine},
                     headers=sandbox.headers,
                     timeout=30,
                 )
-                statuses.append(answer.status_code)
+                statuses.append(response.status_code)
             journal = sandbox.journal()
             assert [exchange.number for exchange in journal] == [1, 2, 3, 4]
             assert all(f'"longValue": {index}}}' in exchange.body for exchange in journal)
@@ -164,7 +164,7 @@ def test_a_reset_lets_requests_in_flight_end_in_the_old_world(server: stepstub.L
             assert sandbox.journal() == []
             sandbox.on_delegate(None)
             assert post(sandbox).status_code == 200
-        # The one from before has now been answered, by what it found then; here is only the other.
+        # The one from before has had its response from what it found; here is only the other.
         (exchange,) = sandbox.journal()
         assert (exchange.number, exchange.status) == (1, 200)
         assert sandbox.step(NEXT).moved_by == 1
@@ -183,11 +183,11 @@ def test_resets_under_fire_lose_nothing(server: stepstub.LiveServer) -> None:
         resetting = threading.Thread(target=resets)
         resetting.start()
         try:
-            answers = [post(sandbox) for _ in range(60)]
+            responses = [post(sandbox) for _ in range(60)]
         finally:
             stop.set()
             resetting.join(10)
-        assert {answer.status_code for answer in answers} <= {200, 412}
+        assert {response.status_code for response in responses} <= {200, 412}
         sandbox.reset()
         assert post(sandbox).status_code == 200
         assert [exchange.number for exchange in sandbox.journal()] == [1]
@@ -203,10 +203,10 @@ def test_a_deleted_sandbox_is_gone(server: stepstub.LiveServer) -> None:
 
 
 def test_a_deleted_sandbox_leaves_no_memory_behind() -> None:
-    app = create_app(runtime=EventLoopRuntime())
-    with live(app) as url, requests.Session() as session:
+    app = create_app(concurrency=EventLoopConcurrency())
+    with serve_in_thread(app) as url, requests.Session() as session:
         with stepstub.Sandbox(url, "stub-token", scenario="two-steps") as sandbox:
-            world = weakref.ref(app.sandboxes.owner_of(sandbox.token.encode()))
+            world = weakref.ref(app.sandboxes.by_token(sandbox.token.encode()))
             engine = weakref.ref(world().engine)  # type: ignore[union-attr]
             session.headers.update(sandbox.headers)
             session.post(sandbox.complete_step_url, json={"processStepId": STEP}, timeout=5)
@@ -268,5 +268,5 @@ def test_stubs_of_one_process_share_nothing_but_the_gate() -> None:
     assert [client.post(long).status for client in (small, strict)] == [413, 200]
     headers = {"authorization": "Bearer stub-token"}
     asked = [client.request("GET", "/_stub/clock", headers=headers) for client in (small, strict)]
-    assert [answer.status for answer in asked] == [200, 401]
+    assert [response.status for response in asked] == [200, 401]
     assert closed.request("GET", "/_stub/clock", headers=headers).status == 404

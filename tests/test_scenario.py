@@ -7,10 +7,10 @@ import jsonschema_rs
 import pytest
 import yaml
 
-from conftest import ROOT
 from stepstub import scenario
 from stepstub.errors import ScenarioError, UnknownScenario
 from stepstub.model import Delegate, Param, Status
+from support import ROOT
 
 SHIPPED = ["every-status", "last-step", "long-chain", "third-party", "two-steps"]
 
@@ -20,7 +20,7 @@ def parse(text: str) -> scenario.Scenario:
 
 
 def test_the_shipped_scenarios_are_listed() -> None:
-    assert scenario.shipped() == SHIPPED
+    assert scenario.built_in() == SHIPPED
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from conftest import PATIENCE, Connection, chunked, head, post, processes
 from stepstub import gate
 from stepstub.app import Stub, create_app
+from stepstub.concurrency import EventLoopConcurrency
 from stepstub.delegates import StepStart
-from stepstub.runtime import EventLoopRuntime
-from stepstub.server import listen, live, url_of
+from stepstub.server import listen, serve_in_thread, url_of
+from support import PATIENCE, Connection, chunked, head, post, processes
 
 BODY = json.dumps({"processStepId": "claim-1-pending"}).encode()
 PROBE = post(BODY)
@@ -36,13 +36,13 @@ def offering(body: bytes = BODY, *headers: str) -> bytes:
 
 
 def app_of(*names: str) -> Stub:
-    return create_app(processes(*names), runtime=EventLoopRuntime())
+    return create_app(processes(*names), concurrency=EventLoopConcurrency())
 
 
 def check_pending(connection: Connection, request: bytes = PROBE) -> None:
-    answer = connection.ask(request)
-    assert answer.status == 412, answer.body
-    assert answer.codes == {"processStepId": "STEP_PENDING"}
+    response = connection.ask(request)
+    assert response.status == 412, response.body
+    assert response.codes == {"processStepId": "STEP_PENDING"}
 
 
 def test_an_offer_to_upgrade_is_declined_and_the_body_read(connection: Connection) -> None:
@@ -53,14 +53,14 @@ def test_an_offer_to_upgrade_is_declined_and_the_body_read(connection: Connectio
 def test_it_may_be_split_anywhere(connection: Connection) -> None:
     request = offering()
     for index in range(1, len(request)):
-        answer = connection.ask(request[:index], request[index:])
-        assert answer.codes == {"processStepId": "STEP_PENDING"}, request[:index]
+        response = connection.ask(request[:index], request[index:])
+        assert response.codes == {"processStepId": "STEP_PENDING"}, request[:index]
 
 
 def test_it_may_come_byte_by_byte(connection: Connection) -> None:
     request = offering()
     connection.send(*(request[index : index + 1] for index in range(len(request))))
-    assert connection.answer().codes == {"processStepId": "STEP_PENDING"}
+    assert connection.response().codes == {"processStepId": "STEP_PENDING"}
     check_pending(connection)
 
 
@@ -74,13 +74,13 @@ def test_its_body_may_speak_of_upgrades(connection: Connection, text: str, split
     request = offering(body)
     cut = len(request) - len(body) + split
     connection.send(request[:cut], request[cut:])
-    assert connection.answer().codes == {"processStepId": "STEP_PENDING"}
+    assert connection.response().codes == {"processStepId": "STEP_PENDING"}
     check_pending(connection)
 
 
 def test_a_body_that_is_a_request_itself_stays_a_body(connection: Connection) -> None:
-    answer = connection.ask(offering(offering()))
-    assert answer.codes == {"body": "INVALID_JSON"}
+    response = connection.ask(offering(offering()))
+    assert response.codes == {"body": "INVALID_JSON"}
     check_pending(connection)
 
 
@@ -94,19 +94,19 @@ def test_offers_may_be_sent_without_waiting(connection: Connection, number: int)
     sender = threading.Thread(target=connection.send, args=(offering() * number,))
     sender.start()
     for _ in range(number):
-        assert connection.answer().codes == {"processStepId": "STEP_PENDING"}
+        assert connection.response().codes == {"processStepId": "STEP_PENDING"}
     sender.join()
     connection.send(PROBE + offering() + PROBE)
-    assert [connection.answer().status for _ in range(3)] == [412] * 3
+    assert [connection.response().status for _ in range(3)] == [412] * 3
 
 
-def test_so_many_short_offers_in_one_packet_are_answered(connection: Connection) -> None:
+def test_so_many_short_offers_in_one_packet_get_responses(connection: Connection) -> None:
     number = 3000
     short = b"GET /nowhere HTTP/1.1\r\nConnection:upgrade\r\nUpgrade:x\r\n\r\n"
     sender = threading.Thread(target=connection.send, args=(short * number,))
     sender.start()
     for _ in range(number):
-        assert connection.answer().status == 404
+        assert connection.response().status == 404
     sender.join()
 
 
@@ -143,7 +143,7 @@ def test_an_offer_goes_together_with_all_else(connection: Connection) -> None:
 
 @pytest.mark.skipif(shutil.which("java") is None, reason="there is no JDK on this machine")
 def test_the_jdks_own_client() -> None:
-    with live(app_of("two-steps")) as url:
+    with serve_in_thread(app_of("two-steps")) as url:
         source = Path(__file__).parent / "jdk" / "CompleteStep.java"
         ran = subprocess.run(
             ["java", str(source), url, "order-1-approve", "order-1-approve", "order-1-ship"],
@@ -165,7 +165,7 @@ def test_the_jdks_own_client() -> None:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A server that gives a body 0.3 s to arrive."""
     monkeypatch.setattr(gate, "BODY_DEADLINE", 0.3)
-    with live(app_of("every-status")) as url:
+    with serve_in_thread(app_of("every-status")) as url:
         yield url
 
 
@@ -181,10 +181,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 )
 def test_a_body_that_does_not_come_is_a_408(impatient: str, request_: bytes) -> None:
     with Connection(impatient) as connection:
-        answer = connection.ask(request_)
-        assert answer.status == 408
-        assert answer.json["message"] == "Request Timeout"
-        assert "0.3 s" in answer.data
+        response = connection.ask(request_)
+        assert response.status == 408
+        assert response.json["message"] == "Request Timeout"
+        assert "0.3 s" in response.data
     with Connection(impatient) as connection:
         check_pending(connection)
 
@@ -193,10 +193,10 @@ def test_a_body_that_trickles_is_a_408_too(impatient: str) -> None:
     """The deadline is the whole body's: it does not begin anew with every byte."""
     with Connection(impatient) as connection:
         connection.send(head("Content-Length: 1000"))
-        answered = threading.Event()
+        responded = threading.Event()
 
         def trickle() -> None:
-            while not answered.wait(0.05):
+            while not responded.wait(0.05):
                 with suppress(OSError):
                     connection.send(b" ")
 
@@ -205,9 +205,9 @@ def test_a_body_that_trickles_is_a_408_too(impatient: str) -> None:
         sender.start()
         try:
             connection.socket.settimeout(2)
-            assert connection.answer().status == 408
+            assert connection.response().status == 408
         finally:
-            answered.set()
+            responded.set()
             sender.join()
         assert time.monotonic() - began < 1.5
 
@@ -230,30 +230,30 @@ def test_a_step_that_a_vanished_client_completed_is_completed() -> None:
     app = app_of("two-steps")
     called = threading.Event()
     app.sandboxes.default.delegates.function = lambda _: called.set()
-    with live(app) as url:
+    with serve_in_thread(app) as url:
         with Connection(url) as connection:
             connection.send(post({"processStepId": "order-1-approve"}))
             assert called.wait(PATIENCE)
         with Connection(url) as connection:
-            answer = connection.ask(post({"processStepId": "order-1-approve"}))
-            assert answer.codes == {"processStepId": "STEP_COMPLETED"}
+            response = connection.ask(post({"processStepId": "order-1-approve"}))
+            assert response.codes == {"processStepId": "STEP_COMPLETED"}
 
 
-def test_a_third_party_application_may_answer_from_inside_its_call() -> None:
+def test_a_third_party_application_may_complete_from_inside_its_call() -> None:
     """Each delegate completes its own step over HTTP before it returns."""
     app = app_of("long-chain")
     statuses: list[int] = []
-    with live(app) as url:
+    with serve_in_thread(app) as url:
 
         def complete_it(start: StepStart) -> None:
             with Connection(url) as inner:
-                answer = inner.ask(post({"processStepId": start.process_step_id}))
-                statuses.append(answer.status)
+                response = inner.ask(post({"processStepId": start.process_step_id}))
+                statuses.append(response.status)
 
         app.sandboxes.default.delegates.function = complete_it
         with Connection(url) as connection:
-            answer = connection.ask(post({"processStepId": "chain-1-01"}))
-        assert answer.data["processStepId"] == "chain-1-02"
+            response = connection.ask(post({"processStepId": "chain-1-01"}))
+        assert response.data["processStepId"] == "chain-1-02"
     assert statuses == [200] * 19
     assert app.violations == 0
 
@@ -273,12 +273,12 @@ def ipv6() -> bool:
 
 @pytest.mark.skipif(not ipv6(), reason="this machine has no IPv6 loopback")
 def test_it_listens_on_ipv6() -> None:
-    with live(app_of("every-status"), host="::1") as url, Connection(url) as connection:
+    with serve_in_thread(app_of("every-status"), host="::1") as url, Connection(url) as connection:
         assert url.startswith("http://[::1]:")
         check_pending(connection)
 
 
-def test_the_end_of_the_context_answers_what_is_in_flight_and_frees_the_port() -> None:
+def test_the_end_of_the_context_lets_requests_in_flight_finish_and_frees_the_port() -> None:
     app = app_of("two-steps")
     called, go_on = threading.Event(), threading.Event()
 
@@ -287,7 +287,7 @@ def test_the_end_of_the_context_answers_what_is_in_flight_and_frees_the_port() -
         assert go_on.wait(PATIENCE)
 
     app.sandboxes.default.delegates.function = wait
-    server = live(app)
+    server = serve_in_thread(app)
     url = server.__enter__()
     with Connection(url) as idle, Connection(url) as busy:
         idle.send(b"POST")
@@ -300,14 +300,14 @@ def test_the_end_of_the_context_answers_what_is_in_flight_and_frees_the_port() -
                 with suppress(ConnectionResetError):
                     Connection(url).close()
         go_on.set()
-        assert busy.answer().status == 200
+        assert busy.response().status == 200
         stopper.join(PATIENCE)
         assert not stopper.is_alive()
     listen("127.0.0.1", int(url.rpartition(":")[2])).close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-def test_a_signal_answers_what_is_in_flight_and_ends_with_0(
+def test_a_signal_lets_requests_in_flight_finish_and_ends_with_0(
     number: signal.Signals, tmp_path: Path
 ) -> None:
     with listen("127.0.0.1", 0) as application:
@@ -332,7 +332,7 @@ def test_a_signal_answers_what_is_in_flight_and_ends_with_0(
                     server.send_signal(number)
                     call.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
                     call.close()
-                    assert busy.answer().status == 200
+                    assert busy.response().status == 200
                 assert server.wait(PATIENCE) == 0
                 assert server.stderr
                 assert "Traceback" not in server.stderr.read()

@@ -68,7 +68,7 @@ def test_it_says_who_won_and_what_refused_the_others(sandbox: stepstub.Sandbox) 
     assert "completed once, and should have been completed twice" in explanation
     assert "2 attempts" in explanation
     assert "Exchange 1 completed it." in explanation
-    assert "Exchange 2 was answered 412" in explanation
+    assert "Exchange 2 got 412" in explanation
     assert f"Step {STEP} is COMPLETED; only a STARTED step can be completed." in explanation
     assert "Exchange 1 moved it there." in explanation
 
@@ -85,13 +85,13 @@ def test_it_says_which_fault_was_in_the_way(sandbox: stepstub.Sandbox) -> None:
     sandbox.fault("before", status=503)
     post(sandbox)
     explanation = unfulfilled(sandbox)
-    assert "Exchange 1 did not reach it (fault before: answer 503)" in explanation
+    assert "Exchange 1 did not reach it (fault before: respond 503)" in explanation
 
 
 def test_it_says_that_a_completion_was_rolled_back(sandbox: stepstub.Sandbox) -> None:
     step_id = sandbox.start_process([{}, {"delegate": "failing"}]).steps[0].id
     post(sandbox, step_id)
-    with pytest.raises(AssertionError, match=r"answered 500.*fails on purpose"):
+    with pytest.raises(AssertionError, match=r"got 500.*fails on purpose"):
         sandbox.verify_completed(step_id)
 
 
@@ -136,11 +136,11 @@ def test_more_than_expected_ends_the_waiting(sandbox: stepstub.Sandbox) -> None:
 def test_a_request_in_progress_is_told(stepstub_sandbox: stepstub.Sandbox) -> None:
     sandbox = stepstub_sandbox
     sandbox.start_process("two-steps")
-    called, answer = threading.Event(), threading.Event()
+    called, response = threading.Event(), threading.Event()
 
     def delegate(start: StepStart) -> None:
         called.set()
-        answer.wait(10)
+        response.wait(10)
 
     sandbox.on_delegate(delegate)
     with in_background(threading.Thread(target=post, args=(sandbox,))):
@@ -148,11 +148,11 @@ def test_a_request_in_progress_is_told(stepstub_sandbox: stepstub.Sandbox) -> No
             assert called.wait(10)
             assert "still in progress" in unfulfilled(sandbox)
         finally:
-            answer.set()
+            response.set()
     assert sandbox.verify_completed(STEP).completed == 1
 
 
-def test_a_completion_counts_although_its_answer_is_still_delayed(
+def test_a_completion_counts_although_its_response_is_still_delayed(
     stepstub_sandbox: stepstub.Sandbox,
 ) -> None:
     sandbox = stepstub_sandbox

@@ -18,19 +18,19 @@ from click.testing import CliRunner
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from conftest import PATH
-from mutants import MUTANTS, Answer, Change, Next, Request, every, mutated
+from mutants import MUTANTS, Change, Next, Request, Response, every, mutated
 from mutants import out as out_of
 from stepstub import contract
 from stepstub.app import Stub, create_app
 from stepstub.cli import main
-from stepstub.contract_tests.cases import Beyond
-from stepstub.contract_tests.findings import CouldNotRun, Words
+from stepstub.concurrency import EventLoopConcurrency
+from stepstub.contract_tests.cases import Undocumented
+from stepstub.contract_tests.findings import CouldNotRun, Expectations
 from stepstub.contract_tests.server import Server
 from stepstub.contract_tests.stub import LocalStub
-from stepstub.runtime import EventLoopRuntime
-from stepstub.server import listen, live, url_of
+from stepstub.server import listen, serve_in_thread, url_of
 from stepstub.verify import ALL_CASES, Exit, Outcome, Run, verify
+from support import PATH
 
 TOKEN = "token-that-nobody-may-read"
 CONTROL_TOKEN = f"{TOKEN}-nor-the-other"
@@ -39,7 +39,7 @@ FEW = {"seed": 1, "examples": 6}
 
 @pytest.fixture(scope="module")
 def stub() -> Stub:
-    return create_app(token=TOKEN, runtime=EventLoopRuntime())
+    return create_app(token=TOKEN, concurrency=EventLoopConcurrency())
 
 
 class Foreign:
@@ -90,7 +90,7 @@ def change(name: str) -> Change:
 
 def test_the_stub_conforms_and_covers_every_status(stub: Stub, tmp_path: Path) -> None:
     out = StringIO()
-    with live(stub) as url:
+    with serve_in_thread(stub) as url:
         code = verify(
             url,
             TOKEN,
@@ -105,7 +105,7 @@ def test_the_stub_conforms_and_covers_every_status(stub: Stub, tmp_path: Path) -
 
 
 def test_different_seeds_agree(stub: Stub, tmp_path: Path) -> None:
-    with live(stub) as url:
+    with serve_in_thread(stub) as url:
         for seed in (2, 3):
             verify(
                 url,
@@ -120,7 +120,7 @@ def test_different_seeds_agree(stub: Stub, tmp_path: Path) -> None:
 
 
 def test_a_stub_behind_a_url_is_recognised(stub: Stub, tmp_path: Path) -> None:
-    with live(stub) as url:
+    with serve_in_thread(stub) as url:
         code = verify(url, TOKEN, require="500", report_dir=tmp_path, out=StringIO(), **FEW)
     assert code is Exit.CONFORMS
     assert outcome(tmp_path)["pending-step"] == "covered"
@@ -129,9 +129,11 @@ def test_a_stub_behind_a_url_is_recognised(stub: Stub, tmp_path: Path) -> None:
 @pytest.fixture
 def guarded() -> Iterator[tuple[str, list[str]]]:
     """A stub whose control API asks for a token, and the steps of a process on it."""
-    guarded = create_app(token=TOKEN, control_token=CONTROL_TOKEN, runtime=EventLoopRuntime())
+    guarded = create_app(
+        token=TOKEN, control_token=CONTROL_TOKEN, concurrency=EventLoopConcurrency()
+    )
     steps = LocalStub(guarded.sandboxes.default.engine).process([{}] * 30)
-    with live(guarded) as url:
+    with serve_in_thread(guarded) as url:
         yield url, steps
 
 
@@ -206,7 +208,7 @@ def test_a_netrc_has_no_say_in_what_the_control_api_is_sent(
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\n", "utf-8")
     monkeypatch.setenv("NETRC", str(netrc))
-    with live(stub) as url:
+    with serve_in_thread(stub) as url:
         assert verify(url, TOKEN, require="500", out=StringIO(), **FEW) is Exit.CONFORMS
 
 
@@ -323,11 +325,11 @@ def test_a_deviation_is_told_apart_from_a_violation(stub: Stub, tmp_path: Path) 
 
 
 def test_what_misses_the_operation_is_no_matter_of_the_document(stub: Stub, tmp_path: Path) -> None:
-    async def plain(request: Request, ask: Next) -> Answer:
-        answer = await ask(request)
-        if answer.status in (404, 405, 413, 415):
-            return Answer(403, b"no", b"text/plain")
-        return answer
+    async def plain(request: Request, ask: Next) -> Response:
+        response = await ask(request)
+        if response.status in (404, 405, 413, 415):
+            return Response(403, b"no", b"text/plain")
+        return response
 
     server = Foreign(stub, plain)
     out = StringIO()
@@ -344,14 +346,14 @@ def test_what_misses_the_operation_is_no_matter_of_the_document(stub: Stub, tmp_
 
 def test_a_token_that_is_a_word_is_no_leak_where_a_sentence_has_the_word() -> None:
     out = StringIO()
-    with live(create_app(token="token", runtime=EventLoopRuntime())) as url:
+    with serve_in_thread(create_app(token="token", concurrency=EventLoopConcurrency())) as url:
         assert verify(url, "token", out=out, **FEW) is Exit.CONFORMS, out.getvalue()
 
 
 def test_a_server_that_takes_a_large_body_has_a_limit_of_its_own(tmp_path: Path) -> None:
-    roomy = create_app(token=TOKEN, max_body_bytes=2**21, runtime=EventLoopRuntime())
+    roomy = create_app(token=TOKEN, max_body_bytes=2**21, concurrency=EventLoopConcurrency())
     out = StringIO()
-    with live(roomy) as url:
+    with serve_in_thread(roomy) as url:
         code = verify(url, TOKEN, report_dir=tmp_path, out=out, **FEW)
     assert code is Exit.CONFORMS
     assert outcome(tmp_path)["large-body"] == "not covered"
@@ -369,7 +371,7 @@ def test_a_server_that_takes_a_large_body_has_a_limit_of_its_own(tmp_path: Path)
     ],
 )
 def test_a_loopback_address_is_told_from_others(url: str, is_local: bool) -> None:
-    assert Server(url, TOKEN, Words(contract.load())).is_local is is_local
+    assert Server(url, TOKEN, Expectations(contract.load())).is_local is is_local
 
 
 @pytest.mark.parametrize(
@@ -393,7 +395,7 @@ def test_a_stub_whose_delegate_cannot_call_us_is_not_blamed(
     monkeypatch.setattr(Server, "is_local", is_local)
     monkeypatch.setattr("stepstub.contract_tests.cases._A_CALL_COMES_WITHIN", 0.05)
     (case,) = (case for case in ALL_CASES if case.name == "inside-the-call")
-    with live(stub) as url:
+    with serve_in_thread(stub) as url:
         run = Run(url, TOKEN, stub=Elsewhere(stub.sandboxes.default.engine))
         result = run.play(case)
         run.close()
@@ -435,7 +437,7 @@ def test_the_curl_line_of_a_failure_repeats_it(
     [
         ({"token": "another"}, "refuses the token with 401"),
         ({}, "no started step: give one with --started-step, or a --seed-command"),
-        ({"started_steps": ["unheard-of"]}, "no started step: unheard-of was answered with 412"),
+        ({"started_steps": ["unheard-of"]}, "no started step: unheard-of got 412"),
         ({"seed_command": "echo no database >&2; exit 3"}, "ended with status 3: no database"),
         ({"require": "200,404"}, "--require: 404 is no documented status (200, 401, 412, 500)"),
     ],
@@ -453,16 +455,16 @@ def test_what_cannot_be_run_says_so_in_one_line(
 
 
 def test_an_unreachable_server_is_no_violation(capsys: pytest.CaptureFixture[str]) -> None:
-    with live(create_app(runtime=EventLoopRuntime())) as url:
+    with serve_in_thread(create_app(concurrency=EventLoopConcurrency())) as url:
         pass
     assert verify(url, TOKEN, started_steps=["a"]) is Exit.COULD_NOT_RUN
-    assert f"cannot reach {url}: no answer came" in capsys.readouterr().err
+    assert f"cannot reach {url}: no response came" in capsys.readouterr().err
 
 
 def test_the_token_is_in_no_report_even_if_the_server_repeats_it(
     stub: Stub, tmp_path: Path
 ) -> None:
-    leak = every(lambda answer: answer.changed(data=f"{TOKEN} is wrong", message=TOKEN))
+    leak = every(lambda response: response.changed(data=f"{TOKEN} is wrong", message=TOKEN))
     server = Foreign(stub, leak())
     out = StringIO()
     with served(server) as url:
@@ -477,10 +479,12 @@ def test_the_token_is_in_no_report_even_if_the_server_repeats_it(
 
 
 def test_the_control_token_is_in_no_report_either(tmp_path: Path) -> None:
-    guarded = create_app(token=TOKEN, control_token=CONTROL_TOKEN, runtime=EventLoopRuntime())
-    leak = every(lambda answer: answer.changed(data=f"{CONTROL_TOKEN}, {TOKEN}", message="no"))
+    guarded = create_app(
+        token=TOKEN, control_token=CONTROL_TOKEN, concurrency=EventLoopConcurrency()
+    )
+    leak = every(lambda response: response.changed(data=f"{CONTROL_TOKEN}, {TOKEN}", message="no"))
     out = StringIO()
-    with live(mutated(guarded, leak())) as url:  # type: ignore[arg-type]
+    with serve_in_thread(mutated(guarded, leak())) as url:  # type: ignore[arg-type]
         code = verify(url, TOKEN, control_token=CONTROL_TOKEN, report_dir=tmp_path, out=out, **FEW)
         with pytest.raises(CouldNotRun, match=r": \$CONTROL_TOKEN$"):
             Run(
@@ -592,17 +596,17 @@ def test_the_suite_under_pytest_takes_a_control_token(guarded: tuple[str, list[s
 
 def test_every_documented_status_has_cases(stub: Stub) -> None:
     (operation,) = contract.load().document["paths"][PATH].values()
-    documented = [case for case in ALL_CASES if not isinstance(case, Beyond)]
+    documented = [case for case in ALL_CASES if not isinstance(case, Undocumented)]
     assert {str(case.status) for case in documented} == set(operation["responses"])
     assert len({case.name for case in ALL_CASES}) == len(ALL_CASES)
 
 
 def test_a_stub_is_held_to_its_readings_even_where_it_cannot_be_driven() -> None:
-    closed = create_app(token=TOKEN, with_control=False, runtime=EventLoopRuntime())
+    closed = create_app(token=TOKEN, with_control=False, concurrency=EventLoopConcurrency())
     engine = LocalStub(closed.sandboxes.default.engine)
-    changed = mutated(closed, out_of(200, lambda answer: answer.changed(message="Done"))())
+    changed = mutated(closed, out_of(200, lambda response: response.changed(message="Done"))())
     out = StringIO()
-    with live(changed) as url:  # type: ignore[arg-type]
+    with serve_in_thread(changed) as url:  # type: ignore[arg-type]
         code = verify(url, TOKEN, started_steps=engine.process([{}] * 30)[:1], out=out, **FEW)
     assert code is Exit.VIOLATES
     assert "the 200's message is 'Done'" in out.getvalue()
@@ -624,7 +628,7 @@ def test_a_stub_that_can_no_longer_be_driven_ends_the_run(
         await stub(scope, receive, send)
 
     tired.refuse = stub.refuse  # type: ignore[attr-defined]
-    with live(tired) as url:  # type: ignore[arg-type]
+    with serve_in_thread(tired) as url:  # type: ignore[arg-type]
         assert verify(url, TOKEN, out=StringIO(), **FEW) is Exit.COULD_NOT_RUN
     said = capsys.readouterr().err
     assert said.startswith("could not run: the stub can no longer be driven: 503")

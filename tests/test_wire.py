@@ -8,7 +8,7 @@ import time
 import pytest
 import yaml
 
-from conftest import PATH, ROOT, Answer, Connection, chunked, head, post
+from support import PATH, ROOT, Connection, Response, chunked, head, post
 
 PENDING = "claim-1-pending"
 BODY = json.dumps({"processStepId": PENDING}).encode()
@@ -22,30 +22,30 @@ def with_param(raw: str) -> bytes:
     return f'{{"processStepId": "{PENDING}", "params": {{"a": {raw}}}}}'.encode()
 
 
-def check(answer: Answer, status: int) -> None:
-    """The answer is in the envelope, with nothing of the inside in it."""
-    assert answer.status == status, answer.body
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["server"] == "stepstub"
-    envelope = answer.json
+def check(response: Response, status: int) -> None:
+    """The response is in the envelope, with nothing of the inside in it."""
+    assert response.status == status, response.body
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["server"] == "stepstub"
+    envelope = response.json
     assert list(envelope) == ["message", "timestamp", "data", "version"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", envelope["timestamp"])
     assert isinstance(envelope["data"], dict if status in {200, 412} else str)
     for secret in (b"stub-token", b"Traceback", b".py"):
-        assert secret not in answer.body
+        assert secret not in response.body
 
 
 def check_well(connection: Connection) -> None:
     """The connection is as good as new."""
-    answer = connection.ask(PROBE)
-    check(answer, 412)
-    assert answer.codes == {"processStepId": "STEP_PENDING"}
+    response = connection.ask(PROBE)
+    check(response, 412)
+    assert response.codes == {"processStepId": "STEP_PENDING"}
 
 
-def check_closed(connection: Connection, answer: Answer) -> None:
+def check_closed(connection: Connection, response: Response) -> None:
     """The server has refused what is no HTTP, before the application, and hung up."""
-    check(answer, 400)
-    assert answer.headers["connection"] == "close"
+    check(response, 400)
+    assert response.headers["connection"] == "close"
     assert connection.is_closed()
 
 
@@ -117,9 +117,9 @@ def test_a_body_that_is_not_what_the_operation_takes_is_refused(
     connection: Connection, body: bytes
 ) -> None:
     began = time.monotonic()
-    answer = connection.ask(post(body))
-    check(answer, 412)
-    assert "STEP_PENDING" not in answer.codes.values(), "it was not refused for the body"
+    response = connection.ask(post(body))
+    check(response, 412)
+    assert "STEP_PENDING" not in response.codes.values(), "it was not refused for the body"
     assert time.monotonic() - began < 3
     check_well(connection)
 
@@ -144,9 +144,9 @@ WELL = {
 
 @pytest.mark.parametrize("body", WELL.values(), ids=WELL)
 def test_a_body_that_is_unusual_is_taken(connection: Connection, body: bytes) -> None:
-    answer = connection.ask(post(body))
-    check(answer, 412)
-    assert answer.codes == {"processStepId": "STEP_PENDING"}
+    response = connection.ask(post(body))
+    check(response, 412)
+    assert response.codes == {"processStepId": "STEP_PENDING"}
 
 
 @pytest.mark.parametrize(
@@ -162,9 +162,9 @@ def test_a_body_that_is_unusual_is_taken(connection: Connection, body: bytes) ->
     ],
 )
 def test_a_media_type_that_is_json_is_taken(connection: Connection, header: str) -> None:
-    answer = connection.ask(head(header, f"Content-Length: {len(BODY)}") + BODY)
-    check(answer, 412)
-    assert answer.codes == {"processStepId": "STEP_PENDING"}
+    response = connection.ask(head(header, f"Content-Length: {len(BODY)}") + BODY)
+    check(response, 412)
+    assert response.codes == {"processStepId": "STEP_PENDING"}
 
 
 @pytest.mark.parametrize(
@@ -232,9 +232,9 @@ def test_a_media_type_that_is_not_is_refused(connection: Connection, header: str
 )
 def test_an_unknown_path_is_a_404(connection: Connection, target: str) -> None:
     method = "GET" if "assets" in target else "POST"
-    answer = connection.ask(post(BODY, target=target, method=method))
-    check(answer, 404)
-    assert "x-injected" not in answer.headers
+    response = connection.ask(post(BODY, target=target, method=method))
+    check(response, 404)
+    assert "x-injected" not in response.headers
     check_well(connection)
 
 
@@ -251,11 +251,11 @@ def test_the_path_is_known_in_its_other_forms(connection: Connection, target: st
 def test_another_method_is_a_405_with_allow(
     connection: Connection, method: str, token: str | None
 ) -> None:
-    answer = connection.ask(head(method=method, token=token), method=method)
-    assert answer.status == 405
-    assert answer.headers["allow"] == "POST"
+    response = connection.ask(head(method=method, token=token), method=method)
+    assert response.status == 405
+    assert response.headers["allow"] == "POST"
     if method != "HEAD":
-        check(answer, 405)
+        check(response, 405)
     check_well(connection)
 
 
@@ -265,17 +265,17 @@ def test_another_method_is_a_405_with_allow(
 def test_a_page_takes_get_and_head(connection: Connection, target: str) -> None:
     for method in ("GET", "HEAD"):
         assert connection.ask(head(method=method, target=target), method=method).status < 400
-    answer = connection.ask(post(BODY, target=target))
-    check(answer, 405)
-    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
+    response = connection.ask(post(BODY, target=target))
+    check(response, 405)
+    assert set(response.headers["allow"].split(", ")) == {"GET", "HEAD"}
 
 
 def test_a_file_of_a_page_takes_get_and_head(connection: Connection) -> None:
     target = "/docs/assets/swagger-ui.css"
     assert connection.ask(head(method="GET", target=target)).status == 200
-    answer = connection.ask(post(BODY, target=target))
-    check(answer, 405)
-    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
+    response = connection.ask(post(BODY, target=target))
+    check(response, 405)
+    assert set(response.headers["allow"].split(", ")) == {"GET", "HEAD"}
 
 
 NO_HTTP = {
@@ -325,7 +325,7 @@ def test_chunks_that_are_none_do_no_harm(connection: Connection, url: str, chunk
     if chunks == b"5\r\nab":  # it could still go on
         connection.close()
     else:
-        assert connection.answer().status in {400, 412}
+        assert connection.response().status in {400, 412}
         assert connection.is_closed()
     with Connection(url) as other:
         check_well(other)
@@ -358,11 +358,11 @@ def test_chunks_that_are_none_do_no_harm(connection: Connection, url: str, chunk
 def test_401_for_a_token_that_is_none(
     connection: Connection, lines: list[str], reason: str
 ) -> None:
-    answer = connection.ask(post(BODY, *lines, token=None))
-    check(answer, 401)
-    assert answer.headers["www-authenticate"] == "Bearer"
-    assert answer.json["message"] == "Unauthorized request"
-    assert reason in answer.data
+    response = connection.ask(post(BODY, *lines, token=None))
+    check(response, 401)
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert response.json["message"] == "Unauthorized request"
+    assert reason in response.data
     check_well(connection)
 
 
@@ -400,7 +400,7 @@ def test_413_for_the_size_that_arrives(connection: Connection, url: str) -> None
     connection.send(head("Transfer-Encoding: chunked"))
     piece = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
     connection.send(*[piece] * 17)
-    check(connection.answer(), 413)
+    check(connection.response(), 413)
     with Connection(url) as other:
         check_well(other)
 
@@ -422,33 +422,33 @@ def test_a_body_as_large_as_allowed_is_taken(connection: Connection) -> None:
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 def test_a_chunked_body_is_read(connection: Connection, size: int) -> None:
     request = head("Transfer-Encoding: chunked", "Content-Type: application/json")
-    answer = connection.ask(request + chunked(BODY, size))
-    check(answer, 412)
-    assert answer.codes == {"processStepId": "STEP_PENDING"}
+    response = connection.ask(request + chunked(BODY, size))
+    check(response, 412)
+    assert response.codes == {"processStepId": "STEP_PENDING"}
     check_well(connection)
 
 
 def test_chunks_may_have_extensions_and_trailers(connection: Connection) -> None:
     chunk = b"%x;name=value\r\n%b\r\n0\r\nTrailer: x\r\n\r\n" % (len(BODY), BODY)
-    answer = connection.ask(head("Transfer-Encoding: chunked") + chunk)
-    check(answer, 412)
+    response = connection.ask(head("Transfer-Encoding: chunked") + chunk)
+    check(response, 412)
     check_well(connection)
 
 
 def test_a_request_may_arrive_byte_by_byte(connection: Connection) -> None:
-    answer = connection.ask(*(PROBE[index : index + 1] for index in range(len(PROBE))))
-    check(answer, 412)
-    assert answer.codes == {"processStepId": "STEP_PENDING"}
+    response = connection.ask(*(PROBE[index : index + 1] for index in range(len(PROBE))))
+    check(response, 412)
+    assert response.codes == {"processStepId": "STEP_PENDING"}
     check_well(connection)
 
 
-def test_requests_may_be_sent_without_waiting_for_answers(connection: Connection) -> None:
+def test_requests_may_be_sent_without_waiting_for_responses(connection: Connection) -> None:
     bodies = [json.dumps({"processStepId": f"unknown-{number}"}).encode() for number in range(50)]
     connection.send(b"".join(map(post, bodies)))
     for number in range(50):
-        answer = connection.answer()
-        check(answer, 412)
-        assert answer.data["processStepId"]["actual"] == f"unknown-{number}"
+        response = connection.response()
+        check(response, 412)
+        assert response.data["processStepId"]["actual"] == f"unknown-{number}"
     check_well(connection)
 
 
@@ -463,11 +463,11 @@ def test_pipelined_refusals_keep_their_order(connection: Connection) -> None:
     }
     connection.send(b"".join(requests.values()))
     for status in requests:
-        check(connection.answer(), status)
+        check(connection.response(), status)
     check_well(connection)
 
 
-def test_expect_100_continue_is_answered_before_the_body(connection: Connection) -> None:
+def test_expect_100_continue_gets_a_response_before_the_body(connection: Connection) -> None:
     request = head("Expect: 100-continue", f"Content-Length: {len(BODY)}")
     assert connection.ask(request).status == 100
     check(connection.ask(BODY), 412)
@@ -483,21 +483,21 @@ def test_expect_100_continue_is_answered_before_the_body(connection: Connection)
         (404, head("Expect: 100-continue", "Content-Length: 10", target="/nowhere")),
     ],
 )
-def test_expect_100_continue_is_not_answered_when_the_body_is_not_wanted(
+def test_expect_100_continue_is_not_sent_when_the_body_is_not_wanted(
     connection: Connection, status: int, request_: bytes
 ) -> None:
     check(connection.ask(request_), status)
 
 
-def test_http_1_0_is_answered_and_the_connection_closed(connection: Connection) -> None:
+def test_http_1_0_gets_a_response_and_the_connection_closed(connection: Connection) -> None:
     check(connection.ask(PROBE.replace(b"HTTP/1.1", b"HTTP/1.0")), 412)
     assert connection.is_closed()
 
 
 def test_connection_close_is_honoured(connection: Connection) -> None:
-    answer = connection.ask(post(BODY, "Connection: close"))
-    check(answer, 412)
-    assert answer.headers["connection"] == "close"
+    response = connection.ask(post(BODY, "Connection: close"))
+    check(response, 412)
+    assert response.headers["connection"] == "close"
     assert connection.is_closed()
 
 
@@ -519,17 +519,17 @@ def test_connection_close_is_honoured(connection: Connection) -> None:
     ids=lambda header: header[:30],
 )
 def test_other_headers_change_nothing(connection: Connection, header: str) -> None:
-    answer = connection.ask(post(BODY, header))
-    check(answer, 412)
-    assert answer.codes == {"processStepId": "STEP_PENDING"}
+    response = connection.ask(post(BODY, header))
+    check(response, 412)
+    assert response.codes == {"processStepId": "STEP_PENDING"}
 
 
 @pytest.mark.parametrize("text", ["a\r\nX-Injected: yes\r\n\r\n", "a\u2028b", "</script>"])
 def test_what_a_client_sends_never_becomes_a_header(connection: Connection, text: str) -> None:
-    answer = connection.ask(post({"processStepId": text, "params": {text: {}}}))
-    check(answer, 412)
-    assert "x-injected" not in answer.headers
-    assert answer.data["processStepId"]["actual"] == text
+    response = connection.ask(post({"processStepId": text, "params": {text: {}}}))
+    check(response, 412)
+    assert "x-injected" not in response.headers
+    assert response.data["processStepId"]["actual"] == text
     check_well(connection)
 
 

@@ -8,11 +8,11 @@ The layout, from the outside in; imports run downwards only::
     server                               uvicorn
     app  http1                           the composition root; HTTP on a connection
     gate                                 Connexion at work
-    contract  envelope  problems  pages  openapi.yaml at work; what answers look like
+    contract  envelope  problems  pages  openapi.yaml at work; what responses look like
     handlers                             one function per operation, the bearer check
     sandbox                              one token's world
     engine  journal  faults  scenario    transitions; what was seen; misbehaviour; YAML
-    delegates  runtime                   what starting a step calls; how waiting is done
+    delegates  concurrency                   what starting a step calls; how waiting is done
     model  clock  ids  schema  errors
 """
 

@@ -1,8 +1,8 @@
 """The composition root: `create_app` puts the stub together as one ASGI application.
 
-The way of a request, outermost first: `Stub` (opens the journal entry, sends the one answer) ->
+The way of a request, outermost first: `Stub` (opens the journal entry, sends the one response) ->
 the gate: routing -> bearer check -> contract -> `Stub.dispatch` (faults, and the handler of the
-operation). Refusals are raised and become answers in `Stub.__call__`, nowhere else.
+operation). Refusals are raised and become responses in `Stub.__call__`, nowhere else.
 """
 
 import logging
@@ -16,17 +16,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stepstub import contract, problems
 from stepstub.clock import SystemClock
+from stepstub.concurrency import Concurrency, InlineConcurrency
 from stepstub.envelope import Envelopes
 from stepstub.errors import NOTHING_HERE, BadRequest, ClientDisconnected, HttpRefusal
-from stepstub.exchange import CONTROL, Answer, Exchange, exchange_of
+from stepstub.exchange import CONTROL, Exchange, Response, exchange_of
 from stepstub.faults import Fault
 from stepstub.gate import gate
 from stepstub.handlers import control
 from stepstub.handlers.complete_step import complete_step
-from stepstub.journal import KEPT_OF_A_BODY, Entry, redacted
+from stepstub.journal import MAX_JOURNALED_BODY, Entry, redacted
 from stepstub.model import Process
 from stepstub.pages import pages
-from stepstub.runtime import InlineRuntime, Runtime
 from stepstub.sandbox import Limits, Sandboxes
 
 log = logging.getLogger("stepstub")
@@ -44,18 +44,18 @@ def create_app(
     with_control: bool = True,
     control_token: str | None = None,
     limits: Limits | None = None,
-    runtime: Runtime | None = None,
+    concurrency: Concurrency | None = None,
 ) -> "Stub":
     """A stub whose default sandbox, the one of `token`, holds `processes`.
 
-    `runtime` says how it may wait: inline (the default) for a caller with a thread of its own, an
-    `EventLoopRuntime` under a server. `control_token`, where given, is asked of every request to
-    the control API.
+    `concurrency` says how it may wait: inline (the default) for a caller with a thread of its own,
+    an `EventLoopConcurrency` under a server. `control_token`, where given, is asked of every
+    request to the control API.
     """
-    runtime = runtime or InlineRuntime()
+    concurrency = concurrency or InlineConcurrency()
     return Stub(
-        Sandboxes(token, processes, runtime=runtime, limits=limits or Limits()),
-        runtime,
+        Sandboxes(token, processes, concurrency=concurrency, limits=limits or Limits()),
+        concurrency,
         gate(with_control=with_control),
         max_body_bytes=max_body_bytes,
         control_token=control_token,
@@ -63,12 +63,12 @@ def create_app(
 
 
 class Stub:
-    """The stub as an ASGI application. `violations` counts answers that broke the contract."""
+    """The stub as an ASGI application. `violations` counts responses that broke the contract."""
 
     def __init__(
         self,
         sandboxes: Sandboxes,
-        runtime: Runtime,
+        concurrency: Concurrency,
         gate: ASGIApp,
         *,
         max_body_bytes: int,
@@ -78,7 +78,7 @@ class Stub:
         self.max_body_bytes = max_body_bytes
         self.control_token = control_token
         self.violations = 0
-        self._runtime = runtime
+        self._concurrency = concurrency
         self._gate = gate
         self._contract = contract.load()
         self._envelopes = Envelopes(self._contract.version)
@@ -86,7 +86,7 @@ class Stub:
         self._clock = SystemClock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request (ASGI); every answer but a page's leaves through here."""
+        """Respond to one request (ASGI); every response but a page's leaves through here."""
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
@@ -105,21 +105,21 @@ class Stub:
         except ClientDisconnected as error:
             entry.reason = str(error)
             return
-        except Exception as error:  # noqa: BLE001 - whatever it is, it becomes the one answer
-            exchange.answer = self._refusal(exchange, error)
-        answer = exchange.answer
-        if answer is None:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it becomes the one response
+            exchange.response = self._refusal(exchange, error)
+        response = exchange.response
+        if response is None:
             return  # a page has been sent
         if not entry.path.startswith(CONTROL):
-            answer = self._checked(exchange, answer)
-            self._close(exchange, answer, began)
+            response = self._checked(exchange, response)
+            self._close(exchange, response, began)
         if exchange.disconnect:
             await extensions["stepstub.disconnect"]()
         else:
-            await _send(answer, send)
+            await _send(response, send)
 
     def refuse(self, status: int, detail: str) -> bytes:
-        """The body of the answer to what is no HTTP request, and so never gets in here."""
+        """The body of the response to what is no HTTP request, and so never gets in here."""
         now = self.sandboxes.default.clock.now()
         return self._envelopes.refusal(HttpRefusal(status, detail), now).body
 
@@ -132,7 +132,7 @@ class Stub:
             await self._complete_step(exchange)
         elif operation_id is not None:
             value = await control.handler(operation_id)(self._control, exchange)
-            exchange.answer = problems.success(value, control.STATUS.get(operation_id, 200))
+            exchange.response = problems.success(value, control.STATUS.get(operation_id, 200))
         elif exchange.entry.path.startswith(CONTROL):
             raise HttpRefusal(404, NOTHING_HERE)
         else:
@@ -146,7 +146,7 @@ class Stub:
         ):
             return
         started = await complete_step(exchange)
-        exchange.answer = self._envelopes.success(started, sandbox.clock.now())
+        exchange.response = self._envelopes.success(started, sandbox.clock.now())
         if fault := sandbox.faults.take("after", step_id):
             await self._strike(exchange, fault)
 
@@ -157,15 +157,15 @@ class Stub:
         now = exchange.sandbox.clock.now()
         match fault.action:
             case "delay":
-                await self._runtime.sleep(fault.seconds or 0)
+                await self._concurrency.sleep(fault.seconds or 0)
                 return False
-            case "answer":
-                exchange.answer = self._envelopes.fault(fault.status or 500, now)
+            case "respond":
+                exchange.response = self._envelopes.fault(fault.status or 500, now)
             case "malformed":
-                whole = exchange.answer.body if exchange.answer else b'{"message":"Success"}'
-                exchange.answer = Answer(200, whole[: len(whole) // 2])
+                whole = exchange.response.body if exchange.response else b'{"message":"Success"}'
+                exchange.response = Response(200, whole[: len(whole) // 2])
             case "disconnect":
-                exchange.answer = Answer(0, b"")
+                exchange.response = Response(0, b"")
                 exchange.disconnect = True
         return True
 
@@ -178,7 +178,7 @@ class Stub:
             "contractViolations": self.violations,
         }
 
-    def _refusal(self, exchange: Exchange, error: Exception) -> Answer:
+    def _refusal(self, exchange: Exchange, error: Exception) -> Response:
         if isinstance(error, HTTPException):  # from Starlette's router or Connexion's parameters
             allow = (getattr(error, "headers", None) or {}).get("Allow")
             if error.status_code == 400:
@@ -193,24 +193,24 @@ class Stub:
         exchange.entry.moved_by = getattr(error, "moved_by", None)
         return self._envelopes.refusal(error, exchange.sandbox.clock.now())
 
-    def _checked(self, exchange: Exchange, answer: Answer) -> Answer:
-        """`answer` if it conforms; otherwise it is our own bug, and the documented 500 goes out."""
+    def _checked(self, exchange: Exchange, response: Response) -> Response:
+        """`response` if it conforms; otherwise it is our bug, and the documented 500 goes out."""
         if exchange.entry.fault is not None:
-            return answer
-        breach = self._contract.breach(answer.status, answer.body)
+            return response
+        breach = self._contract.breach(response.status, response.body)
         if breach is None:
-            return answer
+            return response
         self.violations += 1
-        log.error("the stub's own answer broke the contract: %s", breach)
+        log.error("the stub's own response broke the contract: %s", breach)
         return self._envelopes.internal_error(
-            "The stub's own answer would have broken the contract; its log says how.",
+            "The stub's own response would have broken the contract; its log says how.",
             exchange.sandbox.clock.now(),
         )
 
-    def _close(self, exchange: Exchange, answer: Answer, began: float) -> None:
+    def _close(self, exchange: Exchange, response: Response, began: float) -> None:
         entry, journal = exchange.entry, exchange.sandbox.journal
-        entry.status = answer.status
-        entry.answer = answer.body[:KEPT_OF_A_BODY]
+        entry.status = response.status
+        entry.response = response.body[:MAX_JOURNALED_BODY]
         entry.duration = time.perf_counter() - began
         if not entry.number:  # no bearer check has been passed: a wrong token, an unknown path
             entry.received_at = exchange.sandbox.clock.now()
@@ -226,13 +226,13 @@ def _pages() -> ASGIApp:
     return pages(document.text, document.document)
 
 
-async def _send(answer: Answer, send: Send) -> None:
-    headers = list(answer.headers)
-    if answer.status != 204:
-        headers.append((b"content-type", answer.content_type))
-        headers.append((b"content-length", b"%d" % len(answer.body)))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+async def _send(response: Response, send: Send) -> None:
+    headers = list(response.headers)
+    if response.status != 204:
+        headers.append((b"content-type", response.content_type))
+        headers.append((b"content-length", b"%d" % len(response.body)))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

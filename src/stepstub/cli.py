@@ -76,7 +76,7 @@ def main() -> None:
     default=1024 * 1024,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Largest request body; a larger one is answered with 413.",
+    help="Largest request body; a larger one gets 413.",
 )
 @click.option(
     "--log-format",
@@ -161,7 +161,7 @@ def serve(
     )
 
     from stepstub.app import create_app
-    from stepstub.runtime import EventLoopRuntime
+    from stepstub.concurrency import EventLoopConcurrency
     from stepstub.sandbox import Limits
     from stepstub.server import is_loopback, listen, serve, url_of
 
@@ -187,7 +187,7 @@ def serve(
         with_control=not no_control,
         control_token=control_token,
         limits=Limits(journal=journal_size, sandboxes=max_sandboxes),
-        runtime=EventLoopRuntime(),
+        concurrency=EventLoopConcurrency(),
     )
     url = url_of(listener)
     serve(app, listener, lambda: click.echo(_banner(url, token, processes)))
@@ -198,7 +198,7 @@ def scenarios() -> None:
     """List the scenarios that come along."""
     from stepstub import scenario
 
-    names = scenario.shipped()
+    names = scenario.built_in()
     width = max(map(len, names))
     for name in names:
         default = " (default)" if name == _DEFAULT_SCENARIO else ""

@@ -79,7 +79,7 @@ class DelegateCallView(Struct, frozen=True, rename="camel"):
 
 
 class ExchangeView(Struct, frozen=True, rename="camel"):
-    """One request and its answer, as the journal has them. `status` is None while it goes on."""
+    """One request and its response, as the journal has them. `status` is None while it goes on."""
 
     number: int
     received_at: datetime
@@ -91,7 +91,7 @@ class ExchangeView(Struct, frozen=True, rename="camel"):
     body_size: int
     operation: str | None = None
     status: int | None = None
-    answer: str | None = None
+    response: str | None = None
     duration_ms: float | None = None
     process_step_id: str | None = None
     step_before: Status | None = None
@@ -129,7 +129,7 @@ class _ClockView(Struct):
     frozen: bool
 
 
-class Carrier(Protocol):
+class Transport(Protocol):
     """Carries a control call: method, path with query, headers, body -> status and body."""
 
     def __call__(
@@ -137,7 +137,7 @@ class Carrier(Protocol):
     ) -> tuple[int, bytes]: ...
 
 
-def over_http(url: str) -> Carrier:
+def over_http(url: str) -> Transport:
     """Carries calls over a connection of their own each.
 
     Not with requests, so that a test that intercepts requests' calls does not intercept these.
@@ -151,8 +151,8 @@ def over_http(url: str) -> Carrier:
         connection = http.client.HTTPConnection(host, port, timeout=90)
         try:
             connection.request(method, path, body or None, dict(headers))
-            answer = connection.getresponse()
-            return answer.status, answer.read()
+            response = connection.getresponse()
+            return response.status, response.read()
         finally:
             connection.close()
 
@@ -177,7 +177,7 @@ class SandboxClock:
         """Move the time on at once; a step whose time-out is passed is FAILED then and there."""
         self._change(advanceSeconds=seconds)
 
-    def run_on(self) -> None:
+    def resume(self) -> None:
         """Let the time run again, from where it stands."""
         self._change(frozen=False)
 
@@ -203,7 +203,7 @@ class Sandbox:
         *,
         scenario: str | None = None,
         control_token: str | None = None,
-        carrier: Carrier | None = None,
+        transport: Transport | None = None,
         register: Callable[[str, Callable[[StepStart], None] | None], None] | None = None,
     ) -> None:
         self.url = url.rstrip("/")
@@ -211,7 +211,7 @@ class Sandbox:
         self.clock = SandboxClock(self)
         self._scenario = scenario
         self._control_token = control_token
-        self._carrier = carrier or over_http(self.url)
+        self._transport = transport or over_http(self.url)
         self._register = register
 
     @property
@@ -301,7 +301,7 @@ class Sandbox:
     def fault(
         self,
         phase: Phase,
-        action: Action = "answer",
+        action: Action = "respond",
         *,
         status: int | None = None,
         seconds: float | None = None,
@@ -311,7 +311,7 @@ class Sandbox:
         """Make the stub misbehave `times` times, for one step or for any.
 
         `before`: nothing has moved when it strikes. `after`: the step was completed, and only the
-        answer is lost. `status` goes with answer (500 by default), `seconds` with delay.
+        response is lost. `status` goes with respond (500 by default), `seconds` with delay.
         """
         body = {
             "phase": phase,
@@ -346,7 +346,7 @@ class Sandbox:
     def on_delegate(self, function: Callable[[StepStart], None] | None) -> None:
         """Have `function` called whenever a step is started whose delegate is recorded or python.
 
-        An exception it raises is a delegate call that failed: the completion is answered with 500.
+        An exception it raises is a delegate call that failed: the completion gets 500.
         Only where the stub runs in this process; a stub elsewhere raises `ControlFailed`.
         """
         if self._register is None:
@@ -361,23 +361,23 @@ class Sandbox:
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, Any] | None = None,
     ) -> T:
-        """Call the control API below `/_stub/`; `returns` is the type of the answer."""
+        """Call the control API below `/_stub/`; `returns` is the type of the response."""
         headers = {**self.headers, "Content-Type": "application/json"}
         if self._control_token is not None:
             headers["X-Stepstub-Control-Token"] = self._control_token
         target = f"/_stub/{path}" + (f"?{urlencode(query)}" if query else "")
         content = b"" if body is None else msgspec.json.encode(body)
-        status, answer = self._carrier(method, target, headers, content)
+        status, response = self._transport(method, target, headers, content)
         if status >= 400:
-            raise ControlFailed(status, _detail(status, answer))
-        return msgspec.json.decode(answer or b"null", type=returns)
+            raise ControlFailed(status, _detail(status, response))
+        return msgspec.json.decode(response or b"null", type=returns)
 
 
 def render_journal(exchanges: Sequence[ExchangeView]) -> str:
     """The journal for a person: a few lines for each exchange."""
     lines: list[str] = []
     for exchange in exchanges:
-        status = exchange.status or "no answer"
+        status = exchange.status or "no response"
         lines.append(f"#{exchange.number} {exchange.method} {exchange.path} -> {status}")
         if exchange.body:
             lines.append(f"   sent: {exchange.body}")
@@ -397,8 +397,8 @@ def render_journal(exchanges: Sequence[ExchangeView]) -> str:
     return "\n".join(lines) or "(no exchanges)"
 
 
-def _detail(status: int, answer: bytes) -> str:
+def _detail(status: int, response: bytes) -> str:
     try:
-        return str(msgspec.json.decode(answer)["detail"])
+        return str(msgspec.json.decode(response)["detail"])
     except (msgspec.DecodeError, KeyError, TypeError):
-        return f"the control API answered {status}"
+        return f"the control API responded {status}"

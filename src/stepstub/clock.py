@@ -19,7 +19,7 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's time when the clock was made, carried on by the monotonic clock.
 
-    A correction of the machine's clock therefore never makes an answer older than the one before.
+    A correction of the machine's clock therefore never makes a response older than the one before.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class SandboxClock:
         with self._lock:
             self._frozen_at = self.now()
 
-    def run_on(self) -> None:
+    def resume(self) -> None:
         """Let the time run again, from where it stands."""
         with self._lock:
             if self._frozen_at is not None:

@@ -1,4 +1,4 @@
-"""`openapi.yaml` as it ships, and answers checked against it."""
+"""`openapi.yaml` as it ships, and responses checked against it."""
 
 from functools import cache
 from importlib import resources
@@ -15,7 +15,7 @@ _BEYOND_THE_DOCUMENT = {404, 405, 408, 413, 415}
 class Contract:
     """The contract and its compiled schemas.
 
-    `beyond` is that of the answers which the document does not know (404, 405, 415 ...).
+    `beyond` is that of the responses which the document does not know (404, 405, 415 ...).
     """
 
     def __init__(self, text: str) -> None:
@@ -25,9 +25,9 @@ class Contract:
         components = self.document["components"]
         (self.path,) = self.document["paths"]
         (operation,) = self.document["paths"][self.path].values()
-        self._answers = {
-            int(status): Schema(answer["content"]["application/json"]["schema"], components)
-            for status, answer in operation["responses"].items()
+        self._responses = {
+            int(status): Schema(response["content"]["application/json"]["schema"], components)
+            for status, response in operation["responses"].items()
         }
         # They come in the same envelope, with a sentence as data; the message is not the
         # document's, so it has no pattern.
@@ -38,8 +38,8 @@ class Contract:
         )
 
     def breach(self, status: int, body: bytes) -> str | None:
-        """How an answer violates the contract, in words; None when it conforms."""
-        schema = self._answers.get(status, self.beyond)
+        """How a response violates the contract, in words; None when it conforms."""
+        schema = self._responses.get(status, self.beyond)
         if schema is self.beyond and status not in _BEYOND_THE_DOCUMENT:
             return f"the status {status} is not documented"
         try:

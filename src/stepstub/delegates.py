@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct, json
 
 from stepstub.clock import Clock
+from stepstub.concurrency import Concurrency
 from stepstub.errors import DelegateFailed
 from stepstub.model import Params, Step
-from stepstub.runtime import Runtime
 
 
 class StepStart(Struct, frozen=True, rename="camel"):
@@ -43,13 +43,13 @@ class Delegates:
     def __init__(
         self,
         clock: Clock,
-        runtime: Runtime,
+        concurrency: Concurrency,
         *,
         http_timeout: float = 10.0,
         bound: int = 10_000,
     ) -> None:
         self._clock = clock
-        self._runtime = runtime
+        self._concurrency = concurrency
         self._http_timeout = http_timeout
         self._calls: deque[DelegateCall] = deque(maxlen=bound)
         self.function: Callable[[StepStart], None] | None = None
@@ -67,8 +67,8 @@ class Delegates:
     async def start(self, step: Step, exchange: int | None = None) -> None:
         """Call the delegate of `step`.
 
-        Raises `DelegateFailed` when the call was not taken: no connection, no 2xx answer within
-        the time-out, an exception of the function, or a delegate that fails on purpose.
+        Raises `DelegateFailed` when the call was not accepted: no connection, no 2xx response
+        within the time-out, an exception of the function, or a delegate that fails on purpose.
         """
         kind = step.delegate.kind
         start = StepStart(step.process_id, step.id, step.params)
@@ -79,25 +79,25 @@ class Delegates:
                 raise DelegateFailed("it is a delegate that fails on purpose")
             if kind == "http":
                 url = step.delegate.url or ""
-                await self._runtime.call(lambda: self._post(url, start))
+                await self._concurrency.call(lambda: self._post(url, start))
             elif (function := self.function) is not None:
-                await self._runtime.call(lambda: _call(function, start))
+                await self._concurrency.call(lambda: _call(function, start))
             elif kind == "python":
                 raise DelegateFailed("no Python function is registered for it")
         except DelegateFailed as failure:
             call.outcome = f"failed: {failure}"
             raise
-        call.outcome = "taken"
+        call.outcome = "accepted"
 
     def _post(self, url: str, start: StepStart) -> None:
         import requests  # takes long, and most stubs never call out
 
         # A session of its own, so that no proxy, .netrc or cookie of the machine joins in; and
-        # the answer's body is never read, so its size does not matter.
+        # the response's body is never read, so its size does not matter.
         with requests.Session() as session:
             session.trust_env = False
             try:
-                answer = session.post(
+                response = session.post(
                     url,
                     data=json.encode(start),
                     headers={"Content-Type": "application/json"},
@@ -107,11 +107,13 @@ class Delegates:
                 )
             except requests.RequestException as error:
                 raise DelegateFailed(
-                    f"the third-party application did not answer ({type(error).__name__})"
+                    f"the third-party application did not respond ({type(error).__name__})"
                 ) from error
-            answer.close()
-            if not 200 <= answer.status_code < 300:
-                raise DelegateFailed(f"the third-party application answered {answer.status_code}")
+            response.close()
+            if not 200 <= response.status_code < 300:
+                raise DelegateFailed(
+                    f"the third-party application responded {response.status_code}"
+                )
 
 
 def _call(function: Callable[[StepStart], None], start: StepStart) -> None:

@@ -77,7 +77,7 @@ class Engine:
             step = self._steps.get(step_id)
             if step is None:
                 raise _unknown(step_id)
-            step = self._settle(step, now)
+            step = self._expire(step, now)
             if step.status is not Status.STARTED:
                 raise _not_started(step)
             step_ids = self._processes[step.process_id]
@@ -166,7 +166,7 @@ class Engine:
             if process is not None:
                 yield process
 
-    def some(self, offset: int, limit: int) -> list[Process]:
+    def page(self, offset: int, limit: int) -> list[Process]:
         """At most `limit` processes, after the first `offset`, in the order they came."""
         offset = min(offset, len(self))
         with self._lock:
@@ -185,16 +185,16 @@ class Engine:
 
     def _process(self, process_id: str, step_ids: tuple[str, ...]) -> Process:
         now = self._clock.now()
-        steps = tuple(self._settle(self._steps[step_id], now) for step_id in step_ids)
+        steps = tuple(self._expire(self._steps[step_id], now) for step_id in step_ids)
         return Process(process_id, steps)
 
     def _require(self, step_id: str) -> Step:
         step = self._steps.get(step_id)
         if step is None:
             raise _unknown(step_id)
-        return self._settle(step, self._clock.now())
+        return self._expire(step, self._clock.now())
 
-    def _settle(self, step: Step, now: int) -> Step:
+    def _expire(self, step: Step, now: int) -> Step:
         """Let a step whose time is over be FAILED. No timer is needed: nobody can look earlier."""
         if step.status is not Status.STARTED or step.deadline is None or now < step.deadline:
             return step

@@ -15,7 +15,7 @@ from stepstub.errors import (
     Unauthorized,
     Violation,
 )
-from stepstub.exchange import Answer, Headers
+from stepstub.exchange import Headers, Response
 
 log = logging.getLogger("stepstub")
 
@@ -31,21 +31,21 @@ class _Envelope(Struct):
 
 
 class Envelopes:
-    """Builds answers. `now` is always milliseconds since the epoch, on the sandbox's clock."""
+    """Builds responses. `now` is always milliseconds since the epoch, on the sandbox's clock."""
 
     def __init__(self, version: str) -> None:
         self._version = version
 
-    def success(self, started: StartedStep, now: int) -> Answer:
-        return self._answer(200, "Success", started, now)
+    def success(self, started: StartedStep, now: int) -> Response:
+        return self._response(200, "Success", started, now)
 
-    def refusal(self, error: Exception, now: int) -> Answer:
-        """The answer to an exchange that ended in `error`, an unforeseen one included."""
+    def refusal(self, error: Exception, now: int) -> Response:
+        """The response to an exchange that ended in `error`, an unforeseen one included."""
         match error:
             case PreconditionFailed():
-                return self._answer(412, "Precondition failed", error.violations, now)
+                return self._response(412, "Precondition failed", error.violations, now)
             case Unauthorized():
-                return self._answer(401, "Unauthorized request", str(error), now, _CHALLENGE)
+                return self._response(401, "Unauthorized request", str(error), now, _CHALLENGE)
             case DelegateFailed():
                 return self.internal_error(
                     f"The delegate of the next step could not be called: {error};"
@@ -55,13 +55,13 @@ class Envelopes:
             case HttpRefusal():
                 allow: Headers = ((b"allow", error.allow.encode()),) if error.allow else ()
                 phrase = HTTPStatus(error.status).phrase
-                return self._answer(error.status, phrase, str(error), now, allow)
+                return self._response(error.status, phrase, str(error), now, allow)
             case _:
                 log.error("unexpected error", exc_info=error)
                 return self.internal_error(_UNEXPECTED, now)
 
-    def fault(self, status: int, now: int) -> Answer:
-        """The answer of a fault, which need not be one the contract knows."""
+    def fault(self, status: int, now: int) -> Response:
+        """The response of a fault, which need not be one the contract knows."""
         explanation = "A fault was asked for, and this is it."
         match status:
             case 401:
@@ -71,16 +71,16 @@ class Envelopes:
             case _:
                 return self.refusal(HttpRefusal(status, explanation), now)
 
-    def internal_error(self, explanation: str, now: int) -> Answer:
-        return self._answer(500, "Internal Server Error", explanation, now)
+    def internal_error(self, explanation: str, now: int) -> Response:
+        return self._response(500, "Internal Server Error", explanation, now)
 
-    def _answer(
+    def _response(
         self,
         status: int,
         message: str,
         data: StartedStep | Mapping[str, Violation] | str,
         now: int,
         headers: Headers = (),
-    ) -> Answer:
+    ) -> Response:
         envelope = _Envelope(message, timestamp(now), data, self._version)
-        return Answer(status, json.encode(envelope), headers)
+        return Response(status, json.encode(envelope), headers)

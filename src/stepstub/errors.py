@@ -1,6 +1,6 @@
 """What can go wrong, each with a plain sentence and, where there is one, the remedy.
 
-`envelope.py` is the one place that turns them into answers, `cli.py` the one that prints them.
+`envelope.py` is the one place that turns them into responses, `cli.py` the one that prints them.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ class BodyRefused(PreconditionFailed):
 
 
 class ClientDisconnected(StepstubError):
-    """The client went away before its request was whole; there is nobody to answer."""
+    """The client went away before its request was whole; there is nobody to response."""
 
     def __init__(self) -> None:
         super().__init__("The client went away before its request was whole.")

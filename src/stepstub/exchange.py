@@ -14,8 +14,8 @@ CONTROL = "/_stub/"
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
-class Answer(Struct, frozen=True):
-    """A whole answer: status, body and the headers besides content-type and content-length."""
+class Response(Struct, frozen=True):
+    """A whole response: status, body and the headers besides content-type and content-length."""
 
     status: int
     body: bytes
@@ -44,7 +44,7 @@ class Exchange(Struct, kw_only=True):
 
     `sandbox` is the default one until the bearer check has chosen. The contract sets `content`
     (the bytes), `body` (parsed and checked) and `parameters` (of path and query), the handler or a
-    refusal `answer`. `disconnect` is a fault's doing: the connection breaks and there is no answer.
+    refusal `response`. `disconnect` is a fault's doing: the connection breaks without a response.
     """
 
     stub: Host
@@ -53,7 +53,7 @@ class Exchange(Struct, kw_only=True):
     parameters: dict[str, Any] = {}
     content: bytes = b""
     body: Any = None
-    answer: Answer | None = None
+    response: Response | None = None
     disconnect: bool = False
 
 

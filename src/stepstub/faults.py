@@ -1,7 +1,7 @@
 """Misbehaviour on purpose, a counted number of times.
 
 A fault strikes `before` anything has moved, or `after` the step was completed, when only the
-answer is lost. The difference is what a client's retry has to live with.
+response is lost. The difference is what a client's retry has to live with.
 """
 
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from msgspec.structs import replace
 from stepstub.errors import Conflict
 
 Phase = Literal["before", "after"]
-Action = Literal["answer", "delay", "disconnect", "malformed"]
+Action = Literal["respond", "delay", "disconnect", "malformed"]
 
 _MOST_RULES = 1000
 
 
 class Fault(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """One rule. `status` belongs to the action answer, `seconds` to delay.
+    """One rule. `status` belongs to the action respond, `seconds` to delay.
 
     `process_step_id` of None means any step; `remaining` counts the strikes still to come.
     """
@@ -34,10 +34,10 @@ class Fault(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
     remaining: int
 
     def describe(self) -> str:
-        """`after: answer 500`, for the journal."""
+        """`after: respond 500`, for the journal."""
         match self.action:
-            case "answer":
-                return f"{self.phase}: answer {self.status}"
+            case "respond":
+                return f"{self.phase}: respond {self.status}"
             case "delay":
                 return f"{self.phase}: delay of {self.seconds:g} s"
             case "disconnect":

@@ -15,6 +15,7 @@ import jiter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepstub import contract
+from stepstub.concurrency import run_inline
 from stepstub.errors import (
     NOTHING_HERE,
     BadRequest,
@@ -28,8 +29,7 @@ from stepstub.exchange import CONTROL, exchange_of
 from stepstub.handlers import control
 from stepstub.handlers.bearer import authorize, check_control_token
 from stepstub.handlers.complete_step import complete_step
-from stepstub.journal import KEPT_OF_A_BODY
-from stepstub.runtime import run_inline
+from stepstub.journal import MAX_JOURNALED_BODY
 from stepstub.schema import Schema, shorten
 
 with warnings.catch_warnings():  # Connexion imports what Starlette deprecates
@@ -239,10 +239,10 @@ class JsonBody(AbstractRequestBodyValidator):  # type: ignore[misc]
         if _declared_length(scope["headers"]) > limit:
             raise _too_large(limit)
         try:
-            body = await exchange.sandbox.runtime.within(BODY_DEADLINE, _read(receive, limit))
+            body = await exchange.sandbox.concurrency.within(BODY_DEADLINE, _read(receive, limit))
         except TimeoutError:
             raise HttpRefusal(408, f"The body did not arrive within {BODY_DEADLINE:g} s.") from None
-        exchange.entry.body = body[:KEPT_OF_A_BODY]
+        exchange.entry.body = body[:MAX_JOURNALED_BODY]
         exchange.entry.body_size = len(body)
         if body or self._needed:
             exchange.content = body

@@ -1,8 +1,8 @@
-"""HTTP/1.1 on a connection: httptools parses, the ASGI application answers.
+"""HTTP/1.1 on a connection: httptools parses, the ASGI application responds.
 
 uvicorn runs the server and lets its protocol be chosen; this is the one of the stub. uvicorn's own
 loses the body of a request that offers an upgrade, does not bound a head, and takes half as long
-again for a completion under load: it writes head and body of an answer apart, and sets a timer for
+again for a completion under load: it writes head and body of a response apart, and sets a timer for
 every request.
 """
 
@@ -25,7 +25,7 @@ KEEP_ALIVE = 5.0
 """Seconds after which a connection is closed on which nothing is under way."""
 PATIENCE = 30.0
 """Seconds a client is waited for: for the rest of a head, or of a body that was refused, and for it
-to read its answers."""
+to read its responses."""
 
 _MOST_BESIDE_A_BODY = 64 * 1024  # bytes of a head, of trailers, or between two parts of a body
 _MOST_UNREAD = 64 * 1024  # bytes of a body that wait for the application
@@ -37,9 +37,9 @@ _WITHOUT_BODY = {204, 304}
 
 
 class Request:
-    """One request and its answer; `receive` and `send` are what the application is given (ASGI).
+    """One request and its response; `receive` and `send` are what the application is given (ASGI).
 
-    Nothing that it refers to refers back to it, so it is gone with its answer, and leaves no work
+    Nothing that it refers to refers back to it, so it is gone with its response, and leaves no work
     to the garbage collector.
     """
 
@@ -48,7 +48,7 @@ class Request:
     ) -> None:
         self.scope = scope
         self.keep_alive = keep_alive
-        self.answered = False
+        self.responded = False
         self.unread = 0
         self._connection = connection
         self._expects_continue = expects_continue
@@ -61,8 +61,8 @@ class Request:
         self._news: asyncio.Future[None] | None = None
 
     def add(self, part: bytes) -> None:
-        """Take in a part of the body; what comes after the answer is of no interest."""
-        if not self.answered:
+        """Take in a part of the body; what comes after the response is of no interest."""
+        if not self.responded:
             self._parts.append(part)
             self.unread += len(part)
             self._tell()
@@ -103,10 +103,10 @@ class Request:
         self._head = b""
         self._left -= len(body)
         if not message.get("more_body"):
-            self.answered = True
+            self.responded = True
             self.keep_alive = self.keep_alive and self._left == 0
             self.close()
-            self._connection.has_answered(self)
+            self._connection.response_sent(self)
 
     def _head_of(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
         parts = [_STATUS_LINES[status], self._connection.default_headers]
@@ -130,10 +130,10 @@ class Request:
 
 
 class Connection(asyncio.Protocol):
-    """One connection. Requests sent without waiting are answered one after the other.
+    """One connection. Requests sent without waiting get their responses one after the other.
 
     The ASGI scope bears a function `stepstub.disconnect`, which breaks the connection. `refuse`
-    gives the body, as JSON, of the answer to what is no request and never reaches the application.
+    gives the body, as JSON, of the response to what never reaches the application.
     """
 
     def __init__(
@@ -186,7 +186,7 @@ class Connection(asyncio.Protocol):
             self._refuse(431)
 
     def eof_received(self) -> bool:
-        """Keep the connection for a client that has said all, and waits for its answers."""
+        """Keep the connection for a client that has said all, and waits for its responses."""
         broken_off = self._coming
         self._give_up_coming()
         last = self._waiting[-1] if self._waiting else self._current
@@ -286,13 +286,13 @@ class Connection(asyncio.Protocol):
             self._coming = None
             if not self._parser.should_keep_alive():  # a trailer may have said so
                 request.keep_alive = False
-                if request.answered:
+                if request.responded:
                     self._close()
 
     # --- what the server and the requests ask for
 
     def shutdown(self) -> None:
-        """Close as soon as the request in progress is answered."""
+        """Close as soon as the request in progress has its response."""
         if self._current is None:
             self._close()
         else:
@@ -338,7 +338,7 @@ class Connection(asyncio.Protocol):
             else:
                 self._transport.pause_reading()
 
-    def has_answered(self, request: Request) -> None:
+    def response_sent(self, request: Request) -> None:
         """Go on with the next request, if the connection is to be kept."""
         if self._transport.is_closing():
             return
@@ -359,14 +359,14 @@ class Connection(asyncio.Protocol):
             await self._app(request.scope, request.receive, request.send)
         except Exception:
             log.exception("the application failed")
-        if request is self._current and not request.answered:
+        if request is self._current and not request.responded:
             if self._refusal:
                 self._next()
             else:
                 await self._disconnect()
 
     async def _disconnect(self) -> None:
-        """For the fault that breaks the connection; what was answered before has gone out."""
+        """For the fault that breaks the connection; earlier responses have gone out."""
         self.abort()
 
     def _next(self) -> None:
@@ -378,14 +378,14 @@ class Connection(asyncio.Protocol):
         self.regulate()
 
     def _refuse(self, status: int) -> None:
-        """Answer what is no HTTP, or too much of it, in its turn, and hang up."""
+        """Reject what is no HTTP, or too much of it, in its turn, and hang up."""
         self._refusal = status
         self._give_up_coming()
         if self._current is None:
             self._send_refusal()
 
     def _give_up_coming(self) -> None:
-        """What has not come in whole is not answered."""
+        """What has not come in whole gets no response."""
         if self._coming is not None:
             self._coming.close()
             self._coming = None

@@ -13,8 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 from stepstub.app import DEFAULT_TOKEN, create_app
 from stepstub.client import Sandbox
+from stepstub.concurrency import InlineConcurrency, run_inline
 from stepstub.errors import StepstubError
-from stepstub.runtime import InlineRuntime, run_inline
 
 if TYPE_CHECKING:
     import httpx
@@ -29,10 +29,10 @@ class Disconnected(StepstubError):
 
 
 class TimedOut(StepstubError):
-    """A fault delayed the answer beyond the client's time-out."""
+    """A fault delayed the response beyond the client's time-out."""
 
 
-class _Patience(InlineRuntime):
+class _Patience(InlineConcurrency):
     """Counts what delays would have taken, instead of letting the time pass."""
 
     def __init__(self) -> None:
@@ -63,9 +63,9 @@ class InProcess(Sandbox):
 
     def __init__(self, url: str = DEFAULT_URL) -> None:
         self._patience = _Patience()
-        self.app = create_app(runtime=self._patience)
+        self.app = create_app(concurrency=self._patience)
         super().__init__(
-            url, DEFAULT_TOKEN, carrier=self._carry, register=self.app.sandboxes.on_delegate
+            url, DEFAULT_TOKEN, transport=self._carry, register=self.app.sandboxes.on_delegate
         )
         self.responses = _intercept(self.url, self._on_request)
 
@@ -109,7 +109,7 @@ class InProcess(Sandbox):
         body: bytes,
         timeout: float | None = None,
     ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-        """One request: status, headers and body of its answer.
+        """One request: status, headers and body of its response.
 
         `target` is path and query as on the wire, `timeout` how many seconds the client would
         wait. Raises `Disconnected` and `TimedOut`; a delay takes no time here.
@@ -142,7 +142,7 @@ class InProcess(Sandbox):
         with self._patience.counting() as delays:
             run_inline(self.app(scope, receive, send))
         if timeout is not None and sum(delays) >= timeout > 0:
-            raise TimedOut(f"No answer within {timeout:g} s: a fault delayed it.")
+            raise TimedOut(f"No response within {timeout:g} s: a fault delayed it.")
         start, end = sent[0], sent[-1]
         return start["status"], start["headers"], b"" if method == "HEAD" else end["body"]
 
@@ -150,8 +150,8 @@ class InProcess(Sandbox):
         self, method: str, path: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, bytes]:
         raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        status, _, answer = self.exchange(method, path.encode(), raw, body)
-        return status, answer
+        status, _, response = self.exchange(method, path.encode(), raw, body)
+        return status, response
 
     def _on_request(
         self, request: "PreparedRequest"
@@ -163,7 +163,7 @@ class InProcess(Sandbox):
         target = f"{path}?{parts.query}" if parts.query else path
         headers = [(_bytes(name), _bytes(value)) for name, value in request.headers.items()]
         try:
-            status, answer_headers, answer = self.exchange(
+            status, response_headers, response = self.exchange(
                 request.method or "GET",
                 target.encode(),
                 headers,
@@ -177,10 +177,10 @@ class InProcess(Sandbox):
         # responses counts the length itself.
         kept = {
             name.decode(): value.decode()
-            for name, value in answer_headers
+            for name, value in response_headers
             if name != b"content-length"
         }
-        return status, kept, answer
+        return status, kept, response
 
 
 def _intercept(url: str, callback: Callable[[Any], Any]) -> "responses.RequestsMock":

@@ -9,8 +9,8 @@ from msgspec import Struct
 from stepstub.errors import Violation
 from stepstub.model import Status
 
-KEPT_OF_A_BODY = 16 * 1024
-"""Bytes of a request's and of an answer's body that are kept."""
+MAX_JOURNALED_BODY = 16 * 1024
+"""Bytes of a request's and of a response's body that are kept."""
 
 _SECRET = {b"authorization", b"proxy-authorization", b"cookie", b"x-stepstub-control-token"}
 
@@ -19,7 +19,7 @@ class Entry(Struct, kw_only=True, gc=False):
     """One exchange. It is filled as the exchange goes on; `status` is None until it has ended.
 
     `received_at` is the sandbox's clock, `wall_clock` the machine's, both in milliseconds;
-    `duration` is in seconds. Bodies are cut at `KEPT_OF_A_BODY`; the sizes are the whole ones.
+    `duration` is in seconds. Bodies are cut at `MAX_JOURNALED_BODY`; the sizes are the whole ones.
     `moved_by` is the number of the exchange that put the step where this one was refused.
     """
 
@@ -33,7 +33,7 @@ class Entry(Struct, kw_only=True, gc=False):
     body: bytes = b""
     body_size: int = 0
     status: int | None = None
-    answer: bytes = b""
+    response: bytes = b""
     duration: float = 0.0
     step_id: str | None = None
     step_before: str | None = None

@@ -6,8 +6,8 @@ from typing import Self
 from stepstub import scenario as scenarios
 from stepstub.app import DEFAULT_TOKEN, create_app
 from stepstub.client import Sandbox
-from stepstub.runtime import EventLoopRuntime
-from stepstub.server import live
+from stepstub.concurrency import EventLoopConcurrency
+from stepstub.server import serve_in_thread
 
 
 class LiveServer:
@@ -28,10 +28,10 @@ class LiveServer:
 
     def __enter__(self) -> Self:
         processes = scenarios.merge([scenarios.load(name) for name in self._scenarios])
-        runtime = EventLoopRuntime()
-        self._stack.callback(runtime.close)
-        self._app = create_app(processes, token=self.token, runtime=runtime)
-        self.url = self._stack.enter_context(live(self._app, port=self._port))
+        concurrency = EventLoopConcurrency()
+        self._stack.callback(concurrency.close)
+        self._app = create_app(processes, token=self.token, concurrency=concurrency)
+        self.url = self._stack.enter_context(serve_in_thread(self._app, port=self._port))
         return self
 
     def __exit__(self, *_: object) -> None:

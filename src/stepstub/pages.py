@@ -34,7 +34,7 @@ _PAGE = """<!doctype html>
 
 # "Try it out" has to reach this very server, whatever port it listens on.
 _START = """fetch("/openapi.json")
-  .then((answer) => answer.json())
+  .then((response) => response.json())
   .then((spec) => {
     spec.servers = [{ url: window.location.origin, description: "This stub" }];
     SwaggerUIBundle({

@@ -1,4 +1,4 @@
-"""The control API's answers: plain JSON, and refusals as problem details (RFC 9457)."""
+"""The control API's responses: plain JSON, and refusals as problem details (RFC 9457)."""
 
 import logging
 from http import HTTPStatus
@@ -18,18 +18,18 @@ from stepstub.errors import (
     Unauthorized,
     UnknownScenario,
 )
-from stepstub.exchange import Answer, Headers
+from stepstub.exchange import Headers, Response
 
 log = logging.getLogger("stepstub")
 
 
-def success(value: object, status: int) -> Answer:
+def success(value: object, status: int) -> Response:
     """`value` as JSON; an empty body for 204."""
-    return Answer(status, b"" if status == HTTPStatus.NO_CONTENT else json.encode(value))
+    return Response(status, b"" if status == HTTPStatus.NO_CONTENT else json.encode(value))
 
 
-def problem(error: Exception) -> Answer:
-    """The answer to a request that ended in `error`, an unforeseen one included."""
+def problem(error: Exception) -> Response:
+    """The response to a request that ended in `error`, an unforeseen one included."""
     headers: Headers = ()
     more: dict[str, Any] = {}
     detail = str(error)
@@ -61,4 +61,4 @@ def problem(error: Exception) -> Answer:
             status, detail = 500, "Something unexpected went wrong in the stub; its log says what."
     title = HTTPStatus(status).phrase
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
-    return Answer(status, json.encode(body), headers, b"application/problem+json")
+    return Response(status, json.encode(body), headers, b"application/problem+json")

@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def stepstub(request: pytest.FixtureRequest) -> "Iterator[InProcess]":
-    """A stub in this process: what requests sends to `stepstub.url` is answered by it.
+    """A stub in this process: it responds to what requests sends to `stepstub.url`.
 
     It begins without processes; `stepstub.start_process("two-steps")` makes the first.
     """

@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from stepstub.clock import SandboxClock, SystemClock
+from stepstub.concurrency import Concurrency
 from stepstub.delegates import Delegates, StepStart
 from stepstub.engine import Engine, StartedStep
 from stepstub.errors import Conflict, DelegateFailed, PreconditionFailed, Unauthorized
@@ -19,7 +20,6 @@ from stepstub.faults import Faults
 from stepstub.ids import Ids
 from stepstub.journal import Entry, Journal
 from stepstub.model import Params, Process, Status
-from stepstub.runtime import Runtime
 
 _MANY_STEPS = 10_000  # from here on their memory is worth a full collection in the end
 _NUMBERED = re.compile(r"-\d+$")
@@ -56,16 +56,16 @@ class Sandbox:
     """
 
     def __init__(
-        self, token: str, processes: Sequence[Process], *, runtime: Runtime, limits: Limits
+        self, token: str, processes: Sequence[Process], *, concurrency: Concurrency, limits: Limits
     ) -> None:
         self.token = token
         self.scenario = processes
-        self.runtime = runtime
+        self.concurrency = concurrency
         self.ids = Ids()
         self.clock = SandboxClock(SystemClock())
         self.journal = Journal(limits.journal)
         self.faults = Faults()
-        self.delegates = Delegates(self.clock, runtime, bound=limits.journal)
+        self.delegates = Delegates(self.clock, concurrency, bound=limits.journal)
         self.engine = Engine(self.clock, self.delegates)
         self.engine.add(processes)
 
@@ -149,7 +149,7 @@ class Sandbox:
             return completed > times or (completed == times > 0)
 
         if within and not settled():
-            await self.runtime.call(lambda: self.journal.wait_until(settled, within))
+            await self.concurrency.call(lambda: self.journal.wait_until(settled, within))
         return self._verification(step_id, times)
 
     def _attempts(self, step_id: str) -> list[Entry]:
@@ -190,11 +190,11 @@ class Sandboxes:
     """
 
     def __init__(
-        self, token: str, processes: Sequence[Process], *, runtime: Runtime, limits: Limits
+        self, token: str, processes: Sequence[Process], *, concurrency: Concurrency, limits: Limits
     ) -> None:
         self._key = secrets.token_bytes(32)
         self._lock = Lock()
-        self._runtime = runtime
+        self._concurrency = concurrency
         self._limits = limits
         self._by_digest: dict[bytes, Sandbox] = {}
         self.default = self._put(token, processes)
@@ -202,7 +202,7 @@ class Sandboxes:
     def __len__(self) -> int:
         return len(self._by_digest)
 
-    def owner_of(self, token: bytes) -> Sandbox:
+    def by_token(self, token: bytes) -> Sandbox:
         """The sandbox of a token. Raises `Unauthorized` when there is none."""
         sandbox = self._by_digest.get(self._digest(token))
         if sandbox is None or not hmac.compare_digest(sandbox.token.encode(), token):
@@ -223,7 +223,7 @@ class Sandboxes:
         """A new sandbox under the same token; None brings the processes it began with."""
         with self._lock:
             # One that was deleted, or reset by somebody else, meanwhile is no longer the owner.
-            self.owner_of(sandbox.token.encode())
+            self.by_token(sandbox.token.encode())
             fresh = self._put(sandbox.token, sandbox.scenario if processes is None else processes)
             fresh.delegates.function = sandbox.delegates.function
             if fresh.token == self.default.token:
@@ -232,7 +232,7 @@ class Sandboxes:
 
     def on_delegate(self, token: str, function: Callable[[StepStart], None] | None) -> None:
         """Have `function` start the steps of this token's sandbox that are recorded or python."""
-        self.owner_of(token.encode()).delegates.function = function
+        self.by_token(token.encode()).delegates.function = function
 
     def delete(self, sandbox: Sandbox) -> None:
         """Forget a sandbox and its token. Raises `Conflict` for the default one."""
@@ -242,7 +242,7 @@ class Sandboxes:
             self._by_digest.pop(self._digest(sandbox.token.encode()), None)
 
     def _put(self, token: str, processes: Sequence[Process]) -> Sandbox:
-        sandbox = Sandbox(token, processes, runtime=self._runtime, limits=self._limits)
+        sandbox = Sandbox(token, processes, concurrency=self._concurrency, limits=self._limits)
         self._by_digest[self._digest(token.encode())] = sandbox
         return sandbox
 
@@ -266,4 +266,4 @@ def _account(entry: Entry) -> str:
     if entry.fault and entry.step_before is None:
         return f"Exchange {entry.number} did not reach it{lost}."
     by = f" Exchange {entry.moved_by} moved it there." if entry.moved_by else ""
-    return f"Exchange {entry.number} was answered {entry.status}{lost}: {entry.reason}{by}"
+    return f"Exchange {entry.number} got {entry.status}{lost}: {entry.reason}{by}"

@@ -32,7 +32,7 @@ class Scenario(Struct, frozen=True):
     processes: tuple[Process, ...]
 
 
-def shipped() -> list[str]:
+def built_in() -> list[str]:
     """Names of the scenarios that come with the package, in alphabetical order."""
     return sorted(
         entry.name.removesuffix(".yaml")
@@ -47,17 +47,17 @@ def load(name_or_path: str) -> Scenario:
     A path is what has a slash or ends in .yaml or .yml. Raises `UnknownScenario` for a name that
     is not shipped, `ScenarioError` for a file that cannot be read or is not a scenario.
     """
-    if name_or_path in shipped():
-        return load_shipped(name_or_path)
+    if name_or_path in built_in():
+        return load_built_in(name_or_path)
     if "/" in name_or_path or "\\" in name_or_path or name_or_path.endswith((".yaml", ".yml")):
         return _load_file(name_or_path)
     hint = "A file is given by its path, ending in .yaml."
     raise UnknownScenario(f"{_no_such_name(name_or_path)} {hint}")
 
 
-def load_shipped(name: str) -> Scenario:
+def load_built_in(name: str) -> Scenario:
     """The scenario of that name among those that come along. Raises `UnknownScenario`."""
-    if name not in shipped():
+    if name not in built_in():
         raise UnknownScenario(_no_such_name(name))
     text = resources.files("stepstub.fixtures").joinpath(f"{name}.yaml").read_text("utf-8")
     return parse(text, name=name, file=f"{name}.yaml")
@@ -219,7 +219,7 @@ def _check_unique(processes: Iterable[Process], file: str, root: yaml.Node | Non
 
 
 def _no_such_name(name: str) -> str:
-    names = shipped()
+    names = built_in()
     nearest = difflib.get_close_matches(name, names, cutoff=0.5)
     hint = f"did you mean {' or '.join(nearest)}?" if nearest else f"there are {', '.join(names)}."
     return f"There is no scenario {shorten(name)!r}: {hint}"

@@ -47,7 +47,7 @@ def is_loopback(listener: socket.socket) -> bool:
 
 
 def serve(app: Stub, listener: socket.socket, started: Callable[[], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests in flight are answered first."""
+    """Serve until SIGTERM or Ctrl-C; requests in flight are finished first."""
     # What is there by now stays: the garbage collector need not walk it again and again.
     gc.collect()
     gc.freeze()
@@ -59,7 +59,7 @@ def serve(app: Stub, listener: socket.socket, started: Callable[[], None]) -> No
 
 
 @contextmanager
-def live(app: Stub, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+def serve_in_thread(app: Stub, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """Serve from a thread of its own while the context lasts; gives the base URL."""
     listener = listen(host, port)
     started = threading.Event()

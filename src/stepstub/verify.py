@@ -27,18 +27,18 @@ import requests
 
 from stepstub import contract
 from stepstub.contract_tests import cases, generated
-from stepstub.contract_tests.cases import Bench, Case
+from stepstub.contract_tests.cases import Case, RunContext
 from stepstub.contract_tests.findings import (
     DOCUMENT,
     CouldNotRun,
+    Expectations,
     Finding,
     NotCovered,
     Severity,
-    Words,
     finding,
 )
-from stepstub.contract_tests.server import NoAnswer, Server
-from stepstub.contract_tests.steps import Need, Steps
+from stepstub.contract_tests.server import NoResponse, Server
+from stepstub.contract_tests.steps import Need, StepPool
 from stepstub.contract_tests.stub import ControlRefused, Stub, is_stepstub, stub_behind
 
 EXAMPLES = 100
@@ -147,19 +147,19 @@ class Run:
         seed: int | None = None,
         examples: int = EXAMPLES,
     ) -> None:
-        words = Words(contract.load())
+        words = Expectations(contract.load())
         required = _statuses(require, words)
         self._server = server = Server(url, token, words)
         self._control_token = control_token
         try:
-            answer = server.complete(f"conformance-{uuid4().hex[:8]}")
-        except NoAnswer as error:
+            response = server.complete(f"conformance-{uuid4().hex[:8]}")
+        except NoResponse as error:
             raise CouldNotRun(f"cannot reach {url}: {error}") from error
-        if answer.status == 401:
-            raise CouldNotRun(f"{url} refuses the token with 401: {self._clean(answer.excerpt)}")
+        if response.status == 401:
+            raise CouldNotRun(f"{url} refuses the token with 401: {self._clean(response.excerpt)}")
         hint = ""
         try:
-            stub = stub or stub_behind(server.url, token, answer.headers, control_token)
+            stub = stub or stub_behind(server.url, token, response.headers, control_token)
         except ControlRefused as error:
             if control_token is not None:
                 raise CouldNotRun(
@@ -167,7 +167,7 @@ class Run:
                     " stub was started with as --control-token"
                 ) from error
             hint = "the control API asks for a token (--control-token)"
-        steps = Steps(started_steps, seed_command, stub, hint)
+        steps = StepPool(started_steps, seed_command, stub, hint)
         try:
             steps.give_back(steps.take(Need.STARTED))
         except NotCovered as error:
@@ -176,8 +176,8 @@ class Run:
         except CouldNotRun as error:
             raise CouldNotRun(self._clean(str(error))) from error
         seed = secrets.randbelow(10**6) if seed is None else seed
-        self._bench = Bench(server, steps, seed, examples)
-        strict = strict or stub is not None or is_stepstub(answer.headers)
+        self._bench = RunContext(server, steps, seed, examples)
+        strict = strict or stub is not None or is_stepstub(response.headers)
         self.report = Report(server.url, seed, words.statuses, strict, required)
 
     def close(self) -> None:
@@ -193,11 +193,11 @@ class Run:
             found += case.run(self._bench)
         except NotCovered as lack:
             why = str(lack)
-        except NoAnswer as error:
+        except NoResponse as error:
             found.append(finding(DOCUMENT, f"{case.situation}: {error}"))
         except CouldNotRun as error:
             raise CouldNotRun(self._clean(str(error))) from error
-        except requests.RequestException as error:  # the server's own are a `NoAnswer`
+        except requests.RequestException as error:  # the server's own are a `NoResponse`
             raise CouldNotRun(self._clean(f"the stub can no longer be driven: {error}")) from error
         severities = {one.severity for one in found}
         if Severity.VIOLATION in severities:
@@ -222,7 +222,7 @@ class Run:
         return text
 
 
-def _statuses(text: str, words: Words) -> tuple[int, ...]:
+def _statuses(text: str, words: Expectations) -> tuple[int, ...]:
     known = {str(status): status for status in words.statuses}
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:

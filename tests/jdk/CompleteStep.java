@@ -17,9 +17,9 @@ public class CompleteStep {
                 .POST(HttpRequest.BodyPublishers.ofString(
                     "{\"processStepId\": \"" + args[i] + "\"}"))
                 .build();
-            HttpResponse<String> answer =
+            HttpResponse<String> response =
                 client.send(request, HttpResponse.BodyHandlers.ofString());
-            System.out.println(answer.statusCode() + " " + answer.version() + " " + answer.body());
+            System.out.println(response.statusCode() + " " + response.version() + " " + response.body());
         }
     }
 }

@@ -18,7 +18,7 @@ T = TypeVar("T")
 _THREADS = 1000
 
 
-class Runtime(Protocol):
+class Concurrency(Protocol):
     """The ways a request can wait."""
 
     async def call(self, function: Callable[[], None]) -> None:
@@ -31,7 +31,7 @@ class Runtime(Protocol):
         """The result of `coroutine`. Raises TimeoutError when it takes longer."""
 
 
-class InlineRuntime:
+class InlineConcurrency:
     """For a caller that has a thread of its own: blocks it."""
 
     async def call(self, function: Callable[[], None]) -> None:
@@ -44,7 +44,7 @@ class InlineRuntime:
         return await coroutine
 
 
-class EventLoopRuntime:
+class EventLoopConcurrency:
     """For a server: blocking work goes to threads."""
 
     def __init__(self) -> None:
