@@ -14,8 +14,9 @@ from typing import Any
 from serve_seeded import processes
 from servers import PATH, TOKEN, completion, step_id
 
-from stepstub.app import Stub, create_app
+from stepstub.app import create_app
 from stepstub.concurrency import run_inline
+from stepstub.stub import Stub
 
 _SAMPLES = 5000
 _STUBS = 25

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from stepstub.app import DEFAULT_TOKEN, create_app
+from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.contract_tests.findings import CouldNotRun
 from stepstub.contract_tests.stub import LocalStub
 from stepstub.server import serve_in_thread
+from stepstub.settings import DEFAULT_TOKEN, Settings
 from stepstub.verify import Exit, Run, findings, table, write
 
 _RUN: pytest.StashKey[Run] = pytest.StashKey()
@@ -54,9 +55,11 @@ def run(pytestconfig: pytest.Config) -> Iterator[Run]:
     }
     with ExitStack() as stack:
         if option.url is None:
-            app = create_app(token=option.token, concurrency=EventLoopConcurrency())
+            app = create_app(
+                settings=Settings(token=option.token), concurrency=EventLoopConcurrency()
+            )
             url = stack.enter_context(serve_in_thread(app))
-            options["stub"] = LocalStub(app.sandboxes.default.engine)
+            options["stub"] = LocalStub(app.sandboxes.default)
             options["require"] = option.require or "200,401,412,500"
         else:
             url = option.url

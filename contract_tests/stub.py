@@ -10,9 +10,10 @@ from uuid import uuid4
 import requests
 
 from stepstub import scenario
+from stepstub.concurrency import run_inline
 from stepstub.contract_tests.server import unchanged
-from stepstub.engine import Engine
 from stepstub.model import Process
+from stepstub.sandbox import Sandbox
 
 
 class ControlRefused(Exception):
@@ -27,15 +28,15 @@ class Stub(Protocol):
 
 
 class LocalStub:
-    """A stub of this Python process, by the engine of its sandbox."""
+    """A stub of this Python process, by the store of its sandbox."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._store = sandbox.store
 
     def process(self, steps: Sequence[dict[str, Any]]) -> list[str]:
         process_id = f"conformance-{uuid4().hex[:8]}"
         process = Process(process_id, scenario.steps(steps, process_id))
-        self._engine.add([process])
+        run_inline(self._store.add([process]))
         return [step.id for step in process.steps]
 
 

@@ -4,38 +4,40 @@ The application is `third_party_app.py`, the process the one of the scenario `th
 """
 
 import argparse
+import json
 import logging
 import socket
 import sys
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from logging.handlers import QueueHandler
-from queue import Empty, SimpleQueue
-from typing import Any
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import requests
 import third_party_app
+import yaml
 from flask import Flask
-from msgspec import json
-from msgspec.structs import replace
 from werkzeug.serving import make_server
 
-from stepstub import scenario
-from stepstub.app import DEFAULT_TOKEN, create_app
-from stepstub.clock import timestamp
-from stepstub.concurrency import EventLoopConcurrency
-from stepstub.model import Process
-from stepstub.sandbox import Sandbox
-from stepstub.server import listen, serve_in_thread, url_of
+import stepstub
 
+SCENARIO = Path(__file__).parent.parent / "fixtures" / "third-party.yaml"
 TIME_OUT = 10.0  # seconds
 ORDER = {
     "customer": {"strValue": "Ada Lovelace", "type": "STRING"},
     "amount": {"longValue": 1250, "type": "LONG"},
     "items": {"longValue": 4, "type": "LONG"},
 }
+
+
+class Story(NamedTuple):
+    """What happened: the process in the end, the requests, and the calls of delegates."""
+
+    process: stepstub.ProcessView
+    exchanges: list[stepstub.ExchangeView]
+    calls: list[stepstub.DelegateCallView]
 
 
 def main() -> str | None:
@@ -47,54 +49,43 @@ def main() -> str | None:
     port = parser.parse_args().port
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     try:
-        listener = listen("127.0.0.1", port)
+        listener = socket.create_server(("127.0.0.1", port))
     except OSError as error:
         return f"Cannot listen on port {port}: {error.strerror}. --port 0 picks a free one."
     with listener:
-        sandbox = run(listener)
-    print("\n".join(timeline(sandbox)))
-    if not is_over(sandbox):
-        return f"The process did not come to its end within {TIME_OUT:g} s: {standing(sandbox)}."
-    print(f"\nThe process has come to its end: {standing(sandbox)}.")
+        story = run(listener)
+    print("\n".join(timeline(story)))
+    states = ", ".join(f"{step.id} is {step.status}" for step in story.process.steps)
+    if any(step.status != "COMPLETED" for step in story.process.steps):
+        return f"The process did not come to its end within {TIME_OUT:g} s: {states}."
+    print(f"\nThe process has come to its end: {states}.")
     return None
 
 
-def run(listener: socket.socket) -> Sandbox:
-    """Complete the first step, and let the application on `listener` do the rest.
-
-    Returns the sandbox it happened in, when the process is at its end or the time is over.
-    """
-    (process,) = scenario.load("third-party").processes
-    process = moved(process, to=f"{url_of(listener)}/steps")
-    stub = create_app([process], concurrency=EventLoopConcurrency())
-    sandbox = stub.sandboxes.default
-    with (
-        serve_in_thread(stub) as url,
-        serving(third_party_app.create_app(url, DEFAULT_TOKEN), listener),
-        exchanges() as ended,
-    ):
-        requests.post(
-            f"{url}/api/v1/processes/complete-step",
-            json={"processStepId": process.steps[0].id, "params": ORDER},
-            headers={"Authorization": f"Bearer {DEFAULT_TOKEN}", "User-Agent": "demo"},
-            timeout=TIME_OUT,
-        )
-        deadline = time.monotonic() + TIME_OUT
-        while not is_over(sandbox):
-            try:
-                ended.get(timeout=max(0, deadline - time.monotonic()))
-            except Empty:
-                break
-    return sandbox
+def run(listener: socket.socket) -> Story:
+    """Complete the first step, and let the application on `listener` do the rest."""
+    steps = steps_for(f"http://127.0.0.1:{listener.getsockname()[1]}/steps")
+    with stepstub.LiveServer() as server, server.sandbox() as sandbox:
+        process = sandbox.start_process(steps, id="order-7")
+        with serving(third_party_app.create_app(sandbox.url, sandbox.token), listener):
+            requests.post(
+                sandbox.complete_step_url,
+                json={"processStepId": process.steps[0].id, "params": ORDER},
+                headers={**sandbox.headers, "User-Agent": "demo"},
+                timeout=TIME_OUT,
+            )
+            with suppress(stepstub.NotCompletedAsExpected):
+                sandbox.verify_completed(process.steps[-1].id, within=TIME_OUT)
+        return Story(sandbox.process(process.id), sandbox.journal(), sandbox.delegate_calls())
 
 
-def moved(process: Process, to: str) -> Process:
-    """The process with `to` in place of the URL that the scenario gives its http delegates."""
-    steps = (
-        replace(step, delegate=replace(step.delegate, url=to)) if step.delegate.url else step
-        for step in process.steps
-    )
-    return replace(process, steps=tuple(steps))
+def steps_for(url: str) -> list[dict[str, Any]]:
+    """The scenario's steps, with `url` in place of that of the http delegates."""
+    (process,) = yaml.safe_load(SCENARIO.read_text("utf-8"))["processes"]
+    return [
+        {**step, "delegate": {"http": url}} if "delegate" in step else step
+        for step in process["steps"]
+    ]
 
 
 @contextmanager
@@ -110,63 +101,40 @@ def serving(app: Flask, listener: socket.socket) -> Iterator[None]:
         server.server_close()
 
 
-@contextmanager
-def exchanges() -> Iterator["SimpleQueue[logging.LogRecord]"]:
-    """A queue that gets an item whenever the stub has dealt with a request."""
-    ended: SimpleQueue[logging.LogRecord] = SimpleQueue()
-    handler = QueueHandler(ended)
-    log = logging.getLogger("stepstub.access")
-    log.setLevel(logging.INFO)
-    log.addHandler(handler)
-    try:
-        yield ended
-    finally:
-        log.removeHandler(handler)
-
-
-def is_over(sandbox: Sandbox) -> bool:
-    """Whether all steps are COMPLETED and every request has its response."""
-    return all(entry.status for entry in sandbox.journal) and all(
-        step.status == "COMPLETED" for process in sandbox.engine for step in process.steps
-    )
-
-
-def standing(sandbox: Sandbox) -> str:
-    return ", ".join(
-        f"{step.id} is {step.status}" for process in sandbox.engine for step in process.steps
-    )
-
-
-def timeline(sandbox: Sandbox) -> Iterator[str]:
+def timeline(story: Story) -> Iterator[str]:
     """Each request, followed by the delegate call it led to."""
-    callers = {b"demo": "demo", b"third-party-app": "application"}
-    seen: dict[str, Any] = {}
+    callers = {"demo": "demo", "third-party-app": "application"}
+    seen: dict[str, object] = {}
 
-    def line(at: int, who: str, what: str, outcome: object, params: dict[str, Any]) -> str:
-        new = {name: param for name, param in params.items() if seen.get(name) != param}
+    def line(at: datetime, who: str, what: str, outcome: object, params: dict[str, Any]) -> str:
+        values = {name: value(param) for name, param in params.items()}
+        new = {name: given for name, given in values.items() if seen.get(name) != given}
         seen.update(new)
-        shown = ", ".join(f"{name}={value(param)}" for name, param in new.items())
-        return f"{timestamp(at)[11:23]}  {who:19}  {what:29}  {outcome:<7}  {shown}".rstrip()
+        shown = ", ".join(f"{name}={given}" for name, given in new.items())
+        return f"{at:%H:%M:%S.%f}"[:12] + f"  {who:19}  {what:29}  {outcome:<8}  {shown}".rstrip()
 
-    yield f"{'time':12}  {'who calls whom':19}  {'what':29}  {'outcome':7}  params that are new"
-    for entry in sandbox.journal:
-        who = callers.get(dict(entry.headers).get(b"user-agent", b""), "?")
-        what = f"complete {entry.step_id}"
-        params = json.decode(entry.body)["params"]
-        yield line(entry.received_at, f"{who} -> stub", what, entry.status, params)
-        if entry.reason:
-            yield f"{'':14}{entry.reason}"
-        for call in sandbox.delegates:
-            if call.exchange == entry.number:
-                what = f"start {call.start.process_step_id}"
-                params = json.decode(json.encode(call.start.params))
-                yield line(call.called_at, "stub -> application", what, call.outcome, params)
+    yield f"{'time':12}  {'who calls whom':19}  {'what':29}  {'outcome':8}  params that are new"
+    for exchange in story.exchanges:
+        who = callers.get(dict(exchange.headers).get("user-agent", ""), "?")
+        what = f"complete {exchange.process_step_id}"
+        params = json.loads(exchange.body)["params"]
+        yield line(exchange.received_at, f"{who} -> stub", what, exchange.status, params)
+        if exchange.reason:
+            yield f"{'':14}{exchange.reason}"
+        for call in story.calls:
+            if call.exchange_number == exchange.number:
+                what = f"start {call.process_step_id}"
+                yield line(call.called_at, "stub -> application", what, call.outcome, call.params)
 
 
-def value(param: dict[str, Any]) -> object:
-    return next(
-        param[field] for field in ("strValue", "longValue", "doubleValue") if field in param
+def value(param: "dict[str, Any] | stepstub.Param") -> object:
+    """The one of its three values that a param has."""
+    values = (
+        (param.get("strValue"), param.get("longValue"), param.get("doubleValue"))
+        if isinstance(param, dict)
+        else (param.str_value, param.long_value, param.double_value)
     )
+    return next(given for given in values if isinstance(given, str | int | float))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
 from msgspec import Struct, ValidationError, json
 
-from stepstub.engine import StartedStep
 from stepstub.exchange import Exchange
 from stepstub.model import Param, Params
+from stepstub.sandbox import Completion
 from stepstub.scenario import params
 
 
@@ -15,11 +15,9 @@ class _Submitted(Struct):
 _submitted = json.Decoder(_Submitted)
 
 
-async def complete_step(exchange: Exchange) -> StartedStep:
+async def complete_step(exchange: Exchange) -> Completion:
     """Complete the step that the body names, with the params it brings."""
-    return await exchange.sandbox.complete_step(
-        exchange.body["processStepId"], _params(exchange), exchange.entry
-    )
+    return await exchange.sandbox.complete(_params(exchange), exchange.loaded, exchange.entry)
 
 
 def _params(exchange: Exchange) -> Params:

@@ -14,9 +14,10 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stepstub.app import Stub
+from stepstub.concurrency import run_inline
 from stepstub.errors import PreconditionFailed
 from stepstub.model import Step
+from stepstub.stub import Stub
 
 
 @dataclass
@@ -38,7 +39,7 @@ class Request:
     def step(self) -> Step | None:
         """The step as it is now, None when there is no such step."""
         try:
-            return self.stub.sandboxes.default.engine.step(self.step_id)
+            return run_inline(self.stub.sandboxes.default.step(self.step_id))
         except (PreconditionFailed, TypeError):
             return None
 

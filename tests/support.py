@@ -13,8 +13,12 @@ from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from stepstub import scenario
-from stepstub.app import DEFAULT_TOKEN, Stub
-from stepstub.concurrency import run_inline
+from stepstub.app import create_app
+from stepstub.concurrency import EventLoopConcurrency, run_inline
+from stepstub.delegates import DelegateCall
+from stepstub.model import Process
+from stepstub.settings import DEFAULT_TOKEN, Settings
+from stepstub.stub import Stub
 
 ROOT = Path(__file__).parent.parent
 PATH = "/api/v1/processes/complete-step"
@@ -78,10 +82,26 @@ class Client:
     def __init__(self, app: Stub) -> None:
         self.app = app
         sandbox = app.sandboxes.default
-        self.clock, self.engine, self.delegates = sandbox.clock, sandbox.engine, sandbox.delegates
+        self.sandbox, self.store, self.delegates = sandbox, sandbox.store, sandbox.delegates
 
     def status(self, step_id: str) -> str:
-        return self.engine.step(step_id).status
+        return run_inline(self.sandbox.step(step_id)).status
+
+    def process(self, process_id: str) -> Process | None:
+        return run_inline(self.store.process(process_id))
+
+    @property
+    def calls(self) -> Sequence[DelegateCall]:
+        """The calls of delegates."""
+        return run_inline(self.store.calls())
+
+    def freeze(self) -> None:
+        """Have the sandbox's time stand still."""
+        run_inline(self.store.change_clock(0, frozen=True))
+
+    def advance(self, seconds: float) -> None:
+        """Move the sandbox's clock forward."""
+        run_inline(self.store.change_clock(seconds, None))
 
     def complete(self, step_id: str, params: Any = None) -> Response:
         return self.post({"processStepId": step_id, "params": params})
@@ -195,6 +215,11 @@ def chunked(body: bytes, size: int) -> bytes:
     source = io.BytesIO(body)
     chunks = (b"%x\r\n%b\r\n" % (len(part), part) for part in iter(lambda: source.read(size), b""))
     return b"".join(chunks) + b"0\r\n\r\n"
+
+
+def served(processes: Sequence[Any] = (), **settings: Any) -> Stub:
+    """A stub to serve from an event loop, with these settings."""
+    return create_app(processes, Settings(**settings), concurrency=EventLoopConcurrency())
 
 
 def processes(*names: str) -> Sequence[Any]:

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from stepstub.app import DEFAULT_TOKEN, create_app
+from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.server import serve_in_thread
+from stepstub.settings import DEFAULT_TOKEN
 
 PAGE = (Path(__file__).parent.parent / "docs" / "ci.md").read_text("utf-8")
 BLOCK = r"<!-- {label} -->\n```\w+\n(.*?)^```$"

@@ -10,9 +10,10 @@ from openapi_spec_validator import validate
 
 from stepstub import contract, scenario
 from stepstub.app import create_app
-from stepstub.engine import StartedStep
-from stepstub.exchange import Exchange
-from stepstub.model import Param
+from stepstub.exchange import Exchange, Operation
+from stepstub.model import Param, Params, Step
+from stepstub.operations import OPERATIONS
+from stepstub.sandbox import Completion
 from stepstub.schema import Schema
 from support import PATH, ROOT, Client, processes
 
@@ -222,21 +223,27 @@ def test_what_a_shipped_scenario_responses_is_valid(name: str) -> None:
     assert client.app.violations == 0
 
 
+def completion(process_id: str | None = "p", params: Params | None = None) -> Completion:
+    started = Step(id="s", process_id=process_id, position=1, params=params or {})  # type: ignore[arg-type]
+    return Completion(started, started, 0)
+
+
 BROKEN = {
-    "a long out of range": StartedStep("p", "s", {"n": Param(long_value=2**63)}),
-    "a double that is none": StartedStep("p", "s", {"n": Param(double_value="1")}),  # type: ignore[arg-type]
-    "no process": StartedStep(None, "s", {}),  # type: ignore[arg-type]
+    "a long out of range": completion(params={"n": Param(long_value=2**63)}),
+    "a double that is none": completion(params={"n": Param(double_value="1")}),  # type: ignore[arg-type]
+    "no process": completion(None),
 }
 
 
-@pytest.mark.parametrize("started", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("completed", BROKEN.values(), ids=BROKEN)
 def test_a_response_that_would_break_the_contract_becomes_the_documented_500(
-    started: StartedStep, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    completed: Completion, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(_: Exchange) -> StartedStep:
-        return started
+    async def broken(_: Exchange) -> Completion:
+        return completed
 
-    monkeypatch.setattr("stepstub.app.complete_step", broken)
+    row = Operation("completeStep", broken, faultable=True)
+    monkeypatch.setitem(OPERATIONS, "completeStep", row)  # type: ignore[arg-type]
     client = Client(create_app(processes("two-steps")))
     with caplog.at_level(logging.ERROR, "stepstub"):
         response = client.complete("order-1-approve")
@@ -249,10 +256,11 @@ def test_a_response_that_would_break_the_contract_becomes_the_documented_500(
 def test_an_error_that_nobody_foresaw_is_the_documented_500_and_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(_: Exchange) -> StartedStep:
+    async def broken(_: Exchange) -> Completion:
         raise ZeroDivisionError("/etc/secret")
 
-    monkeypatch.setattr("stepstub.app.complete_step", broken)
+    row = Operation("completeStep", broken, faultable=True)
+    monkeypatch.setitem(OPERATIONS, "completeStep", row)  # type: ignore[arg-type]
     client = Client(create_app(processes("two-steps")))
     with caplog.at_level(logging.ERROR, "stepstub"):
         response = client.complete("order-1-approve")

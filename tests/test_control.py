@@ -21,11 +21,12 @@ from click.testing import CliRunner
 from openapi_schema_validator import OAS30Validator
 
 from stepstub import contract, scenario
-from stepstub.app import DEFAULT_TOKEN, Stub, create_app
+from stepstub.app import create_app
 from stepstub.cli import main
 from stepstub.concurrency import run_inline
 from stepstub.delegates import StepStart
-from stepstub.sandbox import Limits
+from stepstub.settings import DEFAULT_TOKEN, Limits, Settings
+from stepstub.stub import Stub
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "control-api.md").read_text("utf-8")
@@ -82,7 +83,9 @@ def check_documented(operation_id: str, status: int, headers: dict[str, str], bo
 @cache
 def shared(control_token: str | None = None) -> Stub:
     """One stub for many tests, each in a sandbox of its own."""
-    return create_app(limits=Limits(sandboxes=10_000), control_token=control_token)
+    return create_app(
+        settings=Settings(limits=Limits(sandboxes=10_000), control_token=control_token)
+    )
 
 
 @dataclass
@@ -159,7 +162,7 @@ def fresh(*scenarios: str, control_token: str | None = None) -> Control:
     """A caller in a sandbox with these scenarios."""
     app = shared(control_token)
     processes = scenario.merge([scenario.load(name) for name in scenarios])
-    return Control(app, app.sandboxes.create(processes).token, control_token)
+    return Control(app, run_inline(app.sandboxes.create(processes)).token, control_token)
 
 
 @pytest.fixture
@@ -184,7 +187,7 @@ def in_the_default_sandbox(control: Control) -> None:
 
 
 def without_room(control: Control) -> None:
-    control.app = create_app(limits=Limits(sandboxes=0))
+    control.app = create_app(settings=Settings(limits=Limits(sandboxes=0)))
     control.token = DEFAULT_TOKEN
 
 
@@ -422,7 +425,7 @@ def test_processes_are_paged_in_the_order_they_came(control: Control) -> None:
 
 def test_a_step_that_a_test_fails_is_refused_from_then_on(control: Control) -> None:
     failed = control("failStep", **STARTED)
-    assert (failed["status"], failed["failure"]) == ("FAILED", "a test let it fail")
+    assert (failed["status"], failed["failure"]) == ("FAILED", "failed by a test")
     assert control.complete("order-1-approve") == 412
 
 
@@ -433,7 +436,7 @@ def test_delegate_calls_are_paged(control: Control) -> None:
     page = control("listDelegateCalls", query={"offset": 3, "limit": 1})
     assert page["total"] == 5
     (call,) = page["delegateCalls"]
-    assert (call["processStepId"], call["exchange"]) == ("chain-1-05", 4)
+    assert (call["processStepId"], call["exchangeNumber"]) == ("chain-1-05", 4)
 
 
 def test_control_calls_leave_no_trace_in_the_journal(control: Control) -> None:
@@ -490,7 +493,7 @@ def test_the_contract_needs_no_control_token(guarded: Control) -> None:
 
 def test_without_control_there_is_nothing_at_its_paths() -> None:
     processes = scenario.load("two-steps").processes
-    control = Control(create_app(processes, with_control=False))
+    control = Control(create_app(processes, Settings(with_control=False)))
     for method, path, _ in OPERATIONS.values():
         status, headers, _ = control.send(method, path.format_map(EXAMPLE_PATH), b"{}")
         assert (status, headers["content-type"]) == (404, "application/problem+json")
@@ -498,7 +501,7 @@ def test_without_control_there_is_nothing_at_its_paths() -> None:
 
 
 def test_sandboxes_are_bounded_and_a_deleted_one_makes_room() -> None:
-    control = Control(create_app(limits=Limits(sandboxes=2)))
+    control = Control(create_app(settings=Settings(limits=Limits(sandboxes=2))))
     first = control.sandbox()
     control.sandbox()
     refusal = control("createSandbox", status=409)

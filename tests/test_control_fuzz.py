@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, Phase
 
 from stepstub import contract, scenario
-from stepstub.app import Stub, create_app
-from stepstub.concurrency import EventLoopConcurrency
-from stepstub.sandbox import Limits
+from stepstub.app import create_app
+from stepstub.concurrency import EventLoopConcurrency, run_inline
 from stepstub.server import serve_in_thread
+from stepstub.settings import Limits, Settings
+from stepstub.stub import Stub
 
 with warnings.catch_warnings():  # what it imports is not under test
     warnings.simplefilter("ignore")
@@ -50,7 +51,8 @@ RUNS = [
 @pytest.fixture(scope="module")
 def stub() -> Stub:
     return create_app(
-        concurrency=EventLoopConcurrency(), limits=Limits(journal=50, sandboxes=100_000)
+        settings=Settings(limits=Limits(journal=50, sandboxes=100_000)),
+        concurrency=EventLoopConcurrency(),
     )
 
 
@@ -88,7 +90,7 @@ def test_whatever_is_sent(stub: Stub, url: str, operation_id: str, mode: Generat
 
     def attempt(case: Any) -> None:
         # A world of its own for each example, or what it gets would hang on those before it.
-        token = stub.sandboxes.create(processes).token
+        token = run_inline(stub.sandboxes.create(processes)).token
         if isinstance(case.body, dict) and isinstance(case.body.get("withinSeconds"), int | float):
             case.body["withinSeconds"] = min(case.body["withinSeconds"], 0.01)
         if case.path_parameters and statuses.total() % 2:

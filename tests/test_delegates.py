@@ -78,23 +78,24 @@ def application() -> Iterator[type[Application]]:
 
 @pytest.fixture
 def delegates() -> Delegates:
-    return Delegates(Clock(), InlineConcurrency(), http_timeout=0.3)
+    return Delegates(InlineConcurrency(), http_timeout=0.3)
 
 
 def outcome(delegates: Delegates, started: Step) -> str:
     """Start a step; how the call that it made ended."""
+    call = delegates.prepare(started, Clock().now(), 5)
     with suppress(DelegateFailed):
-        run_inline(delegates.start(started, 5))
-    return list(delegates)[-1].outcome
+        run_inline(delegates.make(call, started))
+    return call.outcome
 
 
 def test_a_recorded_delegate_is_noted(delegates: Delegates) -> None:
-    assert outcome(delegates, step()) == "accepted"
-    (call,) = delegates
+    call = delegates.prepare(step(), Clock().now(), 5)
+    assert call.outcome == "accepted"
     assert call.kind == "recorded"
     assert call.start == StepStart("p", "s", PARAMS)
     assert call.called_at == Clock().now()
-    assert call.exchange == 5
+    assert call.exchange_number == 5
 
 
 def test_a_failing_delegate_fails(delegates: Delegates) -> None:
@@ -175,10 +176,3 @@ def test_the_machines_proxies_are_not_used(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     url = f"{application.url}/200"
     assert outcome(delegates, step("http", url)) == "accepted"
-
-
-def test_the_calls_are_remembered_up_to_a_bound() -> None:
-    delegates = Delegates(Clock(), InlineConcurrency(), bound=2)
-    for number in range(3):
-        run_inline(delegates.start(step(), number))
-    assert [call.exchange for call in delegates] == [1, 2]

@@ -5,20 +5,20 @@ import json
 import pytest
 
 from stepstub.clock import timestamp
-from stepstub.engine import StartedStep
-from stepstub.envelope import Envelopes
 from stepstub.errors import (
+    BodyRefused,
     DelegateFailed,
     HttpRefusal,
-    PreconditionFailed,
     Unauthorized,
     Violation,
 )
-from stepstub.model import Param
+from stepstub.model import Param, Status, Step
+from stepstub.responses.envelope import Envelope
+from stepstub.sandbox import Completion
 
 NOW = 1_774_788_659_211
 FAILED = "The delegate of the next step could not be called"
-ENVELOPES = Envelopes("1.2.3")
+ENVELOPE = Envelope("1.2.3")
 
 
 @pytest.mark.parametrize(
@@ -36,14 +36,16 @@ def test_a_timestamp_always_has_three_fractional_digits(milliseconds: int, text:
 
 def test_a_success_bears_the_started_step_as_it_was_given() -> None:
     params = {"a": Param(long_value=3, str_value=None), "b": Param()}
-    response = ENVELOPES.success(StartedStep("p", None, params), NOW)
+    completed = Step(id="p1", process_id="p", position=0, status=Status.COMPLETED, params={})
+    started = Step(id="p2", process_id="p", position=1, status=Status.STARTED, params=params)
+    response = ENVELOPE.success(Completion(completed, started, NOW), 200, NOW)
     assert response.status == 200
     assert json.loads(response.body) == {
         "message": "Success",
         "timestamp": "2026-03-29T12:50:59.211Z",
         "data": {
             "processId": "p",
-            "processStepId": None,
+            "processStepId": "p2",
             "params": {"a": {"longValue": 3, "strValue": None}, "b": {}},
         },
         "version": "1.2.3",
@@ -54,7 +56,7 @@ def test_a_success_bears_the_started_step_as_it_was_given() -> None:
     ("error", "status", "message", "data", "headers"),
     [
         (
-            PreconditionFailed({"x": Violation("CODE", "Expectations.")}),
+            BodyRefused({"x": Violation("CODE", "Expectations.")}),
             412,
             "Precondition failed",
             {"x": {"code": "CODE", "detail": "Expectations."}},
@@ -88,7 +90,7 @@ def test_a_success_bears_the_started_step_as_it_was_given() -> None:
 def test_each_error_has_its_response(
     error: Exception, status: int, message: str, data: object, headers: dict[bytes, bytes]
 ) -> None:
-    response = ENVELOPES.refusal(error, NOW)
+    response = ENVELOPE.failure(error, NOW)
     assert response.status == status
     assert dict(response.headers) == headers
     assert response.content_type == b"application/json"
@@ -100,7 +102,7 @@ def test_each_error_has_its_response(
 def test_an_unforeseen_error_is_a_500_that_tells_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    response = ENVELOPES.refusal(KeyError("secret"), NOW)
+    response = ENVELOPE.failure(KeyError("secret"), NOW)
     assert response.status == 500
     assert b"secret" not in response.body
     assert "secret" in caplog.text

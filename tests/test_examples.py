@@ -16,23 +16,24 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 import demo
 import third_party_app
 
-from stepstub import scenario
-from stepstub.app import create_app
-from stepstub.concurrency import EventLoopConcurrency
-from stepstub.sandbox import Sandbox
-from stepstub.server import listen, serve_in_thread
+import stepstub
 
 EXAMPLES = Path(demo.__file__).parent
 URL = "http://stub.test/api/v1/processes/complete-step"
 
 
-def run_demo() -> Sandbox:
-    with listen("127.0.0.1", 0) as listener:
+def run_demo() -> demo.Story:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         return demo.run(listener)
 
 
-def statuses(sandbox: Sandbox) -> dict[str, str]:
-    return {step.id: step.status for process in sandbox.engine for step in process.steps}
+def statuses(process: stepstub.ProcessView) -> dict[str, str]:
+    return {step.id: step.status for step in process.steps}
+
+
+def delegate_calls(story: demo.Story) -> list[stepstub.DelegateCallView]:
+    """Those that a completion led to."""
+    return [call for call in story.calls if call.exchange_number]
 
 
 ALL_COMPLETED = {
@@ -44,18 +45,18 @@ ALL_COMPLETED = {
 
 
 def test_the_application_works_through_the_whole_process():
-    sandbox = run_demo()
+    story = run_demo()
 
-    assert statuses(sandbox) == ALL_COMPLETED
-    calls = list(sandbox.delegates)
-    assert [(call.start.process_step_id, call.outcome) for call in calls] == [
+    assert statuses(story.process) == ALL_COMPLETED
+    calls = delegate_calls(story)
+    assert [(call.process_step_id, call.outcome) for call in calls] == [
         ("order-7-check-credit", "accepted"),
         ("order-7-pack", "accepted"),
         ("order-7-notify", "accepted"),
     ]
-    exchanges = [(entry.step_id, entry.status) for entry in sandbox.journal]
+    exchanges = [(each.process_step_id, each.status) for each in story.exchanges]
     assert exchanges == [(step_id, 200) for step_id in ALL_COMPLETED]
-    told_at_last = calls[-1].start.params
+    told_at_last = calls[-1].params
     assert set(told_at_last) == {
         *("customer", "amount", "items"),
         *("creditLimit", "decision", "weightInKg", "channel"),
@@ -77,10 +78,10 @@ def test_an_application_may_report_from_inside_the_call(monkeypatch):
         return app
 
     monkeypatch.setattr(third_party_app, "create_app", create_app)
-    sandbox = run_demo()
+    story = run_demo()
 
-    assert statuses(sandbox) == ALL_COMPLETED
-    assert [call.outcome for call in sandbox.delegates] == ["accepted"] * 3
+    assert statuses(story.process) == ALL_COMPLETED
+    assert [call.outcome for call in delegate_calls(story)] == ["accepted"] * 3
 
 
 def test_the_demo_says_what_is_missing_when_the_process_does_not_end(monkeypatch, capsys):
@@ -134,12 +135,10 @@ def test_the_demo_needs_its_port():
 
 
 def test_the_application_as_a_process_of_its_own():
-    text = "processes: [{id: order-9, steps: [{id: order-9-pack}]}]"
-    processes = scenario.parse(text, name="one-step", file="one-step.yaml").processes
-    stub = create_app(processes, token="secret", concurrency=EventLoopConcurrency())
-    with serve_in_thread(stub) as url, demo.exchanges() as ended:
+    with stepstub.LiveServer() as server, server.sandbox() as sandbox:
+        process = sandbox.start_process([{"id": "order-9-pack"}], id="order-9")
         command = [sys.executable, str(EXAMPLES / "third_party_app.py")]
-        options = ["--port", "0", "--stub", url, "--token", "secret"]
+        options = ["--port", "0", "--stub", sandbox.url, "--token", sandbox.token]
         with subprocess.Popen(command + options, stderr=subprocess.PIPE, text=True) as app:
             try:
                 own_url = next(
@@ -152,10 +151,10 @@ def test_the_application_as_a_process_of_its_own():
                 }
                 response = requests.post(f"{own_url}/steps", json=start, timeout=10)
                 assert response.status_code == 202
-                ended.get(timeout=10)
+                sandbox.verify_completed("order-9-pack", within=10)
             finally:
                 app.terminate()
-    assert statuses(stub.sandboxes.default) == {"order-9-pack": "COMPLETED"}
+        assert statuses(sandbox.process(process.id)) == {"order-9-pack": "COMPLETED"}
 
 
 def given_responses(*given: tuple[int, object] | Exception) -> responses.RequestsMock:

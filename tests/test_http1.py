@@ -15,10 +15,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from stepstub import http1
-from stepstub.app import Stub, create_app
+from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.delegates import StepStart
 from stepstub.server import serve_in_thread
+from stepstub.stub import Stub
 from support import PATIENCE, Connection, head, post, processes
 
 PROBE = post({"processStepId": "claim-1-pending"})

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from mutants import MUTANTS, Mutant, mutated
-from stepstub.app import DEFAULT_TOKEN, Stub, create_app
+from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.contract_tests.stub import LocalStub
 from stepstub.server import serve_in_thread
+from stepstub.settings import DEFAULT_TOKEN
+from stepstub.stub import Stub
 from stepstub.verify import Exit, Outcome, verify
 
 
@@ -26,7 +28,7 @@ def test_the_suite_fails_and_says_why(stub: Stub, mutant: Mutant, tmp_path: Path
         code = verify(
             url,
             DEFAULT_TOKEN,
-            stub=LocalStub(stub.sandboxes.default.engine),
+            stub=LocalStub(stub.sandboxes.default),
             seed=1,
             examples=8,
             report_dir=tmp_path,

@@ -18,6 +18,7 @@ from stepstub.delegates import StepStart
 from stepstub.journal import Entry
 from stepstub.model import Status
 from stepstub.server import serve_in_thread
+from stepstub.settings import Settings
 from support import Client, processes
 
 STEP = "order-1-approve"
@@ -84,7 +85,7 @@ def test_200_threads_complete_one_step(request: pytest.FixtureRequest, transport
     assert [exchange.number for exchange in journal] == list(range(1, 201))
     (winner,) = (exchange for exchange in journal if exchange.status == 200)
     assert {e.moved_by for e in journal if e is not winner} == {winner.number}
-    assert [call.exchange for call in sandbox.delegate_calls()] == [None, winner.number]
+    assert [call.exchange_number for call in sandbox.delegate_calls()] == [None, winner.number]
     seen = sandbox.verify_completed(STEP)
     assert (seen.completed, seen.delegate_calls, len(seen.attempts)) == (1, 1, 200)
 
@@ -207,12 +208,12 @@ def test_a_deleted_sandbox_leaves_no_memory_behind() -> None:
     with serve_in_thread(app) as url, requests.Session() as session:
         with stepstub.Sandbox(url, "stub-token", scenario="two-steps") as sandbox:
             world = weakref.ref(app.sandboxes.by_token(sandbox.token.encode()))
-            engine = weakref.ref(world().engine)  # type: ignore[union-attr]
+            store = weakref.ref(world().store)  # type: ignore[union-attr]
             session.headers.update(sandbox.headers)
             session.post(sandbox.complete_step_url, json={"processStepId": STEP}, timeout=5)
         session.get(url + "/openapi.yaml", timeout=5)  # an open connection knows its last request
         gc.collect()
-        assert (world(), engine()) == (None, None)
+        assert (world(), store()) == (None, None)
         assert len(app.sandboxes) == 1
 
 
@@ -227,19 +228,18 @@ def test_one_deleted_while_a_request_is_in_flight(server: stepstub.LiveServer) -
 def test_what_a_sandbox_held_is_free_at_once(how: str) -> None:
     """Without waiting for the garbage collector, which a server asks for rarely."""
     app = create_app()
-    sandbox = app.sandboxes.create(processes("long-chain"))
-    run_inline(
-        sandbox.complete_step(
-            "chain-1-01", {}, Entry(method="POST", path="/", headers=(), wall_clock=0)
-        )
-    )
-    held = weakref.ref(sandbox.engine)
+    sandbox = run_inline(app.sandboxes.create(processes("long-chain")))
+    entry = Entry(method="POST", path="/", headers=(), wall_clock=0, step_id="chain-1-01")
+    loaded = run_inline(sandbox.store.load("chain-1-01", entry))
+    run_inline(sandbox.complete({}, loaded, entry))
+    del loaded
+    held = weakref.ref(sandbox.store)
     gc.disable()
     try:
         if how == "deleted":
-            app.sandboxes.delete(sandbox)
+            run_inline(app.sandboxes.delete(sandbox))
         else:
-            app.sandboxes.reset(sandbox, ())
+            run_inline(app.sandboxes.reset(sandbox, ()))
         del sandbox
         assert held() is None
     finally:
@@ -254,14 +254,14 @@ def test_a_large_sandbox_asks_the_garbage_collector_for_what_it_left(
     monkeypatch.setattr(gc, "collect", lambda: collected.append(True))
     app = create_app()
     for names in (["two-steps"], ["long-chain"]):
-        app.sandboxes.delete(app.sandboxes.create(processes(*names)))
+        run_inline(app.sandboxes.delete(run_inline(app.sandboxes.create(processes(*names)))))
     assert collected == [True]
 
 
 def test_stubs_of_one_process_share_nothing_but_the_gate() -> None:
-    small = Client(create_app(processes("two-steps"), max_body_bytes=60))
-    strict = Client(create_app(processes("two-steps"), control_token="x"))
-    closed = Client(create_app(processes("two-steps"), with_control=False))
+    small = Client(create_app(processes("two-steps"), Settings(max_body_bytes=60)))
+    strict = Client(create_app(processes("two-steps"), Settings(control_token="x")))
+    closed = Client(create_app(processes("two-steps"), Settings(with_control=False)))
     statuses = [client.complete("order-1-approve").status for client in (small, strict, closed)]
     assert statuses == [200, 200, 200]
     long = b'{"processStepId": "order-1-ship", "params": {"a": {"strValue": "xyz"}}}'

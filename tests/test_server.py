@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from stepstub import gate
-from stepstub.app import Stub, create_app
+from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.delegates import StepStart
+from stepstub.gate import body
 from stepstub.server import listen, serve_in_thread, url_of
+from stepstub.stub import Stub
 from support import PATIENCE, Connection, chunked, head, post, processes
 
 BODY = json.dumps({"processStepId": "claim-1-pending"}).encode()
@@ -164,7 +165,7 @@ def test_the_jdks_own_client() -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A server that gives a body 0.3 s to arrive."""
-    monkeypatch.setattr(gate, "BODY_DEADLINE", 0.3)
+    monkeypatch.setattr(body, "BODY_TIMEOUT", 0.3)
     with serve_in_thread(app_of("every-status")) as url:
         yield url
 

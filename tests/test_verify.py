@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mutants import MUTANTS, Change, Next, Request, Response, every, mutated
 from mutants import out as out_of
 from stepstub import contract
-from stepstub.app import Stub, create_app
+from stepstub.app import create_app
 from stepstub.cli import main
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.contract_tests.cases import Undocumented
@@ -29,6 +29,8 @@ from stepstub.contract_tests.findings import CouldNotRun, Expectations
 from stepstub.contract_tests.server import Server
 from stepstub.contract_tests.stub import LocalStub
 from stepstub.server import listen, serve_in_thread, url_of
+from stepstub.settings import Settings
+from stepstub.stub import Stub
 from stepstub.verify import ALL_CASES, Exit, Outcome, Run, verify
 from support import PATH
 
@@ -39,7 +41,7 @@ FEW = {"seed": 1, "examples": 6}
 
 @pytest.fixture(scope="module")
 def stub() -> Stub:
-    return create_app(token=TOKEN, concurrency=EventLoopConcurrency())
+    return create_app(settings=Settings(token=TOKEN), concurrency=EventLoopConcurrency())
 
 
 class Foreign:
@@ -47,7 +49,7 @@ class Foreign:
 
     def __init__(self, stub: Stub, change: Change | None = None) -> None:
         self._app: ASGIApp = mutated(stub, change) if change else stub
-        self._engine = stub.sandboxes.default.engine
+        self._sandbox = stub.sandboxes.default
         self.asked: set[tuple[str, str]] = set()
         self.sent: set[bytes] = set()
 
@@ -61,7 +63,7 @@ class Foreign:
             await PlainTextResponse("nothing here", 404)(scope, receive, send)
 
     def process(self, length: int) -> list[str]:
-        return LocalStub(self._engine).process([{}] * length)
+        return LocalStub(self._sandbox).process([{}] * length)
 
 
 @contextmanager
@@ -94,7 +96,7 @@ def test_the_stub_conforms_and_covers_every_status(stub: Stub, tmp_path: Path) -
         code = verify(
             url,
             TOKEN,
-            stub=LocalStub(stub.sandboxes.default.engine),
+            stub=LocalStub(stub.sandboxes.default),
             require="200,401,412,500",
             report_dir=tmp_path,
             out=out,
@@ -110,7 +112,7 @@ def test_different_seeds_agree(stub: Stub, tmp_path: Path) -> None:
             verify(
                 url,
                 TOKEN,
-                stub=LocalStub(stub.sandboxes.default.engine),
+                stub=LocalStub(stub.sandboxes.default),
                 seed=seed,
                 examples=25,
                 report_dir=tmp_path / str(seed),
@@ -130,9 +132,10 @@ def test_a_stub_behind_a_url_is_recognised(stub: Stub, tmp_path: Path) -> None:
 def guarded() -> Iterator[tuple[str, list[str]]]:
     """A stub whose control API asks for a token, and the steps of a process on it."""
     guarded = create_app(
-        token=TOKEN, control_token=CONTROL_TOKEN, concurrency=EventLoopConcurrency()
+        settings=Settings(token=TOKEN, control_token=CONTROL_TOKEN),
+        concurrency=EventLoopConcurrency(),
     )
-    steps = LocalStub(guarded.sandboxes.default.engine).process([{}] * 30)
+    steps = LocalStub(guarded.sandboxes.default).process([{}] * 30)
     with serve_in_thread(guarded) as url:
         yield url, steps
 
@@ -346,12 +349,16 @@ def test_what_misses_the_operation_is_no_matter_of_the_document(stub: Stub, tmp_
 
 def test_a_token_that_is_a_word_is_no_leak_where_a_sentence_has_the_word() -> None:
     out = StringIO()
-    with serve_in_thread(create_app(token="token", concurrency=EventLoopConcurrency())) as url:
+    with serve_in_thread(
+        create_app(settings=Settings(token="token"), concurrency=EventLoopConcurrency())
+    ) as url:
         assert verify(url, "token", out=out, **FEW) is Exit.CONFORMS, out.getvalue()
 
 
 def test_a_server_that_takes_a_large_body_has_a_limit_of_its_own(tmp_path: Path) -> None:
-    roomy = create_app(token=TOKEN, max_body_bytes=2**21, concurrency=EventLoopConcurrency())
+    roomy = create_app(
+        settings=Settings(token=TOKEN, max_body_bytes=2**21), concurrency=EventLoopConcurrency()
+    )
     out = StringIO()
     with serve_in_thread(roomy) as url:
         code = verify(url, TOKEN, report_dir=tmp_path, out=out, **FEW)
@@ -396,7 +403,7 @@ def test_a_stub_whose_delegate_cannot_call_us_is_not_blamed(
     monkeypatch.setattr("stepstub.contract_tests.cases._A_CALL_COMES_WITHIN", 0.05)
     (case,) = (case for case in ALL_CASES if case.name == "inside-the-call")
     with serve_in_thread(stub) as url:
-        run = Run(url, TOKEN, stub=Elsewhere(stub.sandboxes.default.engine))
+        run = Run(url, TOKEN, stub=Elsewhere(stub.sandboxes.default))
         result = run.play(case)
         run.close()
     assert result.outcome is Outcome.NOT_COVERED
@@ -480,7 +487,8 @@ def test_the_token_is_in_no_report_even_if_the_server_repeats_it(
 
 def test_the_control_token_is_in_no_report_either(tmp_path: Path) -> None:
     guarded = create_app(
-        token=TOKEN, control_token=CONTROL_TOKEN, concurrency=EventLoopConcurrency()
+        settings=Settings(token=TOKEN, control_token=CONTROL_TOKEN),
+        concurrency=EventLoopConcurrency(),
     )
     leak = every(lambda response: response.changed(data=f"{CONTROL_TOKEN}, {TOKEN}", message="no"))
     out = StringIO()
@@ -602,8 +610,10 @@ def test_every_documented_status_has_cases(stub: Stub) -> None:
 
 
 def test_a_stub_is_held_to_its_readings_even_where_it_cannot_be_driven() -> None:
-    closed = create_app(token=TOKEN, with_control=False, concurrency=EventLoopConcurrency())
-    engine = LocalStub(closed.sandboxes.default.engine)
+    closed = create_app(
+        settings=Settings(token=TOKEN, with_control=False), concurrency=EventLoopConcurrency()
+    )
+    engine = LocalStub(closed.sandboxes.default)
     changed = mutated(closed, out_of(200, lambda response: response.changed(message="Done"))())
     out = StringIO()
     with serve_in_thread(changed) as url:  # type: ignore[arg-type]

@@ -2,36 +2,75 @@
 
 The layout, from the outside in; imports run downwards only::
 
-    cli  pytest_plugin  verify           ways to use it
-    live  inprocess                      a stub that listens; a stub without a socket
-    client                               a sandbox as a test sees it
-    server                               uvicorn
-    app  http1                           the composition root; HTTP on a connection
-    gate                                 Connexion at work
-    contract  envelope  problems  pages  openapi.yaml at work; what responses look like
-    handlers                             one function per operation, the bearer check
-    sandbox                              one token's world
-    engine  journal  faults  scenario    transitions; what was seen; misbehaviour; YAML
-    delegates  concurrency                   what starting a step calls; how waiting is done
-    model  clock  ids  schema  errors
+    cli  pytest_plugin  verify        ways to use it
+    contract_tests                    the conformance suite, for any server
+    live  inprocess                   a stub that listens; a stub without a socket
+    client                            a sandbox as a test sees it
+    serving  logs                     HTTP on connections, by uvicorn; a line per exchange
+    app                               the composition root: puts a stub together
+    stub                              one exchange from request to response
+    gate                              Connexion: routing, credentials, body
+    fault_injection  pages            faults at work; the contract to read and try
+    operations                        a row for each operation          another one: here
+    handlers                          what an operation does            ... and here
+    exchange                          one request on its way
+    responses  views  verification    what goes out, in either form; the control API's types
+    sandbox                           one token's world, and all of them
+    stores                            where it keeps its state          another one: here
+    faults  delegates  journal        rules of misbehaviour             another kind: here
+    transitions                       what becomes of steps: pure       a decision: here
+    scenario  contract                YAML with processes; openapi.yaml at work
+    schema  errors                    JSON Schema in words; what can go wrong
+    model  settings  clock  ids  concurrency
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stepstub.client import ControlFailed, NotCompletedAsExpected, Sandbox
+    from stepstub.delegates import StepStart
+    from stepstub.faults import Action, Phase
     from stepstub.inprocess import InProcess
     from stepstub.live import LiveServer
-
-__all__ = ["ControlFailed", "InProcess", "LiveServer", "NotCompletedAsExpected", "Sandbox"]
+    from stepstub.model import Param, Status
+    from stepstub.verification import Verification
+    from stepstub.views import DelegateCallView, ExchangeView, ProcessView, StepView
 
 _HOME = {
+    "Action": "faults",
     "ControlFailed": "client",
+    "DelegateCallView": "views",
+    "ExchangeView": "views",
     "InProcess": "inprocess",
     "LiveServer": "live",
     "NotCompletedAsExpected": "client",
+    "Param": "model",
+    "Phase": "faults",
+    "ProcessView": "views",
     "Sandbox": "client",
+    "Status": "model",
+    "StepStart": "delegates",
+    "StepView": "views",
+    "Verification": "verification",
 }
+
+__all__ = [
+    "Action",
+    "ControlFailed",
+    "DelegateCallView",
+    "ExchangeView",
+    "InProcess",
+    "LiveServer",
+    "NotCompletedAsExpected",
+    "Param",
+    "Phase",
+    "ProcessView",
+    "Sandbox",
+    "Status",
+    "StepStart",
+    "StepView",
+    "Verification",
+]
 
 
 def __getattr__(name: str) -> Any:

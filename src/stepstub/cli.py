@@ -162,8 +162,8 @@ def serve(
 
     from stepstub.app import create_app
     from stepstub.concurrency import EventLoopConcurrency
-    from stepstub.sandbox import Limits
     from stepstub.server import is_loopback, listen, serve, url_of
+    from stepstub.settings import Limits, Settings
 
     try:
         listener = listen(host, port)
@@ -182,11 +182,13 @@ def serve(
     logs.configure(log_format, log_level)
     app = create_app(
         processes,
-        token=token,
-        max_body_bytes=max_body_bytes,
-        with_control=not no_control,
-        control_token=control_token,
-        limits=Limits(journal=journal_size, sandboxes=max_sandboxes),
+        Settings(
+            token=token,
+            max_body_bytes=max_body_bytes,
+            with_control=not no_control,
+            control_token=control_token,
+            limits=Limits(journal=journal_size, sandboxes=max_sandboxes),
+        ),
         concurrency=EventLoopConcurrency(),
     )
     url = url_of(listener)

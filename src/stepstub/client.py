@@ -8,17 +8,32 @@ import http.client
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import NoneType
-from typing import Any, Literal, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from stepstub.delegates import StepStart
 from stepstub.errors import StepstubError
 from stepstub.faults import Action, Fault, Phase
-from stepstub.model import Params, Status
-from stepstub.sandbox import Verification
+from stepstub.verification import Verification
+from stepstub.views import (
+    ClockChange,
+    ClockView,
+    DelegateCallList,
+    DelegateCallView,
+    ExchangeList,
+    ExchangeView,
+    FaultRequest,
+    ProcessList,
+    ProcessStart,
+    ProcessView,
+    SandboxCreated,
+    SandboxStart,
+    StepView,
+    VerificationRequest,
+)
 
 T = TypeVar("T")
 
@@ -36,97 +51,6 @@ class ControlFailed(StepstubError):
 
 class NotCompletedAsExpected(AssertionError):
     """A verification does not hold; the message says what was seen. Fails a test."""
-
-
-class DelegateView(Struct, frozen=True):
-    """What starts a step."""
-
-    kind: Literal["recorded", "http", "python", "failing"]
-    url: str | None = None
-
-
-class StepView(Struct, frozen=True, rename="camel"):
-    """A step as it was when it was asked for."""
-
-    id: str
-    process_id: str
-    status: Status
-    delegate: DelegateView
-    params: Params
-    time_out_in_seconds: float
-    times_out_at: datetime | None = None
-    moved_by: int | None = None
-    failure: str | None = None
-
-
-class ProcessView(Struct, frozen=True):
-    """A process as it was when it was asked for."""
-
-    id: str
-    steps: tuple[StepView, ...]
-
-
-class DelegateCallView(Struct, frozen=True, rename="camel"):
-    """One call of a delegate; `exchange` is the number of the exchange that caused it."""
-
-    called_at: datetime
-    kind: str
-    process_id: str
-    process_step_id: str
-    params: Params
-    outcome: str
-    exchange: int | None = None
-
-
-class ExchangeView(Struct, frozen=True, rename="camel"):
-    """One request and its response, as the journal has them. `status` is None while it goes on."""
-
-    number: int
-    received_at: datetime
-    wall_clock: datetime
-    method: str
-    path: str
-    headers: tuple[tuple[str, str], ...]
-    body: str
-    body_size: int
-    operation: str | None = None
-    status: int | None = None
-    response: str | None = None
-    duration_ms: float | None = None
-    process_step_id: str | None = None
-    step_before: Status | None = None
-    step_after: Status | None = None
-    fault: str | None = None
-    reason: str | None = None
-    violations: dict[str, dict[str, Any]] = {}
-    moved_by: int | None = None
-    delegate_call: DelegateCallView | None = None
-
-
-class _ProcessList(Struct):
-    processes: list[ProcessView]
-    total: int = 0
-
-
-class _SandboxCreated(Struct):
-    token: str
-    processes: list[ProcessView]
-
-
-class _Journal(Struct):
-    exchanges: list[ExchangeView]
-    dropped: int
-    next: int | UnsetType = UNSET
-
-
-class _DelegateCalls(Struct, rename="camel"):
-    delegate_calls: list[DelegateCallView]
-    total: int
-
-
-class _ClockView(Struct):
-    now: datetime
-    frozen: bool
 
 
 class Transport(Protocol):
@@ -167,22 +91,22 @@ class SandboxClock:
 
     def now(self) -> datetime:
         """The time in UTC."""
-        return self._sandbox.call("GET", "clock", _ClockView).now
+        return self._sandbox.call("GET", "clock", ClockView).now
 
     def freeze(self) -> None:
         """Let the time stand still, but for `advance`."""
-        self._change(frozen=True)
+        self._change(ClockChange(frozen=True))
 
     def advance(self, seconds: float) -> None:
         """Move the time on at once; a step whose time-out is passed is FAILED then and there."""
-        self._change(advanceSeconds=seconds)
+        self._change(ClockChange(advance_seconds=seconds))
 
     def resume(self) -> None:
         """Let the time run again, from where it stands."""
-        self._change(frozen=False)
+        self._change(ClockChange(frozen=False))
 
-    def _change(self, **change: object) -> None:
-        self._sandbox.call("POST", "clock", _ClockView, change)
+    def _change(self, change: ClockChange) -> None:
+        self._sandbox.call("POST", "clock", ClockView, change)
 
 
 class Sandbox:
@@ -225,8 +149,8 @@ class Sandbox:
         return {"Authorization": f"Bearer {self.token}"}
 
     def __enter__(self) -> Self:
-        body = {"scenario": self._scenario} if self._scenario else {}
-        self.token = self.call("POST", "sandboxes", _SandboxCreated, body).token
+        start = SandboxStart(scenario=self._scenario)
+        self.token = self.call("POST", "sandboxes", SandboxCreated, start).token
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -244,21 +168,19 @@ class Sandbox:
         a scenario file: `[{"timeOutInSeconds": 5}, {"delegate": "failing"}]`. Without a `status`
         the first step is started by its delegate and the others are PENDING.
         """
-        body: dict[str, Any] = (
-            {"scenario": scenario_or_steps}
+        start = (
+            ProcessStart(scenario=scenario_or_steps, id=id)
             if isinstance(scenario_or_steps, str)
-            else {"steps": list(scenario_or_steps)}
+            else ProcessStart(steps=list(scenario_or_steps), id=id)
         )
-        if id is not None:
-            body["id"] = id
-        return self.call("POST", "processes", _ProcessList, body).processes[0]
+        return self.call("POST", "processes", ProcessList, start).processes[0]
 
     def processes(self) -> list[ProcessView]:
         """All processes, in the order they came."""
         found: list[ProcessView] = []
         while True:
             query = {"offset": len(found), "limit": 1000}
-            page = self.call("GET", "processes", _ProcessList, query=query)
+            page = self.call("GET", "processes", ProcessList, query=query)
             found += page.processes
             if len(found) >= page.total or not page.processes:
                 return found
@@ -272,7 +194,7 @@ class Sandbox:
         return self.call("GET", f"steps/{quote(step_id, safe='')}", StepView)
 
     def fail_step(self, step_id: str) -> StepView:
-        """Let a STARTED step be FAILED. Raises `ControlFailed` when it is not STARTED."""
+        """Set a STARTED step to FAILED. Raises `ControlFailed` when it is not STARTED."""
         return self.call("POST", f"steps/{quote(step_id, safe='')}/fail", StepView)
 
     def journal(
@@ -281,10 +203,10 @@ class Sandbox:
         """The exchanges this sandbox has seen and still remembers, the newest last."""
         query = {"processStepId": step_id, "status": status, "limit": 1000}
         query = {name: value for name, value in query.items() if value is not None}
-        page = self.call("GET", "journal", _Journal, query=query)
-        exchanges = page.exchanges
-        while page.next is not UNSET:
-            page = self.call("GET", "journal", _Journal, query={**query, "after": page.next})
+        page = self.call("GET", "journal", ExchangeList, query=query)
+        exchanges = list(page.exchanges)
+        while page.next is not None:
+            page = self.call("GET", "journal", ExchangeList, query={**query, "after": page.next})
             exchanges += page.exchanges
         return exchanges
 
@@ -293,7 +215,7 @@ class Sandbox:
         calls: list[DelegateCallView] = []
         while True:
             query = {"offset": len(calls), "limit": 1000}
-            page = self.call("GET", "delegate-calls", _DelegateCalls, query=query)
+            page = self.call("GET", "delegate-calls", DelegateCallList, query=query)
             calls += page.delegate_calls
             if len(calls) >= page.total or not page.delegate_calls:
                 return calls
@@ -313,19 +235,18 @@ class Sandbox:
         `before`: nothing has moved when it strikes. `after`: the step was completed, and only the
         response is lost. `status` goes with respond (500 by default), `seconds` with delay.
         """
-        body = {
-            "phase": phase,
-            "action": action,
-            "status": status,
-            "seconds": seconds,
-            "times": times,
-            "processStepId": step_id,
-        }
-        given = {name: value for name, value in body.items() if value is not None}
-        self.call("POST", "faults", Fault, given)
+        request = FaultRequest(
+            phase=phase,
+            action=action,
+            status=status,
+            seconds=seconds,
+            times=times,
+            process_step_id=step_id,
+        )
+        self.call("POST", "faults", Fault, request)
 
     def clear_faults(self) -> None:
-        """Let the stub behave."""
+        """Remove all faults."""
         self.call("DELETE", "faults", NoneType)
 
     def verify_completed(self, step_id: str, times: int = 1, within: float = 0) -> Verification:
@@ -333,15 +254,15 @@ class Sandbox:
 
         Raises `NotCompletedAsExpected`, an AssertionError, with what was seen and why.
         """
-        body = {"processStepId": step_id, "times": times, "withinSeconds": within}
-        verification = self.call("POST", "verifications", Verification, body)
+        request = VerificationRequest(process_step_id=step_id, times=times, within_seconds=within)
+        verification = self.call("POST", "verifications", Verification, request)
         if not verification.holds:
             raise NotCompletedAsExpected(verification.explanation)
         return verification
 
     def reset(self, scenario: str | None = None) -> None:
         """Back to what the sandbox began with, or to another scenario."""
-        self.call("POST", "reset", _ProcessList, {"scenario": scenario} if scenario else {})
+        self.call("POST", "reset", ProcessList, SandboxStart(scenario=scenario))
 
     def on_delegate(self, function: Callable[[StepStart], None] | None) -> None:
         """Have `function` called whenever a step is started whose delegate is recorded or python.
@@ -358,7 +279,7 @@ class Sandbox:
         method: str,
         path: str,
         returns: type[T],
-        body: Mapping[str, Any] | None = None,
+        body: Struct | None = None,
         query: Mapping[str, Any] | None = None,
     ) -> T:
         """Call the control API below `/_stub/`; `returns` is the type of the response."""

@@ -5,15 +5,19 @@ A delegate is the server's way out: a step is started by calling it. The kinds o
 function a test registers) and `failing` (an error on purpose).
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from msgspec import Struct, json
 
-from stepstub.clock import Clock
 from stepstub.concurrency import Concurrency
 from stepstub.errors import DelegateFailed
 from stepstub.model import Params, Step
+
+HTTP_TIMEOUT = 10.0
+"""Seconds in which a third-party application has to respond."""
+
+IN_PROGRESS = "in progress"
+ACCEPTED = "accepted"
 
 
 class StepStart(Struct, frozen=True, rename="camel"):
@@ -24,70 +28,62 @@ class StepStart(Struct, frozen=True, rename="camel"):
     params: Params
 
 
-class DelegateCall(Struct, kw_only=True, rename="camel"):
+class DelegateCall(Struct, kw_only=True):
     """One call of a delegate. `called_at` is in milliseconds; `outcome` is filled as it ends."""
 
     called_at: int
     kind: str
     start: StepStart
-    exchange: int | None = None
-    outcome: str = "in progress"
+    exchange_number: int | None = None
+    outcome: str = IN_PROGRESS
 
 
 class Delegates:
-    """Starts steps by their delegates, and remembers the last `bound` calls.
+    """Starts steps by their delegates.
 
     `function`, once set, starts the steps whose delegate is recorded or python.
     """
 
-    def __init__(
-        self,
-        clock: Clock,
-        concurrency: Concurrency,
-        *,
-        http_timeout: float = 10.0,
-        bound: int = 10_000,
-    ) -> None:
-        self._clock = clock
+    def __init__(self, concurrency: Concurrency, *, http_timeout: float = HTTP_TIMEOUT) -> None:
         self._concurrency = concurrency
         self._http_timeout = http_timeout
-        self._calls: deque[DelegateCall] = deque(maxlen=bound)
         self.function: Callable[[StepStart], None] | None = None
 
-    def __iter__(self) -> Iterator[DelegateCall]:
-        return iter(self._calls.copy())
+    def prepare(self, step: Step, now: int, exchange_number: int | None = None) -> DelegateCall:
+        """The call that starts a step. It is accepted at once where nothing is to be called."""
+        kind = step.delegate.kind
+        return DelegateCall(
+            called_at=now,
+            kind=kind,
+            start=StepStart(step.process_id, step.id, step.params),
+            exchange_number=exchange_number,
+            outcome=ACCEPTED if kind == "recorded" and self.function is None else IN_PROGRESS,
+        )
 
-    def __len__(self) -> int:
-        return len(self._calls)
-
-    def clear(self) -> None:
-        """Forget the calls."""
-        self._calls.clear()
-
-    async def start(self, step: Step, exchange: int | None = None) -> None:
-        """Call the delegate of `step`.
+    async def make(self, call: DelegateCall, step: Step) -> None:
+        """Make a call that is in progress, and set its outcome.
 
         Raises `DelegateFailed` when the call was not accepted: no connection, no 2xx response
         within the time-out, an exception of the function, or a delegate that fails on purpose.
         """
-        kind = step.delegate.kind
-        start = StepStart(step.process_id, step.id, step.params)
-        call = DelegateCall(called_at=self._clock.now(), kind=kind, start=start, exchange=exchange)
-        self._calls.append(call)
         try:
-            if kind == "failing":
-                raise DelegateFailed("it is a delegate that fails on purpose")
-            if kind == "http":
-                url = step.delegate.url or ""
-                await self._concurrency.call(lambda: self._post(url, start))
-            elif (function := self.function) is not None:
-                await self._concurrency.call(lambda: _call(function, start))
-            elif kind == "python":
-                raise DelegateFailed("no Python function is registered for it")
+            await self._make(call, step)
         except DelegateFailed as failure:
             call.outcome = f"failed: {failure}"
             raise
-        call.outcome = "accepted"
+        call.outcome = ACCEPTED
+
+    async def _make(self, call: DelegateCall, step: Step) -> None:
+        start = call.start
+        if call.kind == "failing":
+            raise DelegateFailed("it is a delegate that fails on purpose")
+        if call.kind == "http":
+            url = step.delegate.url or ""
+            await self._concurrency.call(lambda: self._post(url, start))
+        elif (function := self.function) is not None:
+            await self._concurrency.call(lambda: _call(function, start))
+        elif call.kind == "python":
+            raise DelegateFailed("no Python function is registered for it")
 
     def _post(self, url: str, start: StepStart) -> None:
         import requests  # takes long, and most stubs never call out

@@ -1,11 +1,14 @@
 """What can go wrong, each with a plain sentence and, where there is one, the remedy.
 
-`envelope.py` is the one place that turns them into responses, `cli.py` the one that prints them.
+`responses` turns them into responses, `cli` prints them.
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 from msgspec import Struct
+
+from stepstub.model import Status
 
 
 class StepstubError(Exception):
@@ -22,25 +25,45 @@ class Violation(Struct, frozen=True, omit_defaults=True):
     actual: str | None = None
 
 
-class PreconditionFailed(StepstubError):
-    """The request is authorised but cannot be carried out: 412.
+class Refusal(Struct, frozen=True):
+    """Why a step is not moved.
 
-    `violations` maps the field or subject at fault to what is wrong with it. `moved_by` is the
-    number of the exchange that put the step in the status that refused this one, if one did.
+    `status` is None for a step that does not exist. `moved_by` numbers the exchange that brought
+    the step to its status, `failure` says why it is FAILED.
     """
 
-    def __init__(self, violations: Mapping[str, Violation], moved_by: int | None = None) -> None:
-        self.violations = violations
-        self.moved_by = moved_by
-        super().__init__(" ".join([violation.detail for violation in violations.values()]))
+    step_id: str
+    attempted: Literal["completed", "failed"]
+    status: Status | None = None
+    failure: str | None = None
+    moved_by: int | None = None
+
+
+class PreconditionFailed(StepstubError):
+    """The request is authorised but cannot be carried out."""
 
 
 class BodyRefused(PreconditionFailed):
-    """The body is not what the operation takes; the keys of `violations` are places in it."""
+    """The body is not what the operation takes.
+
+    `violations` maps a place in the body to what is wrong there.
+    """
+
+    def __init__(self, violations: Mapping[str, Violation]) -> None:
+        self.violations = violations
+        super().__init__(" ".join([violation.detail for violation in violations.values()]))
+
+
+class StepRefused(PreconditionFailed):
+    """A step is unknown, or not in the status that was needed; `refusal` has the facts."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+        super().__init__(f"step {refusal.step_id} cannot be {refusal.attempted}")
 
 
 class ClientDisconnected(StepstubError):
-    """The client went away before its request was whole; there is nobody to response."""
+    """The client went away before its request was whole; there is nobody to respond to."""
 
     def __init__(self) -> None:
         super().__init__("The client went away before its request was whole.")
@@ -51,19 +74,32 @@ class Unauthorized(StepstubError):
 
 
 class DelegateFailed(StepstubError):
-    """The delegate of the next step could not be called; nothing has changed: 500."""
+    """The delegate of a step could not be called.
 
+    `undone` says whether both steps are as they were. They are not where the next step has been
+    moved in the meantime, and that stands.
+    """
 
-NOTHING_HERE = "There is nothing at this path."
+    undone = True
 
 
 class HttpRefusal(StepstubError):
-    """A refusal outside the document, with the status HTTP has for it."""
+    """A refusal outside the document, with the status that HTTP has for it."""
 
     def __init__(self, status: int, detail: str, *, allow: str | None = None) -> None:
         self.status = status
         self.allow = allow
         super().__init__(detail)
+
+
+def nothing_here() -> HttpRefusal:
+    """The refusal of a request whose path leads nowhere."""
+    return HttpRefusal(404, "There is nothing at this path.")
+
+
+def method_not_allowed(allow: str) -> HttpRefusal:
+    """The refusal of a method where the path takes `allow`, a list such as `GET, POST`."""
+    return HttpRefusal(405, f"This path takes {allow} only.", allow=allow)
 
 
 class BadRequest(StepstubError):
@@ -74,7 +110,7 @@ class NotFound(StepstubError):
     """The control API is asked about something that is not there."""
 
 
-class Conflict(StepstubError):
+class InConflict(StepstubError):
     """The control API is asked for something that cannot be done as things stand."""
 
 
@@ -87,4 +123,4 @@ class ScenarioError(StepstubError):
 
 
 class UnknownScenario(StepstubError):
-    """A scenario name that is neither shipped nor a file."""
+    """A scenario name that is neither built in nor a file."""

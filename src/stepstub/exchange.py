@@ -1,60 +1,94 @@
 """One request on its way through the stub."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
+from stepstub.concurrency import Concurrency
 from stepstub.journal import Entry
+from stepstub.responses import Response, Responses
 from stepstub.sandbox import Sandbox, Sandboxes
-
-CONTROL = "/_stub/"
-"""Where the paths of the control API begin."""
-
-Headers = tuple[tuple[bytes, bytes], ...]
-
-
-class Response(Struct, frozen=True):
-    """A whole response: status, body and the headers besides content-type and content-length."""
-
-    status: int
-    body: bytes
-    headers: Headers = ()
-    content_type: bytes = b"application/json"
+from stepstub.settings import Settings
+from stepstub.stores.protocol import Loaded
+from stepstub.views import HealthView
 
 
 class Host(Protocol):
-    """The stub that an exchange belongs to: what the way of a request needs to know of it.
+    """The stub that an exchange belongs to: what the way of a request needs to know of it."""
 
-    `dispatch` calls the handler of the operation (None: no operation is at this path), once the
-    request has passed everything else.
-    """
-
+    settings: Settings
     sandboxes: Sandboxes
-    max_body_bytes: int
-    control_token: str | None
+    concurrency: Concurrency
+
+    def health(self) -> HealthView:
+        """The stub's versions, and what went wrong in it."""
 
     async def dispatch(
-        self, operation_id: str | None, scope: Scope, receive: Receive, send: Send
-    ) -> None: ...
+        self, exchange: "Exchange", scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Have the request handled, once it has passed everything else."""
+
+
+class Api(Struct, frozen=True):
+    """What the requests below one path prefix have in common, whether they match an operation.
+
+    Where `journalled`, exchanges are kept and responses held to the contract.
+    """
+
+    prefix: str
+    responses: Responses
+    journalled: bool
+
+
+class Operation(Struct, frozen=True):
+    """One operation: its handler, and the status of what that returns.
+
+    Faults strike a `faultable` operation, which is about the step named by the body's
+    `processStepId`.
+    """
+
+    id: str
+    handler: "Callable[[Exchange], Awaitable[Any]]"
+    status: int = 200
+    faultable: bool = False
 
 
 class Exchange(Struct, kw_only=True):
     """What is known of a request so far; each part of the way adds to it.
 
-    `sandbox` is the default one until the bearer check has chosen. The contract sets `content`
-    (the bytes), `body` (parsed and checked) and `parameters` (of path and query), the handler or a
-    refusal `response`. `disconnect` is a fault's doing: the connection breaks without a response.
+    The gate sets `operation` (None: the path leads to none), the credentials choose `sandbox`, the
+    contract sets `content` (the bytes), `body` (parsed and checked) and `parameters` (of path and
+    query). `records` are what the store had for the step it is about. The handler or a refusal
+    sets `response`. `disconnect` is a fault's doing: the connection breaks without a response.
     """
 
     stub: Host
     entry: Entry
-    sandbox: Sandbox
+    api: Api
+    operation: Operation | None = None
+    chosen: Sandbox | None = None
     parameters: dict[str, Any] = {}
     content: bytes = b""
     body: Any = None
+    records: Loaded | None = None
     response: Response | None = None
     disconnect: bool = False
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The sandbox of the request's credentials. An error before they have been checked."""
+        if self.chosen is None:
+            raise RuntimeError("the credentials of this request have not been checked")
+        return self.chosen
+
+    @property
+    def loaded(self) -> Loaded:
+        """The records to decide on. An error before they have been loaded."""
+        if self.records is None:
+            raise RuntimeError("nothing has been loaded for this request")
+        return self.records
 
 
 def exchange_of(scope: Scope) -> Exchange:

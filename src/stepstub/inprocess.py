@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
 
-from stepstub.app import DEFAULT_TOKEN, create_app
+from stepstub.app import create_app
 from stepstub.client import Sandbox
 from stepstub.concurrency import InlineConcurrency, run_inline
 from stepstub.errors import StepstubError
+from stepstub.settings import DEFAULT_TOKEN
 
 if TYPE_CHECKING:
     import httpx

@@ -1,8 +1,8 @@
 """The exchanges a sandbox has seen, the last of them, in the order they came."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from threading import Condition, Lock
+from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from msgspec import Struct
 
@@ -36,8 +36,8 @@ class Entry(Struct, kw_only=True, gc=False):
     response: bytes = b""
     duration: float = 0.0
     step_id: str | None = None
-    step_before: str | None = None
-    step_after: str | None = None
+    step_before: Status | None = None
+    step_after: Status | None = None
     reason: str | None = None
     violations: Mapping[str, Violation] | None = None
     moved_by: int | None = None
@@ -46,7 +46,7 @@ class Entry(Struct, kw_only=True, gc=False):
     @property
     def completed_step(self) -> bool:
         """Whether this exchange completed its step."""
-        return self.step_before == Status.STARTED and self.step_after == Status.COMPLETED
+        return self.step_before is Status.STARTED and self.step_after is Status.COMPLETED
 
 
 def redacted(headers: list[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
@@ -54,40 +54,49 @@ def redacted(headers: list[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], .
     return tuple([(name, b"(redacted)" if name in _SECRET else value) for name, value in headers])
 
 
+class ExchangeQuery(Struct, frozen=True):
+    """Which exchanges are wanted; None is any. `limit` None is all of them."""
+
+    step_id: str | None = None
+    status: int | None = None
+    operation: str | None = None
+    after: int = 0
+    limit: int | None = None
+
+    def matches(self, entry: Entry) -> bool:
+        return (
+            entry.number > self.after
+            and self.step_id in (None, entry.step_id)
+            and self.status in (None, entry.status)
+            and self.operation in (None, entry.operation)
+        )
+
+
+ALL = ExchangeQuery()
+
+
 class Journal:
-    """The last `bound` exchanges, numbered from 1; numbers are never used again."""
+    """The last `bound` exchanges, numbered from 1; numbers are never used again.
+
+    `append` is not safe to call from two threads at once; reading is, at any time.
+    """
 
     def __init__(self, bound: int) -> None:
         self._entries: deque[Entry] = deque(maxlen=bound)
         self._last = 0
-        self._lock = Lock()
-        self._news = Condition()
-        self._waiting = 0
 
-    def open(self, entry: Entry) -> None:
+    def append(self, entry: Entry) -> None:
         """Number an exchange that has just come in, and keep it."""
-        with self._lock:
-            entry.number = self._last = self._last + 1
-            self._entries.append(entry)
+        entry.number = self._last = self._last + 1
+        self._entries.append(entry)
 
     def clear(self) -> None:
-        """Forget the exchanges; the numbers go on."""
+        """Forget the exchanges; the numbers continue."""
         self._entries.clear()
 
-    def notify(self) -> None:
-        """Tell those who wait that there is something new."""
-        if self._waiting:
-            with self._news:
-                self._news.notify_all()
-
-    def wait_until(self, holds: Callable[[], bool], seconds: float) -> None:
-        """Block until `holds`, asked whenever there is news, or until the time is over."""
-        with self._news:
-            self._waiting += 1
-            try:
-                self._news.wait_for(holds, seconds)
-            finally:
-                self._waiting -= 1
+    def find(self, query: ExchangeQuery) -> list[Entry]:
+        """The exchanges that match, oldest first."""
+        return list(islice(filter(query.matches, self), query.limit))
 
     @property
     def dropped(self) -> int:

@@ -4,10 +4,11 @@ from contextlib import ExitStack
 from typing import Self
 
 from stepstub import scenario as scenarios
-from stepstub.app import DEFAULT_TOKEN, create_app
+from stepstub.app import create_app
 from stepstub.client import Sandbox
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.server import serve_in_thread
+from stepstub.settings import DEFAULT_TOKEN, Settings
 
 
 class LiveServer:
@@ -30,7 +31,7 @@ class LiveServer:
         processes = scenarios.merge([scenarios.load(name) for name in self._scenarios])
         concurrency = EventLoopConcurrency()
         self._stack.callback(concurrency.close)
-        self._app = create_app(processes, token=self.token, concurrency=concurrency)
+        self._app = create_app(processes, Settings(token=self.token), concurrency=concurrency)
         self.url = self._stack.enter_context(serve_in_thread(self._app, port=self._port))
         return self
 

@@ -11,41 +11,32 @@ from threading import Lock
 from msgspec import Struct
 from msgspec.structs import replace
 
-from stepstub.clock import SandboxClock, SystemClock
-from stepstub.concurrency import Concurrency
-from stepstub.delegates import Delegates, StepStart
-from stepstub.engine import Engine, StartedStep
-from stepstub.errors import Conflict, DelegateFailed, PreconditionFailed, Unauthorized
-from stepstub.faults import Faults
-from stepstub.ids import Ids
-from stepstub.journal import Entry, Journal
-from stepstub.model import Params, Process, Status
+from stepstub import transitions
+from stepstub.concurrency import Concurrency, run_inline
+from stepstub.delegates import IN_PROGRESS, DelegateCall, Delegates, StepStart
+from stepstub.errors import DelegateFailed, InConflict, Refusal, StepRefused, Unauthorized
+from stepstub.faults import Fault
+from stepstub.journal import Entry
+from stepstub.model import Params, Process, Status, Step
+from stepstub.settings import Limits
+from stepstub.stores.memory import MemoryStore
+from stepstub.stores.protocol import Applied, Conflict, Gone, Loaded, Store
+from stepstub.transitions import Change
 
 _MANY_STEPS = 10_000  # from here on their memory is worth a full collection in the end
 _NUMBERED = re.compile(r"-\d+$")
 
 
-class Limits(Struct, frozen=True):
-    """How much the stub keeps."""
+class Completion(Struct, frozen=True):
+    """A completion that took place: the completed step, and the one it started.
 
-    journal: int = 1000
-    """Exchanges, and delegate calls, a sandbox remembers."""
-    sandboxes: int = 1000
-    """Sandboxes there may be beside the default one."""
-
-
-class Verification(Struct, frozen=True, rename="camel"):
-    """Whether a step was completed as often as it should, and in words why (not).
-
-    `attempts` are the numbers of the exchanges about the step; `delegate_calls` counts the calls
-    of the next step's delegate that they caused.
+    `now` is the sandbox's time when it was final, `fault` an after-fault that is to strike.
     """
 
-    holds: bool
-    completed: int
-    delegate_calls: int
-    attempts: tuple[int, ...]
-    explanation: str
+    completed: Step
+    started: Step | None
+    now: int
+    fault: Fault | None = None
 
 
 class Sandbox:
@@ -56,67 +47,118 @@ class Sandbox:
     """
 
     def __init__(
-        self, token: str, processes: Sequence[Process], *, concurrency: Concurrency, limits: Limits
+        self,
+        token: str,
+        processes: Sequence[Process],
+        *,
+        store: Store,
+        concurrency: Concurrency,
     ) -> None:
         self.token = token
         self.scenario = processes
+        self.store = store
         self.concurrency = concurrency
-        self.ids = Ids()
-        self.clock = SandboxClock(SystemClock())
-        self.journal = Journal(limits.journal)
-        self.faults = Faults()
-        self.delegates = Delegates(self.clock, concurrency, bound=limits.journal)
-        self.engine = Engine(self.clock, self.delegates)
-        self.engine.add(processes)
+        self.delegates = Delegates(concurrency)
 
-    def __del__(self) -> None:
-        # CPython keeps some freed objects for later use, and a single one is enough to hold on to
-        # a megabyte around it. A full collection lets go of them.
-        if self.engine.number_of_steps > _MANY_STEPS:
-            del self.engine, self.delegates, self.journal
-            gc.collect()
+    async def complete(self, submitted: Params, loaded: Loaded, entry: Entry) -> Completion:
+        """Complete the step that the exchange of `entry` is about, and start the one after it.
 
-    async def complete_step(self, step_id: str, params: Params, entry: Entry) -> StartedStep:
-        """Complete a step for the exchange of `entry`, and note what became of it there.
-
-        Raises `PreconditionFailed` and `DelegateFailed` as `Engine.complete` does.
+        `loaded` is what the store has for that exchange. Raises `StepRefused` when the step is
+        unknown or not STARTED, and `DelegateFailed` when the next step's delegate does not accept
+        the call; in both cases nothing has changed.
         """
-        try:
-            started = await self.engine.complete(step_id, params, entry.number)
-        except PreconditionFailed as refusal:
-            entry.step_before = entry.step_after = refusal.violations["processStepId"].status
-            raise
-        except DelegateFailed:
-            entry.step_before = entry.step_after = Status.STARTED
-            raise
+        step_id, number = entry.step_id or "", entry.number or None
+        step, next_step, now = loaded.step, loaded.next_step, loaded.now
+        while True:
+            change = transitions.complete(step_id, step, next_step, submitted, now, number)
+            if isinstance(change, Refusal):
+                entry.step_before = entry.step_after = change.status
+                raise StepRefused(change)
+            started = change.started
+            call = self.delegates.prepare(started, now, number) if started else None
+            outcome = await self.store.apply(change, entry, call)
+            if isinstance(outcome, Applied):
+                break
+            if isinstance(outcome, Gone):
+                raise StepRefused(Refusal(step_id, "completed"))
+            now, (step, *following) = outcome.now, outcome.fresh
+            next_step = following[0] if following else None
+        if call and started and call.outcome == IN_PROGRESS:
+            outcome = await self._start(change, started, call, entry)
         entry.step_before, entry.step_after = Status.STARTED, Status.COMPLETED
-        self.journal.notify()
-        return started
+        return Completion(change.completed, started, outcome.now, outcome.fault)
+
+    async def _start(
+        self, change: Change, started: Step, call: DelegateCall, entry: Entry
+    ) -> Applied:
+        """Call the delegate; undo the change when it fails and nothing has built on it."""
+        try:
+            await self.delegates.make(call, started)
+        except BaseException as failure:
+            undone = await self.store.apply(transitions.undo(change), entry, call)
+            if not isinstance(failure, DelegateFailed) or not await self._completed(
+                undone, started
+            ):
+                stands = isinstance(undone, Conflict)
+                entry.step_before = Status.STARTED
+                entry.step_after = Status.COMPLETED if stands else Status.STARTED
+                if isinstance(failure, DelegateFailed):
+                    failure.undone = not stands
+                raise
+        return await self.store.confirm(entry, call)
 
     async def start_scenario(self, processes: Sequence[Process]) -> list[Process]:
         """Start the processes of a scenario, under free ids where theirs are in use.
 
         Raises as `start_process` does.
         """
-        return [await self.start_process(self._with_free_ids(process)) for process in processes]
+        return [
+            await self.start_process(await self._with_free_ids(process)) for process in processes
+        ]
 
     async def start_process(self, process: Process) -> Process:
-        """Start a process, and return it as it is then.
+        """Put a process in place, start its STARTED step by its delegate, and return it.
 
-        Raises `Conflict` for ids in use, and `DelegateFailed` when the delegate of the first step
-        does not take the call.
+        Raises `InConflict` for ids in use, and `DelegateFailed` when the delegate of the first step
+        does not accept the call; in both cases nothing is added.
         """
         try:
-            await self.engine.start(process)
+            (placed,) = await self.store.add((process,))
         except ValueError as error:
-            raise Conflict(f"{error}; leave ids out and free ones are chosen.") from error
-        return self.engine.process(process.id) or process
+            raise InConflict(f"{error}; leave ids out and free ones are chosen.") from error
+        for step in placed.steps:
+            if step.status is Status.STARTED:
+                await self._call_first(placed, step)
+        return await self.store.process(process.id) or process
 
-    def _with_free_ids(self, process: Process) -> Process:
-        used = self.engine.in_use
-        if not used(process.id) and not any(used(step.id) for step in process.steps):
+    async def _call_first(self, placed: Process, step: Step) -> None:
+        """Start a step of a process that has just been put in place, or take the process away."""
+        call = self.delegates.prepare(step, (await self.store.clock()).now)
+        await self.store.apply(Change((), ()), call=call)
+        if call.outcome != IN_PROGRESS:
+            return
+        try:
+            await self.delegates.make(call, step)
+        except BaseException as failure:
+            undone = await self.store.apply(transitions.remove(placed))
+            if not isinstance(failure, DelegateFailed) or not await self._completed(undone, step):
+                raise
+
+    async def _completed(self, undone: Applied | Conflict | Gone, step: Step) -> bool:
+        """Whether a start could not be undone because its step has been completed since.
+
+        The call did succeed then, whatever it ended in.
+        """
+        if not isinstance(undone, Conflict):
+            return False
+        current = (await self.store.step(step.id)).step
+        return current is not None and current.status is Status.COMPLETED
+
+    async def _with_free_ids(self, process: Process) -> Process:
+        used = self.store.in_use
+        if not await used(process.id) and not any([await used(step.id) for step in process.steps]):
             return process
-        process_id = self.free_id(_NUMBERED.sub("", process.id))
+        process_id = await self.free_id(_NUMBERED.sub("", process.id))
         return Process(
             process_id,
             tuple(
@@ -131,55 +173,33 @@ class Sandbox:
             ),
         )
 
-    def free_id(self, prefix: str) -> str:
+    async def free_id(self, prefix: str) -> str:
         """`prefix-N` with the first N that no process or step uses."""
-        while self.engine.in_use(identifier := self.ids.next(prefix)):
+        while await self.store.in_use(identifier := await self.store.next_id(prefix)):
             pass
         return identifier
 
-    def fail_step(self, step_id: str) -> None:
-        """Let a STARTED step fail. Raises `PreconditionFailed`."""
-        self.engine.fail(step_id, "a test let it fail")
+    async def step(self, step_id: str) -> Step:
+        """The step as it is now. Raises `StepRefused` when there is none."""
+        loaded = await self.store.step(step_id)
+        if loaded.step is None:
+            raise StepRefused(Refusal(step_id, "completed"))
+        return transitions.expire(loaded.step, loaded.now)
 
-    async def verify(self, step_id: str, times: int, within: float) -> Verification:
-        """Whether the step was completed `times` times; waits up to `within` seconds for it."""
-
-        def settled() -> bool:
-            completed = sum(entry.completed_step for entry in self._attempts(step_id))
-            return completed > times or (completed == times > 0)
-
-        if within and not settled():
-            await self.concurrency.call(lambda: self.journal.wait_until(settled, within))
-        return self._verification(step_id, times)
-
-    def _attempts(self, step_id: str) -> list[Entry]:
-        return [entry for entry in self.journal if entry.step_id == step_id]
-
-    def _verification(self, step_id: str, times: int) -> Verification:
-        attempts = self._attempts(step_id)
-        completed = sum(entry.completed_step for entry in attempts)
-        numbers = {entry.number for entry in attempts}
-        delegate_calls = sum(call.exchange in numbers for call in self.delegates)
-        words = [
-            (
-                f"Step {step_id} was {_times('completed', completed)},"
-                f" and should have been {_times('completed', times)};"
-                f" the next step's delegate was {_times('called', delegate_calls)};"
-                f" {len(attempts)} attempt{'' if len(attempts) == 1 else 's'}."
-            )
-        ]
-        words += [_account(entry) for entry in attempts]
-        if not attempts and not self.engine.in_use(step_id):
-            words.append("There is no such step in this sandbox.")
-        if self.journal.dropped:
-            words.append(f"The journal no longer has the first {self.journal.dropped} exchanges.")
-        return Verification(
-            holds=completed == times,
-            completed=completed,
-            delegate_calls=delegate_calls,
-            attempts=tuple(entry.number for entry in attempts),
-            explanation=" ".join(words),
-        )
+    async def fail_step(self, step_id: str) -> Step:
+        """Set a STARTED step to FAILED, and return it. Raises `StepRefused`."""
+        loaded = await self.store.step(step_id)
+        step, now = loaded.step, loaded.now
+        while True:
+            change = transitions.fail(step_id, step, "failed by a test", now)
+            if isinstance(change, Refusal):
+                raise StepRefused(change)
+            outcome = await self.store.apply(change)
+            if isinstance(outcome, Applied):
+                return change.writes[0]
+            if isinstance(outcome, Gone):
+                raise StepRefused(Refusal(step_id, "failed"))
+            now, (step,) = outcome.now, outcome.fresh
 
 
 class Sandboxes:
@@ -197,7 +217,7 @@ class Sandboxes:
         self._concurrency = concurrency
         self._limits = limits
         self._by_digest: dict[bytes, Sandbox] = {}
-        self.default = self._put(token, processes)
+        self.default = self._put(run_inline(self._filled(token, processes)))
 
     def __len__(self) -> int:
         return len(self._by_digest)
@@ -209,61 +229,59 @@ class Sandboxes:
             raise Unauthorized("The bearer token is not known to this server.")
         return sandbox
 
-    def create(self, processes: Sequence[Process]) -> Sandbox:
-        """A new sandbox with a token of its own. Raises `Conflict` when there are too many."""
+    async def create(self, processes: Sequence[Process]) -> Sandbox:
+        """A new sandbox with a token of its own. Raises `InConflict` when there are too many."""
+        sandbox = await self._filled(f"sandbox-{secrets.token_urlsafe(16)}", processes)
         with self._lock:
             if len(self) > self._limits.sandboxes:
-                raise Conflict(
+                raise InConflict(
                     f"There are {self._limits.sandboxes} sandboxes already;"
                     " delete some, or start the stub with a larger --max-sandboxes."
                 )
-            return self._put(f"sandbox-{secrets.token_urlsafe(16)}", processes)
+            return self._put(sandbox)
 
-    def reset(self, sandbox: Sandbox, processes: Sequence[Process] | None) -> Sandbox:
+    async def reset(self, sandbox: Sandbox, processes: Sequence[Process] | None) -> Sandbox:
         """A new sandbox under the same token; None brings the processes it began with."""
+        fresh = await self._filled(
+            sandbox.token, sandbox.scenario if processes is None else processes
+        )
         with self._lock:
             # One that was deleted, or reset by somebody else, meanwhile is no longer the owner.
-            self.by_token(sandbox.token.encode())
-            fresh = self._put(sandbox.token, sandbox.scenario if processes is None else processes)
-            fresh.delegates.function = sandbox.delegates.function
+            replaced = self.by_token(sandbox.token.encode())
+            fresh.delegates.function = replaced.delegates.function
+            self._put(fresh)
             if fresh.token == self.default.token:
                 self.default = fresh
-            return fresh
+        await _let_go(replaced)
+        return fresh
 
     def on_delegate(self, token: str, function: Callable[[StepStart], None] | None) -> None:
         """Have `function` start the steps of this token's sandbox that are recorded or python."""
         self.by_token(token.encode()).delegates.function = function
 
-    def delete(self, sandbox: Sandbox) -> None:
-        """Forget a sandbox and its token. Raises `Conflict` for the default one."""
+    async def delete(self, sandbox: Sandbox) -> None:
+        """Forget a sandbox and its token. Raises `InConflict` for the default one."""
         if sandbox.token == self.default.token:
-            raise Conflict("The default sandbox cannot be deleted; reset it instead.")
+            raise InConflict("The default sandbox cannot be deleted; reset it instead.")
         with self._lock:
-            self._by_digest.pop(self._digest(sandbox.token.encode()), None)
+            deleted = self._by_digest.pop(self._digest(sandbox.token.encode()), sandbox)
+        await _let_go(deleted)
 
-    def _put(self, token: str, processes: Sequence[Process]) -> Sandbox:
-        sandbox = Sandbox(token, processes, concurrency=self._concurrency, limits=self._limits)
-        self._by_digest[self._digest(token.encode())] = sandbox
+    async def _filled(self, token: str, processes: Sequence[Process]) -> Sandbox:
+        store = MemoryStore(bound=self._limits.journal)
+        await store.add(processes)
+        return Sandbox(token, processes, store=store, concurrency=self._concurrency)
+
+    def _put(self, sandbox: Sandbox) -> Sandbox:
+        self._by_digest[self._digest(sandbox.token.encode())] = sandbox
         return sandbox
 
     def _digest(self, token: bytes) -> bytes:
         return blake2b(token, key=self._key, digest_size=16).digest()
 
 
-def _times(done: str, number: int) -> str:
-    if number == 0:
-        return f"never {done}"
-    return f"{done} {({1: 'once', 2: 'twice'}).get(number, f'{number} times')}"
-
-
-def _account(entry: Entry) -> str:
-    """What became of one attempt, in words."""
-    lost = f" (fault {entry.fault})" if entry.fault else ""
-    if entry.status is None and not entry.fault:
-        return f"Exchange {entry.number}: {entry.reason or 'it is still in progress.'}"
-    if entry.completed_step:
-        return f"Exchange {entry.number} completed it{lost}."
-    if entry.fault and entry.step_before is None:
-        return f"Exchange {entry.number} did not reach it{lost}."
-    by = f" Exchange {entry.moved_by} moved it there." if entry.moved_by else ""
-    return f"Exchange {entry.number} got {entry.status}{lost}: {entry.reason}{by}"
+async def _let_go(sandbox: Sandbox) -> None:
+    if await sandbox.store.retire() > _MANY_STEPS:
+        # CPython keeps some freed objects for later use, and a single one is enough to hold on to
+        # a megabyte around it. A full collection lets go of them.
+        gc.collect()

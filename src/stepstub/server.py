@@ -11,8 +11,8 @@ from ipaddress import ip_address
 
 import uvicorn
 
-from stepstub.app import Stub
 from stepstub.http1 import Connection
+from stepstub.stub import Stub
 
 _GRACE = 10  # seconds that requests in flight are given at the end
 

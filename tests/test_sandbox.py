@@ -1,46 +1,77 @@
-"""The transitions of steps, from one thread and from many."""
+"""Completions on a sandbox, from one thread and from many."""
 
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
 from stepstub.concurrency import InlineConcurrency, run_inline
-from stepstub.delegates import Delegates, StepStart
-from stepstub.engine import Engine, StartedStep
-from stepstub.errors import DelegateFailed, PreconditionFailed
+from stepstub.delegates import StepStart
+from stepstub.errors import DelegateFailed, StepRefused
+from stepstub.journal import Entry
 from stepstub.model import Delegate, Param, Params, Process, Status, Step
+from stepstub.responses import explanations
+from stepstub.responses.envelope import StartedStep, started_step
+from stepstub.sandbox import Sandbox
+from stepstub.stores.memory import MemoryStore
 from support import PATIENCE, Clock, in_time
 
 PENDING, STARTED, COMPLETED, FAILED = Status
 
 
 class World:
-    """An engine with its delegates and its clock; every completion has a thread of its own."""
+    """A sandbox and its clock; every completion has a thread of its own."""
 
-    def __init__(self, *processes: Process) -> None:
-        self.clock = Clock()
-        self.delegates = Delegates(self.clock, InlineConcurrency())
-        self.engine = Engine(self.clock, self.delegates)
-        self.engine.add(processes)
+    def __init__(self, *processes: Process, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self.store = MemoryStore(clock=self.clock)
+        self.sandbox = Sandbox(
+            "token", processes, store=self.store, concurrency=InlineConcurrency()
+        )
+        self.delegates = self.sandbox.delegates
+        run_inline(self.store.add(processes))
 
     def complete(self, step_id: str, **params: Param) -> StartedStep:
-        return in_time(lambda: run_inline(self.engine.complete(step_id, params)))
+        return in_time(lambda: self.complete_here(step_id, params))
+
+    def complete_here(self, step_id: str, params: Params | None = None) -> StartedStep:
+        entry = entry_about(step_id)
+        loaded = run_inline(self.store.load(step_id, entry))
+        return started_step(run_inline(self.sandbox.complete(params or {}, loaded, entry)))
 
     def refusal(self, step_id: str) -> str:
         """The code with which a completion is refused."""
-        with pytest.raises(PreconditionFailed) as refused:
+        with pytest.raises(StepRefused) as refused:
             self.complete(step_id)
-        return refused.value.violations["processStepId"].code
+        return code(refused.value)
+
+    def process(self, process_id: str = "p") -> Process | None:
+        return run_inline(self.store.process(process_id))
+
+    def step(self, step_id: str) -> Step:
+        return run_inline(self.sandbox.step(step_id))
+
+    def fail(self, step_id: str) -> Step:
+        return run_inline(self.sandbox.fail_step(step_id))
 
     def statuses(self, process_id: str = "p") -> list[Status]:
-        process = self.engine.process(process_id)
+        process = self.process(process_id)
         assert process
         return [step.status for step in process.steps]
 
     def calls(self) -> list[str]:
-        return [call.start.process_step_id for call in self.delegates]
+        return [call.start.process_step_id for call in run_inline(self.store.calls())]
+
+
+def entry_about(step_id: str) -> Entry:
+    return Entry(method="POST", path="/", headers=(), wall_clock=0, step_id=step_id)
+
+
+def code(refused: StepRefused) -> str:
+    violations = explanations.violations(refused)
+    assert violations
+    return violations["processStepId"].code
 
 
 def process(
@@ -105,10 +136,12 @@ def test_an_unknown_step_is_refused() -> None:
 
 def test_a_refusal_names_the_exchange_that_moved_the_step() -> None:
     world = World(process(STARTED, PENDING))
-    run_inline(world.engine.complete("p1", {}, exchange=7))
-    with pytest.raises(PreconditionFailed) as refused:
-        run_inline(world.engine.complete("p1", {}, exchange=8))
-    assert refused.value.moved_by == 7
+    for step_id in ("nobody", "p1"):
+        with suppress(StepRefused):
+            world.complete(step_id)
+    with pytest.raises(StepRefused) as refused:
+        world.complete("p1")
+    assert refused.value.refusal.moved_by == 2
 
 
 def test_submitted_params_are_laid_over_the_next_steps_own() -> None:
@@ -117,8 +150,8 @@ def test_submitted_params_are_laid_over_the_next_steps_own() -> None:
     submitted = {"both": Param(long_value=1), "new": Param(double_value=0.5)}
     merged = {"kept": own["kept"], **submitted}
     assert world.complete("p1", **submitted).params == merged
-    assert world.engine.step("p2").params == merged
-    (call,) = world.delegates
+    assert world.step("p2").params == merged
+    (call,) = run_inline(world.store.calls())
     assert call.start == StepStart("p", "p2", merged)
     assert world.complete("p2").params == own, "what one completion submits is not the next one's"
 
@@ -134,10 +167,10 @@ def test_the_next_step_is_started_before_its_delegate_is_called() -> None:
 def test_a_failing_delegate_rolls_both_steps_back() -> None:
     own = {"own": Param(str_value="x")}
     world = World(process(STARTED, PENDING, delegate="failing", params=own, time_out=60))
-    before = world.engine.process("p")
+    before = world.process()
     with pytest.raises(DelegateFailed):
         world.complete("p1", submitted=Param(long_value=1))
-    assert world.engine.process("p") == before
+    assert world.process() == before
 
 
 def test_the_same_request_succeeds_when_the_delegate_is_well_again() -> None:
@@ -200,8 +233,8 @@ def test_exactly_one_of_many_concurrent_completions_wins() -> None:
         barrier.wait(PATIENCE)
         try:
             world.complete(step_id)
-        except PreconditionFailed as refusal:
-            return refusal.violations["processStepId"].code
+        except StepRefused as refusal:
+            return code(refusal)
         return "won"
 
     with ThreadPoolExecutor(number) as threads:
@@ -212,49 +245,26 @@ def test_exactly_one_of_many_concurrent_completions_wins() -> None:
 
 
 def test_a_completion_that_meets_another_halfway_is_refused() -> None:
-    """Every look at a step is followed by a competitor's completion, unless a lock forbids it."""
-
-    class Meddler(Clock):
-        competitor: Callable[[], None] | None = None
-
-        def now(self) -> int:
-            competitor, self.competitor = self.competitor, None
-            if competitor:
-                thread = threading.Thread(target=competitor, daemon=True)
-                thread.start()
-                thread.join(0.2)  # without a lock it is done long before; with one it waits
-            return super().now()
-
-    clock = Meddler()
-    delegates = Delegates(clock, InlineConcurrency())
-    engine = Engine(clock, delegates)
-    engine.add([process(STARTED, PENDING, time_out=60)])
-    outcomes: list[str] = []
-    done = threading.Event()
-
-    def compete() -> None:
-        try:
-            run_inline(engine.complete("p1", {}))
-            outcomes.append("won")
-        except PreconditionFailed:
-            outcomes.append("refused")
-        done.set()
-
-    clock.competitor = compete
-    run_inline(engine.complete("p1", {}))
-    assert done.wait(PATIENCE)
-    assert outcomes == ["refused"]
-    assert len(list(delegates)) == 1
+    """The other one takes place after the first has looked, and before it writes."""
+    world = World(process(STARTED, PENDING, time_out=60))
+    entry = entry_about("p1")
+    loaded = run_inline(world.store.load("p1", entry))
+    world.complete("p1")
+    with pytest.raises(StepRefused) as refused:
+        run_inline(world.sandbox.complete({}, loaded, entry))
+    assert code(refused.value) == "STEP_COMPLETED"
+    assert refused.value.refusal.moved_by == 2
+    assert world.calls() == ["p2"]
 
 
 def test_a_step_that_is_not_completed_in_time_is_failed() -> None:
     world = World(process(STARTED, PENDING, time_out=1.5))
     world.clock.jump(1.499)
-    assert world.engine.step("p1").status is STARTED
+    assert world.step("p1").status is STARTED
     world.clock.jump(0.001)
     assert world.statuses() == [FAILED, PENDING]
     assert world.refusal("p1") == "STEP_FAILED"
-    assert "within 1.5 s" in str(world.engine.step("p1").failure)
+    assert "within 1.5 s" in str(world.step("p1").failure)
 
 
 def test_the_time_of_a_step_begins_when_it_is_started() -> None:
@@ -282,12 +292,11 @@ def test_a_time_out_is_seen_by_whoever_looks_first() -> None:
 
 def test_a_started_step_can_be_failed() -> None:
     world = World(process(STARTED, PENDING))
-    assert world.engine.fail("p1", "the printer is on fire").status is FAILED
+    assert world.fail("p1").status is FAILED
     assert world.refusal("p1") == "STEP_FAILED"
-    with pytest.raises(PreconditionFailed):
-        world.engine.fail("p1", "again")
-    with pytest.raises(PreconditionFailed):
-        world.engine.fail("p2", "not begun")
+    for step_id in ("p1", "p2"):  # again, and not begun
+        with pytest.raises(StepRefused):
+            world.fail(step_id)
 
 
 @pytest.mark.parametrize(
@@ -302,19 +311,20 @@ def test_a_started_step_can_be_failed() -> None:
 def test_ids_in_use_are_refused_and_nothing_is_added(clash: list[Process]) -> None:
     world = World(process(STARTED, PENDING))
     with pytest.raises(ValueError, match="in use"):
-        world.engine.add(clash)
-    assert [known.id for known in world.engine] == ["p"]
+        run_inline(world.store.add(clash))
+    assert [known.id for known in run_inline(world.store.page(0, 10))[0]] == ["p"]
     assert world.refusal("new1") == "UNKNOWN_STEP"
     assert world.statuses() == [STARTED, PENDING]
 
 
 def test_processes_can_be_looked_at() -> None:
     world = World(process(STARTED), process(STARTED, process_id="q"))
-    assert [known.id for known in world.engine] == ["p", "q"]
-    assert len(world.engine) == 2
-    assert world.engine.process("nobody") is None
-    with pytest.raises(PreconditionFailed):
-        world.engine.step("nobody")
+    processes, total = run_inline(world.store.page(0, 10))
+    assert [known.id for known in processes] == ["p", "q"]
+    assert total == 2
+    assert world.process("nobody") is None
+    with pytest.raises(StepRefused):
+        world.step("nobody")
 
 
 def test_finding_a_step_does_not_walk_over_the_others() -> None:

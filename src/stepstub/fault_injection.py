@@ -1,0 +1,42 @@
+"""A sandbox's faults at work on an exchange."""
+
+from stepstub.exchange import Exchange
+from stepstub.faults import Fault
+from stepstub.responses import Response
+
+
+async def handle(exchange: Exchange) -> None:
+    """Have a faultable operation handled, with the faults that strike before and after it."""
+    operation, entry = exchange.operation, exchange.entry
+    if operation is None:
+        raise RuntimeError("the request matches no operation")
+    entry.step_id = exchange.body["processStepId"]
+    exchange.records = loaded = await exchange.sandbox.store.load(entry.step_id, entry)
+    if loaded.fault is not None:
+        if await _strike(exchange, loaded.fault, loaded.now):
+            return
+        # Time has passed, and the records may have changed.
+        exchange.records = await exchange.sandbox.store.load(entry.step_id, entry)
+    completion = await operation.handler(exchange)
+    exchange.response = exchange.api.responses.success(completion, operation.status, completion.now)
+    if completion.fault is not None:
+        await _strike(exchange, completion.fault, completion.now)
+
+
+async def _strike(exchange: Exchange, fault: Fault, now: int) -> bool:
+    """Misbehave as `fault` says; whether that was the end of the exchange."""
+    entry = exchange.entry
+    entry.fault = f"{entry.fault}; {fault.describe()}" if entry.fault else fault.describe()
+    match fault.action:
+        case "delay":
+            await exchange.stub.concurrency.sleep(fault.seconds or 0)
+            return False
+        case "respond":
+            exchange.response = exchange.api.responses.injected(fault.status or 500, now)
+        case "malformed":
+            whole = exchange.response.body if exchange.response else b'{"message":"Success"}'
+            exchange.response = Response(200, whole[: len(whole) // 2])
+        case "disconnect":
+            exchange.response = Response(0, b"")
+            exchange.disconnect = True
+    return True

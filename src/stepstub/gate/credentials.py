@@ -1,0 +1,106 @@
+"""Which sandbox a request belongs to, and whether it may drive the stub."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from stepstub.errors import Unauthorized
+from stepstub.exchange import exchange_of
+from stepstub.gate.routing import operation_id_of
+from stepstub.handlers.credentials import authorize, check_control_token
+from stepstub.operations import OPERATIONS
+
+with warnings.catch_warnings():  # Connexion imports what Starlette deprecates
+    warnings.simplefilter("ignore")
+    from connexion.middleware.security import SecurityAPI, SecurityMiddleware, SecurityOperation
+    from connexion.operations import AbstractOperation
+    from connexion.security import AbstractSecurityHandler
+
+
+class _SecurityRequest:
+    """What a security handler is given: Connexion's own request is made for much more.
+
+    `refusal` says why the request is not authorised, if it is not.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.context: dict[str, Any] = {}
+        self.refusal: str | None = None
+
+
+SecurityCheck = Callable[[_SecurityRequest], dict[str, Any]]
+
+
+class _SecurityOperation(SecurityOperation):  # type: ignore[misc]
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.security:
+            request = _SecurityRequest(scope)
+            await self.verification_fn(request)
+            if request.refusal is not None:
+                raise Unauthorized(request.refusal)
+        await self.next_app(scope, receive, send)
+
+
+class _SecurityAPI(SecurityAPI):  # type: ignore[misc]
+    def make_operation(self, operation: AbstractOperation) -> _SecurityOperation:
+        return _SecurityOperation(
+            self.next_app,
+            security_handler_factory=self.security_handler_factory,
+            security=operation.security,
+            security_schemes=operation.security_schemes,
+        )
+
+
+class Credentials(SecurityMiddleware):  # type: ignore[misc]
+    """Connexion's security, whose handlers are given the scope and nothing else."""
+
+    api_cls = _SecurityAPI
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (operation_id := operation_id_of(scope)) is not None:
+            exchange = exchange_of(scope)
+            exchange.operation = OPERATIONS[operation_id]
+            exchange.entry.operation = operation_id
+        await super().__call__(scope, receive, send)
+
+
+class _Check(AbstractSecurityHandler):  # type: ignore[misc]
+    """A security handler whose refusals are noted on the request.
+
+    Connexion gathers exceptions in a list, which their own tracebacks refer to: a circle that
+    waits for the garbage collector, and under load that stops everything for a tenth of a second.
+    """
+
+    def get_fn(self, security_scheme: Any, required_scopes: Any) -> SecurityCheck:
+        return self._noted
+
+    def _noted(self, request: _SecurityRequest) -> dict[str, Any]:
+        try:
+            self.check(request.scope)
+        except Unauthorized as refusal:
+            request.refusal = request.refusal or str(refusal)
+        return {}
+
+    def check(self, scope: Scope) -> None:
+        """Raises `Unauthorized`."""
+        raise NotImplementedError
+
+
+class Bearer(_Check):
+    """Connexion's view of the bearer check; goes into its `security_map`."""
+
+    def check(self, scope: Scope) -> None:
+        tokens = [value for name, value in scope["headers"] if name == b"authorization"]
+        exchange = exchange_of(scope)
+        exchange.chosen = authorize(exchange.stub.sandboxes, tokens)
+
+
+class ControlToken(_Check):
+    """Connexion's view of the control token; goes into its `security_map`."""
+
+    def check(self, scope: Scope) -> None:
+        given = dict(scope["headers"]).get(b"x-stepstub-control-token", b"")
+        check_control_token(exchange_of(scope).stub.settings.control_token, given)

@@ -1,0 +1,55 @@
+"""Path and method to an operation."""
+
+import warnings
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from stepstub.errors import method_not_allowed, nothing_here
+
+with warnings.catch_warnings():  # Connexion imports what Starlette deprecates
+    warnings.simplefilter("ignore")
+    from connexion.middleware.abstract import ROUTING_CONTEXT
+    from connexion.middleware.routing import RoutingMiddleware
+
+
+class Routing(RoutingMiddleware):  # type: ignore[misc]
+    """Connexion's routing, in which a path without parameters is looked up and not matched."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(app)
+        self._operations: dict[str, dict[str, dict[str, str]]] = {}
+
+    def add_api(self, specification: Any, *args: Any, **options: Any) -> None:
+        super().add_api(specification, *args, **options)
+        for router in (self.router, *(mount.app for mount in self.router.routes)):
+            router.redirect_slashes = False
+        for path, operations in specification["paths"].items():
+            if "{" not in path:
+                self._operations[path] = {
+                    method.upper(): {
+                        "api_base_path": specification.base_path,
+                        "operation_id": operation["operationId"],
+                    }
+                    for method, operation in operations.items()
+                }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        operations = self._operations.get(scope.get("path", ""))
+        if operations is None:
+            await super().__call__(scope, receive, send)
+            return
+        if b"%2f" in scope["raw_path"].lower():
+            # An encoded slash is part of a name, not a separator (RFC 3986, section 2.2).
+            raise nothing_here()
+        operation = operations.get(scope["method"])
+        if operation is None:
+            raise method_not_allowed(", ".join(sorted(operations)))
+        scope["extensions"][ROUTING_CONTEXT] = operation
+        await self.app(scope, receive, send)
+
+
+def operation_id_of(scope: Scope) -> str | None:
+    """The id of the operation that a request has been routed to; None where it matches none."""
+    operation_id: str | None = scope["extensions"][ROUTING_CONTEXT]["operation_id"]
+    return operation_id

@@ -1,0 +1,34 @@
+"""What goes out: two forms of response behind one protocol, chosen once per exchange.
+
+explanations.py   the sentences of refusals, and the errors that mean the same in both forms
+envelope.py       the contract's `{message, timestamp, data, version}`
+problem.py        the control API's plain JSON, and problem details (RFC 9457)
+"""
+
+from typing import Protocol
+
+from msgspec import Struct
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class Response(Struct, frozen=True):
+    """A whole response: status, body and the headers besides content-type and content-length."""
+
+    status: int
+    body: bytes
+    headers: Headers = ()
+    content_type: bytes = b"application/json"
+
+
+class Responses(Protocol):
+    """One form of response. `now` is milliseconds since the epoch, on the sandbox's clock."""
+
+    def success(self, value: object, status: int, now: int) -> Response:
+        """The response to a request that was carried out; `value` is what its handler returned."""
+
+    def failure(self, error: Exception, now: int) -> Response:
+        """The response to a request that ended in `error`, an unforeseen one included."""
+
+    def injected(self, status: int, now: int) -> Response:
+        """The response of a fault, whose status need not be one that is documented."""

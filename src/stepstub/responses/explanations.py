@@ -1,0 +1,97 @@
+"""What went wrong, in words: the sentences that envelope, problem details and journal share."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from msgspec import Struct
+
+from stepstub.errors import (
+    BodyRefused,
+    DelegateFailed,
+    HttpRefusal,
+    Refusal,
+    StepRefused,
+    Unauthorized,
+    Violation,
+)
+from stepstub.model import Status
+from stepstub.responses import Headers
+from stepstub.schema import shorten
+
+log = logging.getLogger("stepstub")
+
+INJECTED = "Injected fault."
+"""The sentence of a fault's response."""
+
+
+class Failure(Struct, frozen=True):
+    """An error as every form of response tells it: the status, a sentence, further headers."""
+
+    status: int
+    detail: str
+    headers: Headers = ()
+
+    @property
+    def phrase(self) -> str:
+        return HTTPStatus(self.status).phrase
+
+
+def failure(error: Exception) -> Failure:
+    """An error that means the same wherever it occurs; one that nobody foresaw is a logged 500."""
+    match error:
+        case Unauthorized():
+            return Failure(401, str(error), ((b"www-authenticate", b"Bearer"),))
+        case HttpRefusal():
+            allow: Headers = ((b"allow", error.allow.encode()),) if error.allow else ()
+            return Failure(error.status, str(error), allow)
+        case _:
+            log.error("unexpected error", exc_info=error)
+            return Failure(500, "Something unexpected went wrong in the stub; its log says what.")
+
+
+def violations(error: Exception) -> Mapping[str, Violation] | None:
+    """What is wrong with which field or subject; None for an error that is not about any."""
+    match error:
+        case StepRefused():
+            return {"processStepId": _violation(error.refusal)}
+        case BodyRefused():
+            return error.violations
+        case _:
+            return None
+
+
+def reason(error: Exception) -> str:
+    """Why a request was refused: one or more sentences."""
+    match error:
+        case StepRefused():
+            return _violation(error.refusal).detail
+        case DelegateFailed():
+            fate = (
+                "both steps are as they were"
+                if error.undone
+                else "the step is COMPLETED all the same, for the next one was moved meanwhile"
+            )
+            return f"The delegate of the next step could not be called: {error}; {fate}."
+        case _:
+            return str(error)
+
+
+def _violation(refusal: Refusal) -> Violation:
+    if refusal.status is None:
+        shown = shorten(refusal.step_id)
+        return Violation(
+            code="UNKNOWN_STEP",
+            detail=f"There is no step {shown}. Ids belong to one token; is it the right one?",
+            expected="id of a STARTED step",
+            actual=shown,
+        )
+    because = f", because {refusal.failure}" if refusal.failure else ""
+    return Violation(
+        code=f"STEP_{refusal.status}",
+        detail=f"Step {shorten(refusal.step_id)} is {refusal.status}{because};"
+        f" only a STARTED step can be {refusal.attempted}.",
+        status=refusal.status,
+        expected=Status.STARTED,
+        actual=refusal.status,
+    )

@@ -1,0 +1,63 @@
+"""The control API's responses: plain JSON, and refusals as problem details (RFC 9457)."""
+
+from http import HTTPStatus
+from typing import Any
+
+from msgspec import json
+
+from stepstub.errors import (
+    BadRequest,
+    BodyRefused,
+    DelegateFailed,
+    HttpRefusal,
+    InConflict,
+    NotFound,
+    ScenarioError,
+    StepRefused,
+    UnknownScenario,
+)
+from stepstub.responses import Response, explanations
+from stepstub.responses.explanations import Failure
+
+
+class Problem:
+    """The form of the control API's responses."""
+
+    def success(self, value: object, status: int, now: int) -> Response:
+        """`value` as JSON; an empty body for 204."""
+        return Response(status, b"" if status == HTTPStatus.NO_CONTENT else json.encode(value))
+
+    def failure(self, error: Exception, now: int) -> Response:
+        known = _failure(error)
+        body: dict[str, Any] = {
+            "type": "about:blank",
+            "title": known.phrase,
+            "status": known.status,
+            "detail": known.detail,
+        }
+        if isinstance(error, BodyRefused):
+            body["violations"] = error.violations
+        return Response(known.status, json.encode(body), known.headers, b"application/problem+json")
+
+    def injected(self, status: int, now: int) -> Response:
+        return self.failure(HttpRefusal(status, explanations.INJECTED), now)
+
+
+def _failure(error: Exception) -> Failure:
+    match error:
+        case BodyRefused() | BadRequest() | ScenarioError() | UnknownScenario():
+            return Failure(400, str(error))
+        case StepRefused():
+            status = 404 if error.refusal.status is None else 409
+            return Failure(status, explanations.reason(error))
+        case NotFound():
+            return Failure(404, str(error))
+        case InConflict():
+            return Failure(409, str(error))
+        case DelegateFailed():
+            return Failure(
+                502,
+                f"The delegate of the first step could not be called: {error}; nothing started.",
+            )
+        case _:
+            return explanations.failure(error)

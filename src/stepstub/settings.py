@@ -1,0 +1,26 @@
+"""What a stub is set to: command line, `LiveServer` and the plugin pass this on as it is."""
+
+from msgspec import Struct
+
+DEFAULT_TOKEN = "stub-token"  # noqa: S105 - everybody may know it
+
+
+class Limits(Struct, frozen=True):
+    """How much a stub keeps."""
+
+    journal: int = 1000
+    """Exchanges, and delegate calls, a sandbox remembers."""
+    sandboxes: int = 1000
+    """Sandboxes there may be beside the default one."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """The settings of one stub, each with its default."""
+
+    token: str = DEFAULT_TOKEN
+    """The bearer token of the default sandbox."""
+    max_body_bytes: int = 1024 * 1024
+    with_control: bool = True
+    control_token: str | None = None
+    """Where given, every request to the control API has to bear it."""
+    limits: Limits = Limits()

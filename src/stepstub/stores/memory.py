@@ -1,0 +1,233 @@
+"""The default store: everything in this process, under one lock.
+
+No method suspends, so a completion can be driven without an event loop. The lock is held for
+dictionary work only, never while a delegate runs.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from itertools import islice
+from threading import Condition, Lock
+
+from msgspec.structs import replace
+
+from stepstub import faults, transitions
+from stepstub.clock import Clock, SandboxClock, SystemClock
+from stepstub.delegates import ACCEPTED, IN_PROGRESS, DelegateCall
+from stepstub.faults import Fault, Faults
+from stepstub.ids import Ids
+from stepstub.journal import ALL, Entry, ExchangeQuery, Journal
+from stepstub.model import Process, Step
+from stepstub.stores.protocol import Applied, ClockState, Conflict, Gone, Loaded
+from stepstub.transitions import Change
+
+
+class MemoryStore:
+    """A sandbox's state in memory. It keeps `bound` exchanges, and as many delegate calls.
+
+    Entries and calls are kept as the objects they are, so what is noted on them later shows.
+    """
+
+    def __init__(self, *, bound: int = 1000, clock: Clock | None = None) -> None:
+        self._lock = Lock()
+        self._clock = SandboxClock(clock or SystemClock())
+        self._steps: dict[str, Step] = {}
+        self._processes: dict[str, tuple[str, ...]] = {}
+        self._journal = Journal(bound)
+        self._calls: deque[DelegateCall] = deque(maxlen=bound)
+        self._faults: Faults = ()
+        self._ids = Ids()
+        self._retired = False
+        self._changes = 1
+        self._changed = Condition(self._lock)
+        self._waiting = 0
+
+    # --- one exchange
+
+    async def open(self, entry: Entry) -> int:
+        with self._lock:
+            return self._open(entry)
+
+    async def load(self, step_id: str, entry: Entry) -> Loaded:
+        with self._lock:
+            fault = None
+            if entry.number:
+                now = self._clock.now()
+            else:
+                now = self._open(entry)
+                if self._faults:
+                    fault, self._faults = faults.take(self._faults, "before", step_id)
+            return self._loaded(step_id, now, fault)
+
+    async def apply(
+        self, change: Change, entry: Entry | None = None, call: DelegateCall | None = None
+    ) -> Applied | Conflict | Gone:
+        with self._lock:
+            if self._retired:
+                return Gone()
+            steps, now = self._steps, self._clock.now()
+            for step in change.replaces:
+                if steps.get(step.id) is not step:
+                    return Conflict(now, tuple(steps.get(each.id) for each in change.replaces))
+            for step in change.writes:
+                steps[step.id] = step
+            if len(change.writes) < len(change.replaces):
+                self._remove(change)
+            fault = None
+            if call is not None and call.outcome in (IN_PROGRESS, ACCEPTED):
+                self._calls.append(call)
+            if call is None or call.outcome == ACCEPTED:
+                fault = self._after(entry)
+            self._notify()
+            return Applied(now, fault)
+
+    async def confirm(self, entry: Entry, call: DelegateCall) -> Applied:
+        with self._lock:
+            self._notify()
+            return Applied(self._clock.now(), self._after(entry))
+
+    async def close(self, entry: Entry) -> None:
+        if self._waiting:
+            with self._lock:
+                self._notify()
+
+    def _open(self, entry: Entry) -> int:
+        self._journal.append(entry)
+        entry.received_at = now = self._clock.now()
+        return now
+
+    def _after(self, entry: Entry | None) -> Fault | None:
+        if not self._faults or entry is None or entry.step_id is None:
+            return None
+        fault, self._faults = faults.take(self._faults, "after", entry.step_id)
+        return fault
+
+    def _loaded(self, step_id: str, now: int, fault: Fault | None = None) -> Loaded:
+        step = self._steps.get(step_id)
+        if step is None:
+            return Loaded(now, None, None, fault)
+        step_ids = self._processes[step.process_id]
+        following = step.position + 1
+        next_step = self._steps[step_ids[following]] if following < len(step_ids) else None
+        return Loaded(now, step, next_step, fault)
+
+    def _remove(self, change: Change) -> None:
+        kept = {step.id for step in change.writes}
+        for step in change.replaces:
+            if step.id not in kept:
+                del self._steps[step.id]
+                self._processes.pop(step.process_id, None)
+
+    # --- processes
+
+    async def add(self, processes: Iterable[Process]) -> tuple[Process, ...]:
+        steps: dict[str, Step] = {}
+        with self._lock:
+            now = self._clock.now()
+            placed = tuple(transitions.start(process, now) for process in processes)
+            for process in placed:
+                if process.id in self._processes:
+                    raise ValueError(f"process id {process.id!r} is in use")
+                for step in process.steps:
+                    if step.id in self._steps or step.id in steps:
+                        raise ValueError(f"step id {step.id!r} is in use")
+                    steps[step.id] = step
+            self._steps.update(steps)
+            for process in placed:
+                self._processes[process.id] = tuple(step.id for step in process.steps)
+            return placed
+
+    async def step(self, step_id: str) -> Loaded:
+        with self._lock:
+            return self._loaded(step_id, self._clock.now())
+
+    async def process(self, process_id: str) -> Process | None:
+        with self._lock:
+            step_ids = self._processes.get(process_id)
+            return None if step_ids is None else self._process(process_id, step_ids)
+
+    async def page(self, offset: int, limit: int) -> tuple[list[Process], int]:
+        with self._lock:
+            total = len(self._processes)
+            offset = min(offset, total)
+            return [
+                self._process(process_id, step_ids)
+                for process_id, step_ids in islice(self._processes.items(), offset, offset + limit)
+            ], total
+
+    def _process(self, process_id: str, step_ids: tuple[str, ...]) -> Process:
+        now = self._clock.now()
+        return Process(
+            process_id,
+            tuple(transitions.expire(self._steps[step_id], now) for step_id in step_ids),
+        )
+
+    async def in_use(self, identifier: str) -> bool:
+        return identifier in self._processes or identifier in self._steps
+
+    async def next_id(self, prefix: str) -> str:
+        with self._lock:
+            return self._ids.next(prefix)
+
+    # --- the journal
+
+    async def exchanges(self, query: ExchangeQuery = ALL) -> tuple[list[Entry], int]:
+        return self._journal.find(query), self._journal.dropped
+
+    async def clear_journal(self) -> None:
+        with self._lock:
+            self._journal.clear()
+            self._calls.clear()
+
+    async def calls(self) -> list[DelegateCall]:
+        return list(self._calls.copy())
+
+    async def wait(self, seen: int, seconds: float) -> int:
+        with self._changed:
+            self._waiting += 1
+            try:
+                self._changed.wait_for(lambda: self._changes > seen, seconds)
+                return self._changes
+            finally:
+                self._waiting -= 1
+
+    def _notify(self) -> None:
+        self._changes += 1
+        if self._waiting:
+            self._changed.notify_all()
+
+    # --- faults and the clock
+
+    async def faults(self) -> Faults:
+        return self._faults
+
+    async def add_fault(self, fault: Fault) -> Fault:
+        with self._lock:
+            named = replace(fault, id=self._ids.next("fault"))
+            self._faults = faults.add(self._faults, named)
+            return named
+
+    async def clear_faults(self) -> None:
+        with self._lock:
+            self._faults = ()
+
+    async def clock(self) -> ClockState:
+        return ClockState(self._clock.now(), self._clock.frozen)
+
+    async def change_clock(self, advance: float, frozen: bool | None) -> ClockState:
+        with self._lock:
+            self._clock.advance(advance)
+            if frozen is True:
+                self._clock.freeze()
+            elif frozen is False:
+                self._clock.resume()
+            return ClockState(self._clock.now(), self._clock.frozen)
+
+    # --- its end
+
+    async def retire(self) -> int:
+        with self._lock:
+            self._retired = True
+            steps = len(self._steps)
+            self._steps, self._processes = {}, {}
+            return steps

@@ -1,0 +1,159 @@
+"""What a store promises: everything a sandbox keeps, behind one asynchronous protocol.
+
+A completion asks a store twice. `load` numbers the exchange, takes a before-fault and returns the
+records to decide on; `apply` writes the decision where those records still stand. A third call,
+`confirm`, is needed only where a delegate is really called. All other methods are one step each.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from stepstub.delegates import DelegateCall
+from stepstub.faults import Fault
+from stepstub.journal import ALL, Entry, ExchangeQuery
+from stepstub.model import Process, Step
+from stepstub.transitions import Change
+
+
+class Loaded(Struct, frozen=True):
+    """A step, the one after it, and the sandbox's time (ms), all at one instant.
+
+    `fault` is a before-fault that applies to the exchange; it has been counted down.
+    """
+
+    now: int
+    step: Step | None
+    next_step: Step | None
+    fault: Fault | None = None
+
+
+class Applied(Struct, frozen=True):
+    """The change has been written. `fault` is an after-fault, counted down."""
+
+    now: int
+    fault: Fault | None = None
+
+
+class Conflict(Struct, frozen=True):
+    """Nothing was written, because a replaced record no longer stands.
+
+    `fresh` has the records that do, in the order of the change's `replaces`, None where one is
+    gone. A decision is made again on them.
+    """
+
+    now: int
+    fresh: tuple[Step | None, ...]
+
+
+class Gone(Struct, frozen=True):
+    """Nothing was written: the sandbox was reset or deleted since the exchange was loaded."""
+
+
+class ClockState(Struct, frozen=True):
+    """The sandbox's time in milliseconds since the epoch, and whether it stands still."""
+
+    now: int
+    frozen: bool
+
+
+class Store(Protocol):
+    """The state of one sandbox. Every method may be called from any thread.
+
+    A method that says so raises; all others always succeed.
+    """
+
+    # --- one exchange
+
+    async def open(self, entry: Entry) -> int:
+        """Number an exchange and keep it in the journal; returns the time. Once per exchange."""
+
+    async def load(self, step_id: str, entry: Entry) -> Loaded:
+        """Open the exchange (unless it is open), and load what a completion decides on.
+
+        An exchange takes one before-fault at most, when it is opened.
+        """
+
+    async def apply(
+        self, change: Change, entry: Entry | None = None, call: DelegateCall | None = None
+    ) -> Applied | Conflict | Gone:
+        """Write a change, or undo one, if the records it replaces still stand.
+
+        `call` is the delegate call that the change owes or undoes, and is kept with it. An
+        after-fault is taken for the exchange of `entry` unless that call is in progress or failed.
+        """
+
+    async def confirm(self, entry: Entry, call: DelegateCall) -> Applied:
+        """The delegate has accepted the call: the change is final, and an after-fault taken."""
+
+    async def close(self, entry: Entry) -> None:
+        """The exchange has ended; whoever waits in `changed` looks again."""
+
+    # --- processes
+
+    async def add(self, processes: Iterable[Process]) -> tuple[Process, ...]:
+        """Put processes in place as they are, with deadlines counted from now; returns them.
+
+        Raises ValueError for ids in use, and then adds none of them.
+        """
+
+    async def step(self, step_id: str) -> Loaded:
+        """A step, the one after it and the time, without an exchange."""
+
+    async def process(self, process_id: str) -> Process | None:
+        """The process as it is now, all its steps at one instant."""
+
+    async def page(self, offset: int, limit: int) -> tuple[list[Process], int]:
+        """At most `limit` processes after the first `offset`, in the order they came; the total."""
+
+    async def in_use(self, identifier: str) -> bool:
+        """Whether a process or a step has this id."""
+
+    async def next_id(self, prefix: str) -> str:
+        """`prefix-1`, `prefix-2`, ...; ids in use are not skipped."""
+
+    # --- the journal
+
+    async def exchanges(self, query: ExchangeQuery = ALL) -> tuple[list[Entry], int]:
+        """The exchanges that match, oldest first, and how many the bound has pushed out."""
+
+    async def wait(self, seen: int, seconds: float) -> int:
+        """Wait until anything has changed since `seen` changes, or until the time is over.
+
+        Returns how many changes there have been; 0 is a `seen` that nobody has to wait for.
+        """
+
+    async def clear_journal(self) -> None:
+        """Forget exchanges and delegate calls; numbers continue."""
+
+    async def calls(self) -> Sequence[DelegateCall]:
+        """The delegate calls, oldest first."""
+
+    # --- faults and the clock
+
+    async def faults(self) -> Sequence[Fault]:
+        """The faults that are still to strike, in the order they are tried."""
+
+    async def add_fault(self, fault: Fault) -> Fault:
+        """Add a fault, and return it with its id. Raises `InConflict` when there are too many."""
+
+    async def clear_faults(self) -> None:
+        """Remove all faults."""
+
+    async def clock(self) -> ClockState:
+        """The sandbox's time."""
+
+    async def change_clock(self, advance: float, frozen: bool | None) -> ClockState:
+        """Move the time forward by seconds, then freeze or resume it (None: neither).
+
+        Raises ValueError for a time backwards or beyond the year 9000; nothing changes then.
+        """
+
+    # --- its end
+
+    async def retire(self) -> int:
+        """The sandbox is reset or deleted: let everything go, and refuse what is in flight.
+
+        Returns how many steps there were.
+        """

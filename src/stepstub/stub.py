@@ -1,0 +1,180 @@
+"""The stub as an ASGI application: one exchange from request to response."""
+
+import logging
+import time
+from importlib import metadata
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from stepstub import fault_injection
+from stepstub.clock import Clock, SystemClock
+from stepstub.concurrency import Concurrency
+from stepstub.contract import Contract
+from stepstub.errors import ClientDisconnected, HttpRefusal, StepRefused, nothing_here
+from stepstub.exchange import Exchange
+from stepstub.journal import MAX_JOURNALED_BODY, Entry, redacted
+from stepstub.operations import api_of, contract_api
+from stepstub.responses import Response, explanations
+from stepstub.sandbox import Sandbox, Sandboxes
+from stepstub.settings import Settings
+from stepstub.views import HealthView
+
+log = logging.getLogger("stepstub")
+access_log = logging.getLogger("stepstub.access")
+
+
+class Stub:
+    """Refusals are raised on the way and become responses in `__call__`, nowhere else.
+
+    `gate` is what a request passes first, `pages` what it gets where it matches no operation.
+    `violations` counts the stub's own responses that broke the contract.
+    """
+
+    def __init__(
+        self,
+        sandboxes: Sandboxes,
+        *,
+        settings: Settings,
+        concurrency: Concurrency,
+        contract: Contract,
+        gate: ASGIApp,
+        pages: ASGIApp,
+        clock: Clock | None = None,
+    ) -> None:
+        self.sandboxes = sandboxes
+        self.settings = settings
+        self.concurrency = concurrency
+        self.violations = 0
+        self._contract = contract
+        self._gate = gate
+        self._pages = pages
+        self._clock = clock or SystemClock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond to one request; every response but a page's leaves through here."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        began = time.perf_counter()
+        entry = Entry(
+            method=scope["method"],
+            path=scope["path"],
+            headers=redacted(scope["headers"]),
+            wall_clock=self._clock.now(),
+        )
+        exchange = Exchange(stub=self, entry=entry, api=api_of(entry.path))
+        extensions = scope.setdefault("extensions", {})
+        extensions["stepstub"] = exchange
+        try:
+            await self._gate(scope, receive, send)
+        except ClientDisconnected as error:
+            entry.reason = str(error)
+            if exchange.api.journalled:
+                await self._opened(exchange)
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, it becomes the one response
+            exchange.response = await self._refusal(exchange, error)
+        response = exchange.response
+        if response is None:
+            return  # a page has been sent
+        if exchange.api.journalled:
+            response = await self._checked(exchange, response)
+            await self._close(exchange, response, began)
+        if exchange.disconnect:
+            await extensions["stepstub.disconnect"]()
+        else:
+            await _send(response, send)
+
+    async def dispatch(
+        self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Call the handler of the operation that the request has been routed to."""
+        operation = exchange.operation
+        if operation is None:
+            if not exchange.api.journalled:
+                raise nothing_here()
+            await self._pages(scope, receive, send)
+        elif operation.faultable:
+            await fault_injection.handle(exchange)
+        else:
+            value = await operation.handler(exchange)
+            exchange.response = exchange.api.responses.success(value, operation.status, 0)
+
+    def refuse(self, status: int, detail: str) -> bytes:
+        """The body of the response to what is no HTTP request, and so never gets in here."""
+        responses = contract_api().responses
+        return responses.failure(HttpRefusal(status, detail), self._clock.now()).body
+
+    def health(self) -> HealthView:
+        return HealthView(
+            status="ok",
+            name="stepstub",
+            version=metadata.version("stepstub"),
+            contract_version=self._contract.version,
+            contract_violations=self.violations,
+            sandboxes=len(self.sandboxes),
+        )
+
+    async def _refusal(self, exchange: Exchange, error: Exception) -> Response:
+        now = 0
+        if exchange.api.journalled:
+            entry = exchange.entry
+            entry.reason = explanations.reason(error)
+            entry.violations = explanations.violations(error)
+            if isinstance(error, StepRefused):
+                entry.moved_by = error.refusal.moved_by
+            now = await self._opened(exchange)
+        return exchange.api.responses.failure(error, now)
+
+    async def _checked(self, exchange: Exchange, response: Response) -> Response:
+        """`response` if it conforms; otherwise it is our bug, and the documented 500 goes out."""
+        if exchange.entry.fault is not None:
+            return response
+        breach = self._contract.breach(response.status, response.body)
+        if breach is None:
+            return response
+        self.violations += 1
+        log.error("the stub's own response broke the contract: %s", breach)
+        detail = "The stub's own response would have broken the contract; its log says how."
+        now = await self._opened(exchange)
+        return exchange.api.responses.failure(HttpRefusal(500, detail), now)
+
+    async def _opened(self, exchange: Exchange) -> int:
+        """Have the exchange in the journal; the time of its sandbox.
+
+        One whose credentials were refused is kept in the default sandbox.
+        """
+        store = self._sandbox(exchange).store
+        if exchange.entry.number:
+            return (await store.clock()).now
+        return await store.open(exchange.entry)
+
+    async def _close(self, exchange: Exchange, response: Response, began: float) -> None:
+        entry = exchange.entry
+        entry.status = response.status
+        entry.response = response.body[:MAX_JOURNALED_BODY]
+        entry.duration = time.perf_counter() - began
+        await self._sandbox(exchange).store.close(entry)
+        if access_log.isEnabledFor(logging.INFO):
+            access_log.info("", extra={"entry": entry})
+
+    def _sandbox(self, exchange: Exchange) -> Sandbox:
+        return exchange.chosen or self.sandboxes.default
+
+
+async def _send(response: Response, send: Send) -> None:
+    headers: list[Any] = list(response.headers)
+    if response.status != 204:
+        headers.append((b"content-type", response.content_type))
+        headers.append((b"content-length", b"%d" % len(response.body)))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

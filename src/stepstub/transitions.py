@@ -1,0 +1,125 @@
+"""What becomes of steps: records and the time go in, a change or a refusal comes out.
+
+Pure functions. They know no lock, no table of steps and no sentence: a store applies a change where
+the records it replaces still stand, and `responses` words a refusal. Times are milliseconds on the
+sandbox's clock.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from stepstub.errors import Refusal
+from stepstub.model import Params, Process, Status, Step
+
+
+class Change(Struct, frozen=True):
+    """Records to write in place of those they replace: all of them, or none.
+
+    It applies only where every replaced record still stands. A record that is replaced and not
+    written again is removed.
+    """
+
+    replaces: tuple[Step, ...]
+    writes: tuple[Step, ...]
+
+    @property
+    def completed(self) -> Step:
+        """Of a completion: the step that was completed."""
+        return self.writes[0]
+
+    @property
+    def started(self) -> Step | None:
+        """Of a completion: the step it starts, None after the last one."""
+        return self.writes[1] if len(self.writes) > 1 else None
+
+
+def complete(
+    step_id: str,
+    step: Step | None,
+    next_step: Step | None,
+    submitted: Params,
+    now: int,
+    number: int | None = None,
+) -> Change | Refusal:
+    """Complete a STARTED step and start the one after it, which gets the submitted params.
+
+    `number` is that of the exchange that asks.
+    """
+    refusal = _refusal(step_id, step, now, "completed")
+    if refusal is not None or step is None:
+        return refusal or Refusal(step_id, "completed")
+    completed = replace(step, status=Status.COMPLETED, deadline=None, moved_by=number)
+    if next_step is None:
+        return Change((step,), (completed,))
+    started = replace(
+        next_step,
+        status=Status.STARTED,
+        params={**next_step.params, **submitted} if submitted else next_step.params,
+        deadline=_deadline(next_step, now),
+        moved_by=number,
+    )
+    return Change((step, next_step), (completed, started))
+
+
+def fail(
+    step_id: str, step: Step | None, reason: str, now: int, number: int | None = None
+) -> Change | Refusal:
+    """Set a STARTED step to FAILED."""
+    refusal = _refusal(step_id, step, now, "failed")
+    if refusal is not None or step is None:
+        return refusal or Refusal(step_id, "failed")
+    failed = replace(step, status=Status.FAILED, deadline=None, failure=reason, moved_by=number)
+    return Change((step,), (failed,))
+
+
+def start(process: Process, now: int) -> Process:
+    """The process with the deadlines of its STARTED steps set."""
+    return Process(
+        process.id,
+        tuple(
+            replace(step, deadline=_deadline(step, now)) if step.status is Status.STARTED else step
+            for step in process.steps
+        ),
+    )
+
+
+def remove(process: Process) -> Change:
+    """Take a process away, if no step of it has moved."""
+    return Change(process.steps, ())
+
+
+def undo(change: Change) -> Change:
+    """Put the replaced records back where the written ones still stand."""
+    return Change(change.writes, change.replaces)
+
+
+def expire(step: Step, now: int) -> Step:
+    """The step as it is at a time: FAILED once its deadline has passed.
+
+    Nothing needs to be written for that, and no timer to run: whoever looks sees the same.
+    """
+    if step.status is not Status.STARTED or step.deadline is None or now < step.deadline:
+        return step
+    return replace(
+        step,
+        status=Status.FAILED,
+        deadline=None,
+        failure=f"it was not completed within {step.time_out_in_seconds:g} s",
+    )
+
+
+def _refusal(
+    step_id: str, step: Step | None, now: int, attempted: Literal["completed", "failed"]
+) -> Refusal | None:
+    if step is None:
+        return Refusal(step_id, attempted)
+    current = expire(step, now)
+    if current.status is Status.STARTED:
+        return None
+    return Refusal(step_id, attempted, current.status, current.failure, current.moved_by)
+
+
+def _deadline(step: Step, now: int) -> int | None:
+    return now + round(step.time_out_in_seconds * 1000) if step.time_out_in_seconds else None

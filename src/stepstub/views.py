@@ -1,0 +1,262 @@
+"""The control API's requests and responses as types, for its handlers and for its client.
+
+A member that is None is left out of the JSON. Times are RFC 3339 in UTC.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, Self
+
+from msgspec import Struct
+
+from stepstub.delegates import DelegateCall
+from stepstub.errors import Violation
+from stepstub.faults import Action, Fault, Phase
+from stepstub.journal import Entry
+from stepstub.model import Params, Process, Status, Step
+from stepstub.stores.protocol import ClockState
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Request(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A request; a member that was not given is not sent."""
+
+
+class _Response(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A response; a member without a default is always there."""
+
+
+# --- requests
+
+
+class SandboxStart(_Request, frozen=True, kw_only=True):
+    """How a sandbox begins: a built-in scenario, processes as in a scenario file, or empty."""
+
+    scenario: str | None = None
+    processes: Sequence[Mapping[str, Any]] | None = None
+
+
+class ProcessStart(_Request, frozen=True, kw_only=True):
+    """What to start: a built-in scenario, or one process from its steps."""
+
+    scenario: str | None = None
+    id: str | None = None
+    steps: Sequence[Mapping[str, Any]] | None = None
+
+
+class FaultRequest(_Request, frozen=True, kw_only=True):
+    """A fault to add. `status` goes with the action respond, `seconds` with delay."""
+
+    phase: Phase
+    action: Action = "respond"
+    status: int | None = None
+    seconds: float | None = None
+    times: int = 1
+    process_step_id: str | None = None
+
+
+class VerificationRequest(_Request, frozen=True, kw_only=True):
+    """A step that should have been completed so many times, now or within some seconds."""
+
+    process_step_id: str
+    times: int = 1
+    within_seconds: float = 0
+
+
+class ClockChange(_Request, frozen=True, kw_only=True):
+    """Move the time forward, then freeze or resume it."""
+
+    advance_seconds: float | None = None
+    frozen: bool | None = None
+
+
+# --- responses
+
+
+class HealthView(_Response, frozen=True, kw_only=True):
+    """The stub is up. `contract_violations` counts its own responses that broke the contract."""
+
+    status: Literal["ok"]
+    name: str
+    version: str
+    contract_version: str
+    contract_violations: int
+    sandboxes: int
+
+
+class DelegateView(_Response, frozen=True, kw_only=True):
+    """What starts a step."""
+
+    kind: Literal["recorded", "http", "python", "failing"]
+    url: str | None = None
+
+
+class StepView(_Response, frozen=True, kw_only=True):
+    """A step as it was when it was asked for."""
+
+    id: str
+    process_id: str
+    status: Status
+    delegate: DelegateView
+    params: Params
+    time_out_in_seconds: float
+    times_out_at: datetime | None = None
+    moved_by: int | None = None
+    failure: str | None = None
+
+    @classmethod
+    def of(cls, step: Step) -> Self:
+        return cls(
+            id=step.id,
+            process_id=step.process_id,
+            status=step.status,
+            delegate=DelegateView(kind=step.delegate.kind, url=step.delegate.url),
+            params=step.params,
+            time_out_in_seconds=step.time_out_in_seconds,
+            times_out_at=None if step.deadline is None else instant(step.deadline),
+            moved_by=step.moved_by,
+            failure=step.failure,
+        )
+
+
+class ProcessView(_Response, frozen=True, kw_only=True):
+    """A process as it was when it was asked for."""
+
+    id: str
+    steps: tuple[StepView, ...]
+
+    @classmethod
+    def of(cls, process: Process) -> Self:
+        return cls(id=process.id, steps=tuple(map(StepView.of, process.steps)))
+
+
+class ProcessList(_Response, frozen=True, kw_only=True):
+    """Some processes; `total` counts all that the sandbox has."""
+
+    processes: tuple[ProcessView, ...]
+    total: int
+
+    @classmethod
+    def of(cls, processes: Sequence[Process], total: int) -> Self:
+        return cls(processes=tuple(map(ProcessView.of, processes)), total=total)
+
+
+class SandboxCreated(_Response, frozen=True, kw_only=True):
+    """A new sandbox: its token, which is told only here, and its processes."""
+
+    token: str
+    processes: tuple[ProcessView, ...]
+
+
+class DelegateCallView(_Response, frozen=True, kw_only=True):
+    """One call of a delegate; `exchange_number` is that of the exchange that caused it."""
+
+    called_at: datetime
+    kind: str
+    process_id: str
+    process_step_id: str
+    params: Params
+    outcome: str
+    exchange_number: int | None = None
+
+    @classmethod
+    def of(cls, call: DelegateCall) -> Self:
+        return cls(
+            called_at=instant(call.called_at),
+            kind=call.kind,
+            process_id=call.start.process_id,
+            process_step_id=call.start.process_step_id,
+            params=call.start.params,
+            outcome=call.outcome,
+            exchange_number=call.exchange_number,
+        )
+
+
+class DelegateCallList(_Response, frozen=True, kw_only=True):
+    """A page of delegate calls; `total` counts all that are remembered."""
+
+    delegate_calls: tuple[DelegateCallView, ...]
+    total: int
+
+
+class ExchangeView(_Response, frozen=True, kw_only=True):
+    """One request and its response, as the journal has them. `status` is None while in progress."""
+
+    number: int
+    received_at: datetime
+    wall_clock: datetime
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    body: str
+    body_size: int
+    operation: str | None = None
+    status: int | None = None
+    response: str | None = None
+    duration_ms: float | None = None
+    process_step_id: str | None = None
+    step_before: Status | None = None
+    step_after: Status | None = None
+    fault: str | None = None
+    reason: str | None = None
+    violations: Mapping[str, Violation] = {}
+    moved_by: int | None = None
+    delegate_call: DelegateCallView | None = None
+
+    @classmethod
+    def of(cls, entry: Entry, call: DelegateCall | None) -> Self:
+        return cls(
+            number=entry.number,
+            received_at=instant(entry.received_at),
+            wall_clock=instant(entry.wall_clock),
+            method=entry.method,
+            path=entry.path,
+            headers=tuple(
+                (name.decode("latin-1"), value.decode("latin-1")) for name, value in entry.headers
+            ),
+            body=entry.body.decode("utf-8", "replace"),
+            body_size=entry.body_size,
+            operation=entry.operation,
+            status=entry.status or None,
+            response=entry.response.decode("utf-8", "replace") if entry.status else None,
+            duration_ms=round(entry.duration * 1000, 3) if entry.duration else None,
+            process_step_id=entry.step_id,
+            step_before=entry.step_before,
+            step_after=entry.step_after,
+            fault=entry.fault,
+            reason=entry.reason,
+            violations=entry.violations or {},
+            moved_by=entry.moved_by,
+            delegate_call=DelegateCallView.of(call) if call else None,
+        )
+
+
+class ExchangeList(_Response, frozen=True, kw_only=True):
+    """A page of exchanges. `next` is the `after` of the next page."""
+
+    exchanges: tuple[ExchangeView, ...]
+    dropped: int
+    next: int | None = None
+
+
+class FaultList(_Response, frozen=True, kw_only=True):
+    """The faults that are still to strike, in the order they are tried."""
+
+    faults: tuple[Fault, ...]
+
+
+class ClockView(_Response, frozen=True, kw_only=True):
+    """The time of a sandbox."""
+
+    now: datetime
+    frozen: bool
+
+    @classmethod
+    def of(cls, state: ClockState) -> Self:
+        return cls(now=instant(state.now), frozen=state.frozen)
+
+
+def instant(milliseconds: int) -> datetime:
+    """A sandbox's time as a `datetime`; exact, which dividing by 1000 is not."""
+    return _EPOCH + timedelta(milliseconds=milliseconds)
