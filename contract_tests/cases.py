@@ -54,24 +54,24 @@ class Case:
     send: Send = Server.complete
     checks: tuple[Check, ...] = ()
 
-    def run(self, bench: RunContext) -> Iterator[Finding]:
+    def run(self, context: RunContext) -> Iterator[Finding]:
         """What is wrong. Raises `NotCovered` when what the case needs was not given."""
-        step_id = self.prepare(bench)
-        response = self.send(bench.server, step_id)
-        note(bench, self, step_id, response)
-        yield from self.judge(bench, step_id, response)
+        step_id = self.prepare(context)
+        response = self.send(context.server, step_id)
+        note(context, self, step_id, response)
+        yield from self.judge(context, step_id, response)
 
-    def prepare(self, bench: RunContext) -> str:
+    def prepare(self, context: RunContext) -> str:
         """The id of the step that the request names."""
         if self.need is Need.NOTHING:
             return f"conformance-{uuid4().hex[:8]}"
-        return bench.steps.take(self.need)
+        return context.steps.take(self.need)
 
-    def judge(self, bench: RunContext, step_id: str, response: Response) -> Iterator[Finding]:
+    def judge(self, context: RunContext, step_id: str, response: Response) -> Iterator[Finding]:
         """What is wrong with one response."""
         yield from response.findings
         if response.status != self.status:
-            yield self.wrong_status(bench, response)
+            yield self.wrong_status(context, response)
             return
         if any(found.rule == DOCUMENT for found in response.findings):
             return  # what the checks look at may not be there
@@ -79,9 +79,9 @@ class Case:
             for rule, words in check(step_id, response):
                 yield finding(rule, words, response.curl)
 
-    def wrong_status(self, bench: RunContext, response: Response) -> Finding:
+    def wrong_status(self, context: RunContext, response: Response) -> Finding:
         words = f"{self.situation} got {response.status} instead of {self.status}"
-        if response.status not in bench.server.words.statuses:
+        if response.status not in context.server.expectations.statuses:
             words += f"; the document has no {response.status}"
         elif response.status >= 500:
             words += "; a request that can be foreseen is no internal error"
@@ -92,30 +92,30 @@ class Case:
         return Finding(Severity.VIOLATION, DOCUMENT, f"{words}: {response.excerpt}", response.curl)
 
 
-def note(bench: RunContext, case: Case, step_id: str, response: Response) -> None:
+def note(context: RunContext, case: Case, step_id: str, response: Response) -> None:
     """Tell the steps what became of one of theirs."""
     if response.status == 200:
-        bench.steps.completed(step_id, response.named_step)
+        context.steps.completed(step_id, response.named_step)
     elif case.need in (Need.STARTED, Need.NAMED, Need.LAST):
-        bench.steps.give_back(step_id)
+        context.steps.give_back(step_id)
 
 
 @dataclass(frozen=True, kw_only=True)
 class NextStep(Case):
     """Completes steps until a 200 names a next one; a last step names none."""
 
-    def run(self, bench: RunContext) -> Iterator[Finding]:
+    def run(self, context: RunContext) -> Iterator[Finding]:
         for _ in range(5):
-            step_id = self.prepare(bench)
-            response = self.send(bench.server, step_id)
-            note(bench, self, step_id, response)
-            if response.status in (404, 412) and bench.steps.stub is None:
+            step_id = self.prepare(context)
+            response = self.send(context.server, step_id)
+            note(context, self, step_id, response)
+            if response.status in (404, 412) and context.steps.stub is None:
                 raise CouldNotRun(
                     f"no started step: {step_id} got {response.status}"
                     f" ({response.excerpt}); give the id of a step that is STARTED"
                 )
             if response.status != 200 or response.findings or response.named_step is not None:
-                yield from self.judge(bench, step_id, response)
+                yield from self.judge(context, step_id, response)
                 return
         raise NotCovered("every step that was completed was the last of its process")
 
@@ -124,15 +124,15 @@ class NextStep(Case):
 class LastStep(Case):
     """Follows a process to its end, step by step as each 200 names the next."""
 
-    def run(self, bench: RunContext) -> Iterator[Finding]:
-        step_id = self.prepare(bench)
+    def run(self, context: RunContext) -> Iterator[Finding]:
+        step_id = self.prepare(context)
         for _ in range(100):
-            response = bench.server.complete(step_id)
-            note(bench, self, step_id, response)
+            response = context.server.complete(step_id)
+            note(context, self, step_id, response)
             if response.status != 200 or response.findings or response.named_step is None:
-                yield from self.judge(bench, step_id, response)
+                yield from self.judge(context, step_id, response)
                 return
-            step_id = bench.steps.take(Need.NAMED)
+            step_id = context.steps.take(Need.NAMED)
         raise NotCovered("the process had not ended after 100 steps")
 
 
@@ -140,10 +140,10 @@ class LastStep(Case):
 class Again(Case):
     """Sends the same request twice, and judges both responses."""
 
-    def run(self, bench: RunContext) -> Iterator[Finding]:
-        step_id = self.prepare(bench)
+    def run(self, context: RunContext) -> Iterator[Finding]:
+        step_id = self.prepare(context)
         for _ in range(2):
-            yield from self.judge(bench, step_id, bench.server.complete(step_id))
+            yield from self.judge(context, step_id, context.server.complete(step_id))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,18 +153,18 @@ class Race(Case):
     rounds: int = 5
     runners: int = 4
 
-    def run(self, bench: RunContext) -> Iterator[Finding]:
+    def run(self, context: RunContext) -> Iterator[Finding]:
         for played in range(self.rounds):
             try:
-                step_id = self.prepare(bench)
+                step_id = self.prepare(context)
             except NotCovered:
                 if played:
                     return
                 raise
-            responses = self._at_once(bench.server, step_id)
+            responses = self._at_once(context.server, step_id)
             won = [response for response in responses if response.status == 200]
             for response in won:
-                bench.steps.completed(step_id, response.named_step)
+                context.steps.completed(step_id, response.named_step)
             for response in responses:
                 yield from response.findings
             statuses = sorted(response.status for response in responses)
@@ -209,18 +209,18 @@ class Race(Case):
 class FromInside(Case):
     """Is the third-party application: completes a step from inside the call that starts it."""
 
-    def run(self, bench: RunContext) -> Iterator[Finding]:
+    def run(self, context: RunContext) -> Iterator[Finding]:
         with socket.create_server(("127.0.0.1", 0)) as application, ThreadPoolExecutor(1) as pool:
             port = application.getsockname()[1]
-            step_id = bench.steps.before_call(f"http://127.0.0.1:{port}")
-            if not bench.server.is_local:
+            step_id = context.steps.before_call(f"http://127.0.0.1:{port}")
+            if not context.server.is_local:
                 raise NotCovered("the stub is on another machine, and its delegate cannot call us")
 
             def complete() -> Response:
                 try:
-                    return bench.server.complete(step_id)
+                    return context.server.complete(step_id)
                 finally:
-                    bench.server.close()
+                    context.server.close()
 
             outer = pool.submit(complete)
             application.settimeout(_A_CALL_COMES_WITHIN)
@@ -231,10 +231,10 @@ class FromInside(Case):
             with connection, connection.makefile("rwb") as call:
                 call.readline()
                 length = int(parse_headers(call)["Content-Length"])
-                inner = bench.server.complete(json.loads(call.read(length))["processStepId"])
+                inner = context.server.complete(json.loads(call.read(length))["processStepId"])
                 call.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
             for response in (inner, outer.result()):
-                yield from self.judge(bench, step_id, response)
+                yield from self.judge(context, step_id, response)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,20 +248,20 @@ class Undocumented(Case):
     rule: str = BEYOND_THE_DOCUMENT
     need: Need = Need.NOTHING
 
-    def run(self, bench: RunContext) -> Iterator[Finding]:
+    def run(self, context: RunContext) -> Iterator[Finding]:
         try:
-            yield from super().run(bench)
+            yield from super().run(context)
         except NoResponse as error:
             yield finding(self.rule, f"{self.situation}: {error}")
 
-    def judge(self, bench: RunContext, step_id: str, response: Response) -> Iterator[Finding]:
+    def judge(self, context: RunContext, step_id: str, response: Response) -> Iterator[Finding]:
         if response.status != self.status:
             words = f"{self.situation} got {response.status} instead of {self.status}"
             rule = DOCUMENT if response.status >= 500 else self.rule
             yield finding(rule, f"{words}: {response.excerpt}", response.curl)
             return
         yield from response.findings
-        for rule, words in bench.server.examine_form(response):
+        for rule, words in context.server.examine_form(response):
             yield finding(rule, f"the {response.status} {words}", response.curl)
         for check in self.checks:
             for rule, words in check(step_id, response):
@@ -272,11 +272,11 @@ class Undocumented(Case):
 class TooLarge(Undocumented):
     """A body beyond the limit that a stub has by default; another server's may be higher."""
 
-    def judge(self, bench: RunContext, step_id: str, response: Response) -> Iterator[Finding]:
-        bench.server.close()  # who does not read such a body may hang up
+    def judge(self, context: RunContext, step_id: str, response: Response) -> Iterator[Finding]:
+        context.server.close()  # who does not read such a body may hang up
         if response.status == 412:
             raise NotCovered("it took a body of more than 1 MiB: its limit is its own")
-        yield from super().judge(bench, step_id, response)
+        yield from super().judge(context, step_id, response)
 
 
 SENT: dict[str, dict[str, Any]] = {
@@ -364,7 +364,7 @@ def authorization(value: str | None, raw: Any = None) -> Send:
 def _elsewhere(server: Server, step_id: str) -> Response:
     response, _ = server.send(
         method="POST",
-        url=f"{server.url}{server.words.path}/{step_id}",
+        url=f"{server.url}{server.expectations.path}/{step_id}",
         json={"processStepId": step_id},
         headers=server.authorization,
     )
@@ -373,7 +373,7 @@ def _elsewhere(server: Server, step_id: str) -> Response:
 
 def _get(server: Server, step_id: str) -> Response:
     response, _ = server.send(
-        method="GET", url=server.url + server.words.path, headers=server.authorization
+        method="GET", url=server.url + server.expectations.path, headers=server.authorization
     )
     return response
 

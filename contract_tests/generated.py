@@ -61,7 +61,7 @@ class Generated(Case):
     share: float = 1.0
     """How many of the examples are tried; a case that uses up steps tries fewer."""
 
-    def run(self, bench: RunContext) -> Iterator[Finding]:
+    def run(self, context: RunContext) -> Iterator[Finding]:
         smallest: dict[str, Finding] = {}
         seen = 0
         lack: NotCovered | None = None
@@ -71,10 +71,12 @@ class Generated(Case):
             nonlocal seen, lack
             if lack is not None:
                 return True
-            if self.mode is GenerationMode.NEGATIVE and bench.server.words.allows(case.body):
+            if self.mode is GenerationMode.NEGATIVE and context.server.expectations.allows(
+                case.body
+            ):
                 return True  # 1e16, a number to Schemathesis, is an integer to JSON Schema
             try:
-                response, findings = self._attempt(bench, case)
+                response, findings = self._attempt(context, case)
             except NotCovered as error:
                 lack = error
                 return True
@@ -84,24 +86,24 @@ class Generated(Case):
                     smallest[kind] = found
             return not findings
 
-        self._drive(bench, attempt)
+        self._drive(context, attempt)
         if smallest:
             with suppress(_Failed, _Enough, hypothesis.errors.Flaky):
-                self._drive(bench, attempt, shrink=True)
+                self._drive(context, attempt, shrink=True)
         yield from smallest.values()
         if not seen and not smallest:
             raise lack or NotCovered("no example could be made up")
 
     def _drive(
         self,
-        bench: RunContext,
+        context: RunContext,
         attempt: Callable[[schemathesis.Case[Any]], bool],
         *,
         shrink: bool = False,
     ) -> None:
         """Try all examples; or come to the first failure once more, and make it smaller."""
-        examples = max(1, round(bench.examples * self.share))
-        patience = time.monotonic() + bench.examples * _SECONDS_TO_SHRINK
+        examples = max(1, round(context.examples * self.share))
+        patience = time.monotonic() + context.examples * _SECONDS_TO_SHRINK
 
         def test(case: schemathesis.Case[Any]) -> None:
             if shrink and time.monotonic() > patience:
@@ -111,9 +113,9 @@ class Generated(Case):
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            cases = _operation(bench.server.words, bench.server.url, self.status).as_strategy(
-                generation_mode=self.mode
-            )
+            cases = _operation(
+                context.server.expectations, context.server.url, self.status
+            ).as_strategy(generation_mode=self.mode)
             settings = hypothesis.settings(
                 max_examples=examples,
                 phases=[Phase.generate, Phase.shrink],
@@ -124,30 +126,30 @@ class Generated(Case):
                 suppress_health_check=list(HealthCheck),
                 verbosity=hypothesis.Verbosity.quiet,
             )
-            hypothesis.seed(bench.seed)(settings(hypothesis.given(case=cases)(test)))()
+            hypothesis.seed(context.seed)(settings(hypothesis.given(case=cases)(test)))()
 
     def _attempt(
-        self, bench: RunContext, case: schemathesis.Case[Any]
+        self, context: RunContext, case: schemathesis.Case[Any]
     ) -> tuple[Response, list[tuple[str, Finding]]]:
         body: Any = case.body
-        step_id = self.prepare(bench)
+        step_id = self.prepare(context)
         if isinstance(body, dict) and isinstance(body.get("processStepId"), str):
             case.body = body = {**body, "processStepId": step_id}
-        authorization = bench.server.authorization
+        authorization = context.server.authorization
         try:
-            response, received = bench.server.send(
-                **case.as_transport_kwargs(base_url=bench.server.url, headers=authorization)
+            response, received = context.server.send(
+                **case.as_transport_kwargs(base_url=context.server.url, headers=authorization)
             )
         except BaseException:
-            bench.steps.give_back(step_id)
+            context.steps.give_back(step_id)
             raise
-        note(bench, self, step_id, response)
+        note(context, self, step_id, response)
         findings = [(found.words, found) for found in response.findings]
         try:
             case.validate_response(received, headers=authorization)
         except FailureGroup as group:
             findings += [
-                self._explained(bench.server.words, failure, body, response)
+                self._explained(context.server.expectations, failure, body, response)
                 for failure in group.exceptions
                 if isinstance(failure, Failure)
             ]
@@ -155,16 +157,16 @@ class Generated(Case):
         return response, findings
 
     def _explained(
-        self, words: Expectations, failure: Failure, body: Any, response: Response
+        self, expectations: Expectations, failure: Failure, body: Any, response: Response
     ) -> tuple[str, Finding]:
         """A failure of Schemathesis in our words, by its kind."""
         kind = type(failure).__name__
         said = " ".join(f"{failure.title}. {failure.message}".split())
         rule = DOCUMENT
         match kind, response.status:
-            case "AcceptedNegativeData", 200 if not words.must_be_refused(body):
+            case "AcceptedNegativeData", 200 if not expectations.must_be_refused(body):
                 rule = "reading 1 or 2"
-            case "RejectedPositiveData", 412 if not words.must_be_accepted(body):
+            case "RejectedPositiveData", 412 if not expectations.must_be_accepted(body):
                 rule = "reading 1, 3 or 4"
             case "JsonSchemaError", _ if response.findings:
                 rule = response.findings[0].rule
@@ -186,7 +188,7 @@ class Generated(Case):
             )
 
 
-def _operation(words: Expectations, url: str, status: int) -> Any:
+def _operation(expectations: Expectations, url: str, status: int) -> Any:
     """The operation as Schemathesis sees it, where `status` is what is expected."""
     expected = {"expected-statuses": [str(status)]}
     config = schemathesis.Config.from_dict(
@@ -200,8 +202,8 @@ def _operation(words: Expectations, url: str, status: int) -> Any:
             },
         }
     )
-    schema = schemathesis.openapi.from_dict(words.document, config=config)
-    return schema[words.path]["POST"]
+    schema = schemathesis.openapi.from_dict(expectations.document, config=config)
+    return schema[expectations.path]["POST"]
 
 
 ASKING: tuple[Case, ...] = (

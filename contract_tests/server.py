@@ -73,10 +73,10 @@ class Response:
 class Server:
     """A server by its URL, and the token that it accepts."""
 
-    def __init__(self, url: str, token: str, words: Expectations) -> None:
+    def __init__(self, url: str, token: str, expectations: Expectations) -> None:
         self.url = url.rstrip("/")
         self.token = token
-        self.words = words
+        self.expectations = expectations
         self._latest = ""
         self._threads = threading.local()
 
@@ -119,7 +119,7 @@ class Server:
         headers = self.authorization if headers is None else headers
         response, _ = self.send(
             method="POST",
-            url=self.url + self.words.path,
+            url=self.url + self.expectations.path,
             data=raw,
             headers={"Content-Type": "application/json", **headers},
         )
@@ -144,7 +144,7 @@ class Server:
 
     def examine_form(self, response: Response) -> Iterator[tuple[str, str]]:
         """Rule and words of what is wrong with a response, whatever it is the response to."""
-        documented = response.status in self.words.statuses
+        documented = response.status in self.expectations.statuses
         rule = DOCUMENT if documented else BEYOND_THE_DOCUMENT
         content_type = response.headers.get("Content-Type", "")
         if content_type.split(";")[0].strip().lower() != "application/json":
@@ -152,7 +152,7 @@ class Server:
         if response.value is None:
             yield rule, f"has a body that is not strict JSON: {response.excerpt}"
             return
-        for rule, words in self.words.breaches(response.status, response.value):
+        for rule, words in self.expectations.breaches(response.status, response.value):
             yield rule, f"breaks the contract: {words}"
         if response.status not in (200, 412) and isinstance(response.data, str):
             rule = "reading 17" if documented else BEYOND_THE_DOCUMENT
@@ -188,7 +188,7 @@ class Server:
 
     def _examine(self, response: Response) -> Iterator[tuple[str, str]]:
         if (
-            response.status in self.words.statuses
+            response.status in self.expectations.statuses
         ):  # or it is not the response, and the case says so
             yield from self.examine_form(response)
 
