@@ -11,11 +11,9 @@ from typing import Any
 
 import pytest
 
-from stepstub.app import DEFAULT_TOKEN, create_app
-from stepstub.concurrency import EventLoopConcurrency
+from stepstub.app import DEFAULT_TOKEN
 from stepstub.contract_tests.findings import CouldNotRun
-from stepstub.contract_tests.stub import LocalStub
-from stepstub.server import serve_in_thread
+from stepstub.live import LiveServer
 from stepstub.verify import Exit, Run, findings, table, write
 
 _RUN: pytest.StashKey[Run] = pytest.StashKey()
@@ -54,9 +52,7 @@ def run(pytestconfig: pytest.Config) -> Iterator[Run]:
     }
     with ExitStack() as stack:
         if option.url is None:
-            app = create_app(token=option.token, concurrency=EventLoopConcurrency())
-            url = stack.enter_context(serve_in_thread(app))
-            options["stub"] = LocalStub(app.sandboxes.default.engine)
+            url = stack.enter_context(LiveServer(token=option.token)).url
             options["require"] = option.require or "200,401,412,500"
         else:
             url = option.url

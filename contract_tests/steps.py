@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from stepstub.contract_tests.findings import CouldNotRun, NotCovered
-from stepstub.contract_tests.stub import Stub
+from stepstub.contract_tests.stub import RemoteStub
 
 _CALLS = 200  # of the seed command, in one run
 _CHAIN = 40  # steps of a process on a stub
@@ -46,7 +46,7 @@ class StepPool:
         self,
         given: Iterable[str] = (),
         seed_command: str | None = None,
-        stub: Stub | None = None,
+        stub: RemoteStub | None = None,
         hint: str = "",
     ) -> None:
         self.stub = stub
@@ -79,7 +79,7 @@ class StepPool:
         """A STARTED step before one whose delegate is a POST to `url`. Raises `NotCovered`."""
         if self.stub is None:
             raise self._lack("the documented operation does not say what a delegate calls")
-        return self.stub.process([{}, {"delegate": {"http": url}}])[0]
+        return self.stub.start_process([{}, {"delegate": {"http": url}}])[0]
 
     def completed(self, step_id: str, named: str | None) -> None:
         """Note that a step was completed, and which one its 200 says was started."""
@@ -105,7 +105,7 @@ class StepPool:
                 self._calls += 1
                 self._given.extend(_output(self._seed_command))
         elif self.stub is not None:
-            self._given.append(self.stub.process([{} for _ in range(_CHAIN)])[0])
+            self._given.append(self.stub.start_process([{} for _ in range(_CHAIN)])[0])
 
     def _process(self, need: Need) -> str:
         if self.stub is None:
@@ -113,18 +113,18 @@ class StepPool:
         own = {"own": {"strValue": "of the step"}, "both": {"strValue": "of the step"}}
         match need:
             case Need.LAST:
-                return self.stub.process([{}])[0]
+                return self.stub.start_process([{}])[0]
             case Need.PENDING:
-                return self.stub.process([{}, {}])[1]
+                return self.stub.start_process([{}, {}])[1]
             case Need.FAILED:
-                return self.stub.process([{"status": "FAILED"}])[0]
+                return self.stub.start_process([{"status": "FAILED"}])[0]
             case Need.TIME_IS_OVER:
                 # A deadline is rounded to whole milliseconds, so this one is over at once.
-                return self.stub.process([{"timeOutInSeconds": 0.0001}])[0]
+                return self.stub.start_process([{"timeOutInSeconds": 0.0001}])[0]
             case Need.NEXT_HAS_PARAMS:
-                return self.stub.process([{}, {"params": own}])[0]
+                return self.stub.start_process([{}, {"params": own}])[0]
             case _:
-                return self.stub.process([{}, {"delegate": "failing"}])[0]
+                return self.stub.start_process([{}, {"delegate": "failing"}])[0]
 
     def _lack(self, words: str) -> NotCovered:
         return NotCovered(f"{words}; {self._hint}" if self._hint else words)

@@ -1,7 +1,7 @@
 """Servers that are wrong on purpose: the stub, with one thing changed in what goes in or out.
 
-`MUTANTS` says of each which case of the conformance suite catches it, and in which words. A mutant
-that survives is a hole in the suite.
+The control API stays as it is. `MUTANTS` says of each which case of the conformance suite catches
+it, and with which message. A mutant that survives is a hole in the suite.
 """
 
 import asyncio
@@ -11,21 +11,21 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
+from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stepstub.app import Stub
-from stepstub.errors import PreconditionFailed
-from stepstub.model import Step
+from stepstub.app import DEFAULT_TOKEN, Stub
 
 
 @dataclass
 class Request:
-    """A whole request, and the stub it is meant for."""
+    """A whole request, the token that the stub accepts, and the way to the stub's control API."""
 
-    stub: Stub
     headers: dict[bytes, bytes]
     body: bytes
+    token: str
+    control: "Control"
 
     @property
     def step_id(self) -> Any:
@@ -34,17 +34,16 @@ class Request:
         except (ValueError, TypeError, KeyError):
             return None
 
-    @property
-    def step(self) -> Step | None:
-        """The step as it is now, None when there is no such step."""
-        try:
-            return self.stub.sandboxes.default.engine.step(self.step_id)
-        except (PreconditionFailed, TypeError):
-            return None
+    async def step(self) -> dict[str, Any]:
+        """The step as it is now, empty when there is no such step."""
+        if not isinstance(self.step_id, str):
+            return {}
+        response = await self.control(f"/_stub/steps/{quote(self.step_id, safe='')}")
+        return response.envelope if response.status == 200 else {}
 
-    def status(self) -> str | None:
+    async def status(self) -> str | None:
         """The status that the step is in, None when there is no such step."""
-        return self.step.status if self.step else None
+        return (await self.step()).get("status")
 
 
 @dataclass
@@ -69,15 +68,16 @@ class Response:
         return self.changed(data={**self.envelope["data"], **members})
 
 
+Control = Callable[[str], Awaitable[Response]]
 Next = Callable[[Request], Awaitable[Response]]
 Change = Callable[[Request, Next], Awaitable[Response]]
 
 
-def mutated(stub: Stub, change: Change) -> ASGIApp:
-    """The stub, with `change` between it and its client."""
+def mutated(stub: Stub, change: Change, token: str = DEFAULT_TOKEN) -> ASGIApp:
+    """The stub that accepts `token`, with `change` between it and its client."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"].startswith("/_stub/"):
             await stub(scope, receive, send)
             return
         body, more = b"", True
@@ -90,7 +90,12 @@ def mutated(stub: Stub, change: Change) -> ASGIApp:
             headers = {**request.headers, b"content-length": b"%d" % len(request.body)}
             return await _ask(stub, {**scope, "headers": list(headers.items())}, request.body)
 
-        response = await change(Request(stub, dict(scope["headers"]), body), ask)
+        async def control(path: str) -> Response:
+            headers = [(b"authorization", b"Bearer " + token.encode())]
+            asked = {"method": "GET", "path": path, "raw_path": path.encode(), "headers": headers}
+            return await _ask(stub, {**scope, **asked}, b"")
+
+        response = await change(Request(dict(scope["headers"]), body, token, control), ask)
         headers = [
             (b"content-type", response.content_type),
             (b"content-length", b"%d" % (len(response.body) + response.withheld)),
@@ -159,9 +164,9 @@ def about(words: str, change: Callable[[Response], Response]) -> Callable[[], Ch
 
 def no_auth_check() -> Change:
     async def apply(request: Request, ask: Next) -> Response:
-        token = request.stub.sandboxes.default.token.encode()
+        authorization = b"Bearer " + request.token.encode()
         return await ask(
-            replace(request, headers={**request.headers, b"authorization": b"Bearer " + token})
+            replace(request, headers={**request.headers, b"authorization": authorization})
         )
 
     return apply
@@ -186,7 +191,7 @@ def two_winners() -> Change:
     first: dict[str, Response] = {}
 
     async def apply(request: Request, ask: Next) -> Response:
-        if request.status() != "STARTED":
+        if await request.status() != "STARTED":
             return await ask(request)
         await asyncio.sleep(0.005)
         response = await ask(request)
@@ -228,7 +233,7 @@ def one_completion_at_a_time() -> Change:
     busy: set[str] = set()
 
     async def apply(request: Request, ask: Next) -> Response:
-        process_id = request.step.process_id if request.step else ""
+        process_id = (await request.step()).get("processId", "")
         if process_id in busy:
             refused = await ask(replace(request, body=b""))
             return refused.changed(data={"processStepId": {"code": "STEP_PENDING"}})
@@ -256,7 +261,7 @@ def state_moves_on_refusal() -> Change:
 
     async def apply(request: Request, ask: Next) -> Response:
         response = await ask(request)
-        if response.status == 412 and request.status() == "STARTED":
+        if response.status == 412 and await request.status() == "STARTED":
             step_id = request.step_id
             await ask(replace(request, body=json.dumps({"processStepId": step_id}).encode()))
         return response
@@ -268,18 +273,19 @@ def ascii_names_only() -> Change:
     """Refuses params by names that a document of JSON may well have."""
 
     async def apply(request: Request, ask: Next) -> Response:
-        response = await ask(replace(request, body=b"null")) if _fancy(request) else None
-        return response or await ask(request)
+        if _has_unusual_names(request) and await request.status() == "STARTED":
+            return await ask(replace(request, body=b"null"))
+        return await ask(request)
 
     return apply
 
 
-def _fancy(request: Request) -> bool:
+def _has_unusual_names(request: Request) -> bool:
     try:
         names = list(json.loads(request.body)["params"])
     except (ValueError, TypeError, KeyError):
         return False
-    return request.status() == "STARTED" and any(not name.isascii() for name in names)
+    return any(not name.isascii() for name in names)
 
 
 def _accepted(response: Response) -> Response:

@@ -10,7 +10,6 @@ import pytest
 from mutants import MUTANTS, Mutant, mutated
 from stepstub.app import DEFAULT_TOKEN, Stub, create_app
 from stepstub.concurrency import EventLoopConcurrency
-from stepstub.contract_tests.stub import LocalStub
 from stepstub.server import serve_in_thread
 from stepstub.verify import Exit, Outcome, verify
 
@@ -26,7 +25,6 @@ def test_the_suite_fails_and_says_why(stub: Stub, mutant: Mutant, tmp_path: Path
         code = verify(
             url,
             DEFAULT_TOKEN,
-            stub=LocalStub(stub.sandboxes.default.engine),
             seed=1,
             examples=8,
             report_dir=tmp_path,

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mutants import MUTANTS, Change, Next, Request, Response, every, mutated
 from mutants import out as out_of
-from stepstub import contract
+from stepstub import contract, scenario
 from stepstub.app import Stub, create_app
 from stepstub.cli import main
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.contract_tests.cases import Undocumented
 from stepstub.contract_tests.findings import CouldNotRun, Expectations
 from stepstub.contract_tests.server import Server
-from stepstub.contract_tests.stub import LocalStub
+from stepstub.contract_tests.stub import RemoteStub
+from stepstub.model import Process
 from stepstub.server import listen, serve_in_thread, url_of
 from stepstub.verify import ALL_CASES, Exit, Outcome, Run, verify
 from support import PATH
@@ -37,17 +39,31 @@ CONTROL_TOKEN = f"{TOKEN}-nor-the-other"
 FEW = {"seed": 1, "examples": 6}
 
 
+@dataclass(frozen=True)
+class ServedStub:
+    """A stub and the URL of its control API."""
+
+    app: Stub
+    url: str
+
+    def process(self, length: int) -> list[str]:
+        """Start a process; returns the ids of its steps, of which the first is STARTED."""
+        return RemoteStub(self.url, TOKEN).start_process([{}] * length)
+
+
 @pytest.fixture(scope="module")
-def stub() -> Stub:
-    return create_app(token=TOKEN, concurrency=EventLoopConcurrency())
+def stub() -> Iterator[ServedStub]:
+    app = create_app(token=TOKEN, concurrency=EventLoopConcurrency())
+    with serve_in_thread(app) as url:
+        yield ServedStub(app, url)
 
 
 class Foreign:
     """A server that is no stub of ours: it has the documented operation and no control API."""
 
-    def __init__(self, stub: Stub, change: Change | None = None) -> None:
-        self._app: ASGIApp = mutated(stub, change) if change else stub
-        self._engine = stub.sandboxes.default.engine
+    def __init__(self, stub: ServedStub, change: Change | None = None) -> None:
+        self._app: ASGIApp = mutated(stub.app, change, TOKEN) if change else stub.app
+        self.process = stub.process
         self.asked: set[tuple[str, str]] = set()
         self.sent: set[bytes] = set()
 
@@ -59,9 +75,6 @@ class Foreign:
             await self._app(scope, receive, send)
         else:
             await PlainTextResponse("nothing here", 404)(scope, receive, send)
-
-    def process(self, length: int) -> list[str]:
-        return LocalStub(self._engine).process([{}] * length)
 
 
 @contextmanager
@@ -88,40 +101,35 @@ def change(name: str) -> Change:
     return mutant.change()
 
 
-def test_the_stub_conforms_and_covers_every_status(stub: Stub, tmp_path: Path) -> None:
+def test_the_stub_conforms_and_covers_every_status(stub: ServedStub, tmp_path: Path) -> None:
     out = StringIO()
-    with serve_in_thread(stub) as url:
-        code = verify(
-            url,
-            TOKEN,
-            stub=LocalStub(stub.sandboxes.default.engine),
-            require="200,401,412,500",
-            report_dir=tmp_path,
-            out=out,
-            **FEW,
-        )
+    code = verify(
+        stub.url,
+        TOKEN,
+        require="200,401,412,500",
+        report_dir=tmp_path,
+        out=out,
+        **FEW,
+    )
     assert code is Exit.CONFORMS, out.getvalue()
     assert set(outcome(tmp_path).values()) == {"covered"}
 
 
-def test_different_seeds_agree(stub: Stub, tmp_path: Path) -> None:
-    with serve_in_thread(stub) as url:
-        for seed in (2, 3):
-            verify(
-                url,
-                TOKEN,
-                stub=LocalStub(stub.sandboxes.default.engine),
-                seed=seed,
-                examples=25,
-                report_dir=tmp_path / str(seed),
-                out=StringIO(),
-            )
+def test_different_seeds_agree(stub: ServedStub, tmp_path: Path) -> None:
+    for seed in (2, 3):
+        verify(
+            stub.url,
+            TOKEN,
+            seed=seed,
+            examples=25,
+            report_dir=tmp_path / str(seed),
+            out=StringIO(),
+        )
     assert outcome(tmp_path / "2") == outcome(tmp_path / "3")
 
 
-def test_a_stub_behind_a_url_is_recognised(stub: Stub, tmp_path: Path) -> None:
-    with serve_in_thread(stub) as url:
-        code = verify(url, TOKEN, require="500", report_dir=tmp_path, out=StringIO(), **FEW)
+def test_a_stub_behind_a_url_is_recognised(stub: ServedStub, tmp_path: Path) -> None:
+    code = verify(stub.url, TOKEN, require="500", report_dir=tmp_path, out=StringIO(), **FEW)
     assert code is Exit.CONFORMS
     assert outcome(tmp_path)["pending-step"] == "covered"
 
@@ -132,9 +140,8 @@ def guarded() -> Iterator[tuple[str, list[str]]]:
     guarded = create_app(
         token=TOKEN, control_token=CONTROL_TOKEN, concurrency=EventLoopConcurrency()
     )
-    steps = LocalStub(guarded.sandboxes.default.engine).process([{}] * 30)
     with serve_in_thread(guarded) as url:
-        yield url, steps
+        yield url, RemoteStub(url, TOKEN, CONTROL_TOKEN).start_process([{}] * 30)
 
 
 def test_a_stub_is_driven_with_its_control_token(
@@ -187,7 +194,7 @@ def test_without_the_control_token_the_run_goes_on_and_says_what_is_lacking(
     assert all(line.endswith(asks) for line in lacking)
 
 
-def test_nobody_else_is_sent_the_control_token(stub: Stub) -> None:
+def test_nobody_else_is_sent_the_control_token(stub: ServedStub) -> None:
     server = Foreign(stub)
     with served(server) as url:
         verify(
@@ -203,13 +210,12 @@ def test_nobody_else_is_sent_the_control_token(stub: Stub) -> None:
 
 
 def test_a_netrc_has_no_say_in_what_the_control_api_is_sent(
-    stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stub: ServedStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\n", "utf-8")
     monkeypatch.setenv("NETRC", str(netrc))
-    with serve_in_thread(stub) as url:
-        assert verify(url, TOKEN, require="500", out=StringIO(), **FEW) is Exit.CONFORMS
+    assert verify(stub.url, TOKEN, require="500", out=StringIO(), **FEW) is Exit.CONFORMS
 
 
 @pytest.mark.parametrize(
@@ -235,7 +241,7 @@ def test_the_command_takes_the_control_token_as_serve_does(
 
 
 def test_another_server_is_asked_for_the_documented_operation_and_what_misses_it(
-    stub: Stub, tmp_path: Path
+    stub: ServedStub, tmp_path: Path
 ) -> None:
     server = Foreign(stub)
     started = [server.process(4)[0] for _ in range(10)]
@@ -258,7 +264,7 @@ def test_another_server_is_asked_for_the_documented_operation_and_what_misses_it
     assert "does not say what a delegate calls" in out.getvalue()
 
 
-def test_one_started_step_is_enough_to_begin_with(stub: Stub, tmp_path: Path) -> None:
+def test_one_started_step_is_enough_to_begin_with(stub: ServedStub, tmp_path: Path) -> None:
     server = Foreign(stub)
     with served(server) as url:
         code = verify(
@@ -276,7 +282,7 @@ def test_one_started_step_is_enough_to_begin_with(stub: Stub, tmp_path: Path) ->
     assert outcome(tmp_path)["race"] == "not covered"
 
 
-def test_a_required_status_that_was_not_covered_fails(stub: Stub) -> None:
+def test_a_required_status_that_was_not_covered_fails(stub: ServedStub) -> None:
     server = Foreign(stub)
     out = StringIO()
     with served(server) as url:
@@ -287,7 +293,7 @@ def test_a_required_status_that_was_not_covered_fails(stub: Stub) -> None:
     assert "required but not covered: 500" in out.getvalue()
 
 
-def test_a_seed_command_gives_what_runs_out(stub: Stub, tmp_path: Path) -> None:
+def test_a_seed_command_gives_what_runs_out(stub: ServedStub, tmp_path: Path) -> None:
     server = Foreign(stub)
     ids = tmp_path / "ids"
     ids.write_text("\n".join(server.process(2)[0] for _ in range(60)), "utf-8")
@@ -301,7 +307,7 @@ def test_a_seed_command_gives_what_runs_out(stub: Stub, tmp_path: Path) -> None:
     assert outcome(tmp_path)["race"] == "covered"
 
 
-def test_a_deviation_is_told_apart_from_a_violation(stub: Stub, tmp_path: Path) -> None:
+def test_a_deviation_is_told_apart_from_a_violation(stub: ServedStub, tmp_path: Path) -> None:
     server = Foreign(stub, change("int64 overflow accepted"))
     codes = []
     with served(server) as url:
@@ -324,7 +330,9 @@ def test_a_deviation_is_told_apart_from_a_violation(stub: Stub, tmp_path: Path) 
     assert "Violations of the document" not in out.getvalue()
 
 
-def test_what_misses_the_operation_is_no_matter_of_the_document(stub: Stub, tmp_path: Path) -> None:
+def test_what_misses_the_operation_is_no_matter_of_the_document(
+    stub: ServedStub, tmp_path: Path
+) -> None:
     async def plain(request: Request, ask: Next) -> Response:
         response = await ask(request)
         if response.status in (404, 405, 413, 415):
@@ -382,23 +390,26 @@ def test_a_loopback_address_is_told_from_others(url: str, is_local: bool) -> Non
     ],
 )
 def test_a_stub_whose_delegate_cannot_call_us_is_not_blamed(
-    stub: Stub,
+    stub: ServedStub,
     is_local: bool,
     delegate: str | None,
     why: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Elsewhere(LocalStub):
-        def process(self, steps: Sequence[dict[str, Any]]) -> list[str]:
-            return super().process([{**step, "delegate": delegate or "recorded"} for step in steps])
+    start_process = RemoteStub.start_process
 
+    def with_delegate(self: RemoteStub, steps: Sequence[dict[str, Any]]) -> list[str]:
+        first, *others = steps
+        others = [{**step, "delegate": delegate or "recorded"} for step in others]
+        return start_process(self, [first, *others])
+
+    monkeypatch.setattr(RemoteStub, "start_process", with_delegate)
     monkeypatch.setattr(Server, "is_local", is_local)
     monkeypatch.setattr("stepstub.contract_tests.cases._A_CALL_COMES_WITHIN", 0.05)
     (case,) = (case for case in ALL_CASES if case.name == "inside-the-call")
-    with serve_in_thread(stub) as url:
-        run = Run(url, TOKEN, stub=Elsewhere(stub.sandboxes.default.engine))
-        result = run.play(case)
-        run.close()
+    run = Run(stub.url, TOKEN)
+    result = run.play(case)
+    run.close()
     assert result.outcome is Outcome.NOT_COVERED
     assert result.why == why
 
@@ -412,7 +423,7 @@ def test_a_stub_whose_delegate_cannot_call_us_is_not_blamed(
     ],
 )
 def test_the_curl_line_of_a_failure_repeats_it(
-    stub: Stub, mutant: str, case: str, status: int, words: str
+    stub: ServedStub, mutant: str, case: str, status: int, words: str
 ) -> None:
     server = Foreign(stub, change(mutant))
     out = StringIO()
@@ -443,7 +454,7 @@ def test_the_curl_line_of_a_failure_repeats_it(
     ],
 )
 def test_what_cannot_be_run_says_so_in_one_line(
-    stub: Stub, options: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str]
+    stub: ServedStub, options: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with served(Foreign(stub)) as url:
         code = verify(url, **{"token": TOKEN, "out": StringIO(), **FEW, **options})
@@ -462,7 +473,7 @@ def test_an_unreachable_server_is_no_violation(capsys: pytest.CaptureFixture[str
 
 
 def test_the_token_is_in_no_report_even_if_the_server_repeats_it(
-    stub: Stub, tmp_path: Path
+    stub: ServedStub, tmp_path: Path
 ) -> None:
     leak = every(lambda response: response.changed(data=f"{TOKEN} is wrong", message=TOKEN))
     server = Foreign(stub, leak())
@@ -484,7 +495,7 @@ def test_the_control_token_is_in_no_report_either(tmp_path: Path) -> None:
     )
     leak = every(lambda response: response.changed(data=f"{CONTROL_TOKEN}, {TOKEN}", message="no"))
     out = StringIO()
-    with serve_in_thread(mutated(guarded, leak())) as url:  # type: ignore[arg-type]
+    with serve_in_thread(mutated(guarded, leak(), TOKEN)) as url:  # type: ignore[arg-type]
         code = verify(url, TOKEN, control_token=CONTROL_TOKEN, report_dir=tmp_path, out=out, **FEW)
         with pytest.raises(CouldNotRun, match=r": \$CONTROL_TOKEN$"):
             Run(
@@ -500,7 +511,7 @@ def test_the_control_token_is_in_no_report_either(tmp_path: Path) -> None:
     assert all("$CONTROL_TOKEN, $TOKEN" in text for text in texts)
 
 
-def test_the_reports_tell_the_same_in_three_forms(stub: Stub, tmp_path: Path) -> None:
+def test_the_reports_tell_the_same_in_three_forms(stub: ServedStub, tmp_path: Path) -> None:
     server = Foreign(stub, change("404 for an unknown step"))
     with served(server) as url:
         verify(
@@ -526,7 +537,7 @@ def test_the_reports_tell_the_same_in_three_forms(stub: Stub, tmp_path: Path) ->
     assert not re.search(r"<(link|script|img)\b|url\(", page)
 
 
-def test_a_terminal_gets_a_bar_and_others_get_lines(stub: Stub) -> None:
+def test_a_terminal_gets_a_bar_and_others_get_lines(stub: ServedStub) -> None:
     class Terminal(StringIO):
         def isatty(self) -> bool:
             return True
@@ -544,7 +555,7 @@ def test_a_terminal_gets_a_bar_and_others_get_lines(stub: Stub) -> None:
 
 
 @pytest.mark.parametrize("installed", [False, True])
-def test_the_suite_runs_under_pytest(stub: Stub, installed: bool, tmp_path: Path) -> None:
+def test_the_suite_runs_under_pytest(stub: ServedStub, installed: bool, tmp_path: Path) -> None:
     server = Foreign(stub)
     suite = (
         ["-p", "stepstub.contract_tests.plugin", "--pyargs", "stepstub.contract_tests"]
@@ -594,7 +605,7 @@ def test_the_suite_under_pytest_takes_a_control_token(guarded: tuple[str, list[s
     assert TOKEN not in done.stdout
 
 
-def test_every_documented_status_has_cases(stub: Stub) -> None:
+def test_every_documented_status_has_cases(stub: ServedStub) -> None:
     (operation,) = contract.load().document["paths"][PATH].values()
     documented = [case for case in ALL_CASES if not isinstance(case, Undocumented)]
     assert {str(case.status) for case in documented} == set(operation["responses"])
@@ -602,19 +613,23 @@ def test_every_documented_status_has_cases(stub: Stub) -> None:
 
 
 def test_a_stub_is_held_to_its_readings_even_where_it_cannot_be_driven() -> None:
-    closed = create_app(token=TOKEN, with_control=False, concurrency=EventLoopConcurrency())
-    engine = LocalStub(closed.sandboxes.default.engine)
-    changed = mutated(closed, out_of(200, lambda response: response.changed(message="Done"))())
+    process = Process("p", scenario.steps([{}] * 30, "p"))
+    closed = create_app(
+        [process], token=TOKEN, with_control=False, concurrency=EventLoopConcurrency()
+    )
+    changed = mutated(
+        closed, out_of(200, lambda response: response.changed(message="Done"))(), TOKEN
+    )
     out = StringIO()
     with serve_in_thread(changed) as url:  # type: ignore[arg-type]
-        code = verify(url, TOKEN, started_steps=engine.process([{}] * 30)[:1], out=out, **FEW)
+        code = verify(url, TOKEN, started_steps=[process.steps[0].id], out=out, **FEW)
     assert code is Exit.VIOLATES
     assert "the 200's message is 'Done'" in out.getvalue()
     assert "Violations of the document" not in out.getvalue()
 
 
 def test_a_stub_that_can_no_longer_be_driven_ends_the_run(
-    stub: Stub, capsys: pytest.CaptureFixture[str]
+    stub: ServedStub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calls = 0
 
@@ -625,9 +640,9 @@ def test_a_stub_that_can_no_longer_be_driven_ends_the_run(
             if calls > 2:
                 await PlainTextResponse(f"no more for {TOKEN}", 503)(scope, receive, send)
                 return
-        await stub(scope, receive, send)
+        await stub.app(scope, receive, send)
 
-    tired.refuse = stub.refuse  # type: ignore[attr-defined]
+    tired.refuse = stub.app.refuse  # type: ignore[attr-defined]
     with serve_in_thread(tired) as url:  # type: ignore[arg-type]
         assert verify(url, TOKEN, out=StringIO(), **FEW) is Exit.COULD_NOT_RUN
     said = capsys.readouterr().err

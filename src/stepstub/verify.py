@@ -39,7 +39,7 @@ from stepstub.contract_tests.findings import (
 )
 from stepstub.contract_tests.server import NoResponse, Server
 from stepstub.contract_tests.steps import Need, StepPool
-from stepstub.contract_tests.stub import ControlRefused, Stub, is_stepstub, stub_behind
+from stepstub.contract_tests.stub import ControlRefused, is_stepstub, stub_behind
 
 EXAMPLES = 100
 """How many bodies a generated case tries at most."""
@@ -128,9 +128,9 @@ class Run:
     """One run of the suite against one server.
 
     Raises `CouldNotRun` at once when the server cannot be reached or refuses the token, or when
-    there is no STARTED step to begin with. `stub` gives access to a stub of this Python process; a
-    stub behind a URL makes itself known, and may ask for `control_token`. A stub is held to its own
-    readings, too, whether it can be driven or not. `require` is a list like `200,401,412`.
+    there is no STARTED step to begin with. A stub makes itself known, and may require
+    `control_token`. A stub is held to its own readings, too, whether it can be driven or not.
+    `require` is a list like `200,401,412`.
     """
 
     def __init__(
@@ -140,16 +140,15 @@ class Run:
         *,
         started_steps: Iterable[str] = (),
         seed_command: str | None = None,
-        stub: Stub | None = None,
         control_token: str | None = None,
         strict: bool = False,
         require: str = "",
         seed: int | None = None,
         examples: int = EXAMPLES,
     ) -> None:
-        words = Expectations(contract.load())
-        required = _statuses(require, words)
-        self._server = server = Server(url, token, words)
+        expectations = Expectations(contract.load())
+        required = _statuses(require, expectations)
+        self._server = server = Server(url, token, expectations)
         self._control_token = control_token
         try:
             response = server.complete(f"conformance-{uuid4().hex[:8]}")
@@ -157,9 +156,9 @@ class Run:
             raise CouldNotRun(f"cannot reach {url}: {error}") from error
         if response.status == 401:
             raise CouldNotRun(f"{url} refuses the token with 401: {self._clean(response.excerpt)}")
-        hint = ""
+        stub, hint = None, ""
         try:
-            stub = stub or stub_behind(server.url, token, response.headers, control_token)
+            stub = stub_behind(server.url, token, response.headers, control_token)
         except ControlRefused as error:
             if control_token is not None:
                 raise CouldNotRun(
@@ -176,9 +175,9 @@ class Run:
         except CouldNotRun as error:
             raise CouldNotRun(self._clean(str(error))) from error
         seed = secrets.randbelow(10**6) if seed is None else seed
-        self._bench = RunContext(server, steps, seed, examples)
+        self._context = RunContext(server, steps, seed, examples)
         strict = strict or stub is not None or is_stepstub(response.headers)
-        self.report = Report(server.url, seed, words.statuses, strict, required)
+        self.report = Report(server.url, seed, expectations.statuses, strict, required)
 
     def close(self) -> None:
         """Close the connections to the server."""
@@ -190,7 +189,7 @@ class Run:
         found: list[Finding] = []
         why = ""
         try:
-            found += case.run(self._bench)
+            found += case.run(self._context)
         except NotCovered as lack:
             why = str(lack)
         except NoResponse as error:
@@ -222,8 +221,8 @@ class Run:
         return text
 
 
-def _statuses(text: str, words: Expectations) -> tuple[int, ...]:
-    known = {str(status): status for status in words.statuses}
+def _statuses(text: str, expectations: Expectations) -> tuple[int, ...]:
+    known = {str(status): status for status in expectations.statuses}
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in known:
