@@ -2,9 +2,10 @@
 
 import pytest
 
-from stepstub.contract_tests.cases import Case
+from stepstub.contract_tests.cases import ALL_CASES
+from stepstub.contract_tests.cases.case import Case
 from stepstub.contract_tests.findings import CouldNotRun
-from stepstub.verify import ALL_CASES, Exit, Outcome, Run
+from stepstub.verify import Exit, Outcome, Run
 
 
 @pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.name)

@@ -421,19 +421,19 @@ MUTANTS = (
         "no rollback after a 500",
         no_rollback,
         "delegate-fails",
-        "asked for twice got 412 instead of 500",
+        "requested twice got 412 instead of 500",
     ),
     Mutant(
         "404 for an unknown step",
         about("UNKNOWN_STEP", lambda response: replace(response, status=404)),
         "unknown-step",
-        "a step that there is not got 404 instead of 412",
+        "an unknown step got 404 instead of 412",
     ),
     Mutant(
         "500 for an unknown step",
         about("UNKNOWN_STEP", lambda response: replace(response, status=500)),
         "unknown-step",
-        "that can be foreseen is no internal error",
+        "a foreseeable request must not cause an internal error",
     ),
     Mutant(
         "a PENDING step accepted",
@@ -460,7 +460,7 @@ MUTANTS = (
         "two winners of a race",
         two_winners,
         "race",
-        "completions of one step at once got 200, 200",
+        "concurrent completions of one step got 200, 200",
     ),
     Mutant(
         "params missing in the 200",
@@ -477,7 +477,7 @@ MUTANTS = (
         "params dropped",
         out(200, lambda response: response.with_data(params={})),
         "params",
-        "does not hand on the param text",
+        "does not return the param text",
         reading=True,
     ),
     Mutant(
@@ -489,7 +489,7 @@ MUTANTS = (
             ),
         ),
         "params",
-        "does not hand on the param long",
+        "does not return the param long",
         reading=True,
     ),
     Mutant(
@@ -555,12 +555,12 @@ MUTANTS = (
         "500 for another method",
         out(405, lambda response: replace(response, status=500)),
         "other-method",
-        "GET in place of POST got 500 instead of 405",
+        "GET instead of POST got 500 instead of 405",
     ),
     Mutant(
         "a response that breaks off",
         about("INVALID_JSON", lambda response: replace(response, withheld=1)),
         "empty-body",
-        "an empty body: no response came",
+        "an empty body: no response",
     ),
 )

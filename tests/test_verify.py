@@ -25,13 +25,15 @@ from stepstub import contract, scenario
 from stepstub.app import Stub, create_app
 from stepstub.cli import main
 from stepstub.concurrency import EventLoopConcurrency
-from stepstub.contract_tests.cases import Undocumented
-from stepstub.contract_tests.findings import CouldNotRun, Expectations
+from stepstub.contract_tests.cases import ALL_CASES
+from stepstub.contract_tests.cases.undocumented import Undocumented
+from stepstub.contract_tests.expectations import Expectations
+from stepstub.contract_tests.findings import CouldNotRun
 from stepstub.contract_tests.server import Server
 from stepstub.contract_tests.stub import RemoteStub
 from stepstub.model import Process
 from stepstub.server import listen, serve_in_thread, url_of
-from stepstub.verify import ALL_CASES, Exit, Outcome, Run, verify
+from stepstub.verify import Exit, Outcome, Run, verify
 from support import PATH
 
 TOKEN = "token-that-nobody-may-read"
@@ -190,7 +192,7 @@ def test_without_the_control_token_the_run_goes_on_and_says_what_is_lacking(
     assert code is Exit.CONFORMS, out.getvalue()
     assert outcome(tmp_path)["second-completion"] == "covered"
     lacking = [line for line in out.getvalue().splitlines() if line.startswith("not covered")]
-    assert f"tells no id of a PENDING step; {asks}" in out.getvalue()
+    assert f"does not reveal the id of a PENDING step; {asks}" in out.getvalue()
     assert all(line.endswith(asks) for line in lacking)
 
 
@@ -260,7 +262,7 @@ def test_another_server_is_asked_for_the_documented_operation_and_what_misses_it
     assert outcomes["delegate-fails"] == "not covered"
     assert outcomes["last-step"] == "covered"
     assert outcomes["large-body"] == "covered"
-    assert "tells no id of a PENDING step" in out.getvalue()
+    assert "does not reveal the id of a PENDING step" in out.getvalue()
     assert "does not say what a delegate calls" in out.getvalue()
 
 
@@ -365,7 +367,7 @@ def test_a_server_that_takes_a_large_body_has_a_limit_of_its_own(tmp_path: Path)
         code = verify(url, TOKEN, report_dir=tmp_path, out=out, **FEW)
     assert code is Exit.CONFORMS
     assert outcome(tmp_path)["large-body"] == "not covered"
-    assert "its limit is its own" in out.getvalue()
+    assert "it has a higher limit" in out.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -405,7 +407,7 @@ def test_a_stub_whose_delegate_cannot_call_us_is_not_blamed(
 
     monkeypatch.setattr(RemoteStub, "start_process", with_delegate)
     monkeypatch.setattr(Server, "is_local", is_local)
-    monkeypatch.setattr("stepstub.contract_tests.cases._A_CALL_COMES_WITHIN", 0.05)
+    monkeypatch.setattr("stepstub.contract_tests.cases.sequences.DELEGATE_CALL_TIMEOUT", 0.05)
     (case,) = (case for case in ALL_CASES if case.name == "inside-the-call")
     run = Run(stub.url, TOKEN)
     result = run.play(case)
@@ -469,7 +471,7 @@ def test_an_unreachable_server_is_no_violation(capsys: pytest.CaptureFixture[str
     with serve_in_thread(create_app(concurrency=EventLoopConcurrency())) as url:
         pass
     assert verify(url, TOKEN, started_steps=["a"]) is Exit.COULD_NOT_RUN
-    assert f"cannot reach {url}: no response came" in capsys.readouterr().err
+    assert f"cannot reach {url}: no response (" in capsys.readouterr().err
 
 
 def test_the_token_is_in_no_report_even_if_the_server_repeats_it(

@@ -26,12 +26,12 @@ import click
 import requests
 
 from stepstub import contract
-from stepstub.contract_tests import cases, generated
-from stepstub.contract_tests.cases import Case, RunContext
+from stepstub.contract_tests.cases import ALL_CASES
+from stepstub.contract_tests.cases.case import Case, RunContext
+from stepstub.contract_tests.expectations import Expectations
 from stepstub.contract_tests.findings import (
     DOCUMENT,
     CouldNotRun,
-    Expectations,
     Finding,
     NotCovered,
     Severity,
@@ -43,13 +43,6 @@ from stepstub.contract_tests.stub import ControlRefused, is_stepstub, stub_behin
 
 EXAMPLES = 100
 """How many bodies a generated case tries at most."""
-
-ALL_CASES: tuple[Case, ...] = (
-    *cases.ASKING,
-    *generated.ASKING,
-    *cases.COMPLETING,
-    *generated.COMPLETING,
-)
 
 
 class Exit(IntEnum):

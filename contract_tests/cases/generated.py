@@ -1,8 +1,8 @@
-"""The cases whose requests Schemathesis generates from the contract, and whose responses it checks.
+"""Cases whose requests Schemathesis generates from the contract, and whose responses it checks.
 
-Every check of Schemathesis is on, set to what the document says: 412 is the refusal, and only a
-run that provokes it takes a 500. A failure does not end a run: all examples are tried, and of
-each kind of failure the one with the smallest body is reported.
+All of Schemathesis' checks are enabled and told what the document says: a refusal is a 412, and a
+500 is expected only where the case provokes it. A failure does not end the case: every example is
+tried, and for each kind of failure the one with the smallest body is reported.
 """
 
 import time
@@ -16,23 +16,17 @@ import hypothesis
 import hypothesis.errors
 from hypothesis import HealthCheck, Phase
 
-from stepstub.contract_tests.cases import Case, RunContext, note
-from stepstub.contract_tests.findings import (
-    DOCUMENT,
-    Expectations,
-    Finding,
-    NotCovered,
-    finding,
-)
+from stepstub.contract_tests.cases.case import Case, RunContext
+from stepstub.contract_tests.expectations import Expectations
+from stepstub.contract_tests.findings import DOCUMENT, Finding, NotCovered, finding
 from stepstub.contract_tests.server import Response
 from stepstub.contract_tests.steps import Need
 
-with warnings.catch_warnings():  # what it imports is none of its user's business
+with warnings.catch_warnings():  # deprecations in its dependencies do not concern our user
     warnings.simplefilter("ignore")
     import schemathesis
     from schemathesis import GenerationMode
     from schemathesis.core.failures import Failure, FailureGroup
-
 
 _WRONG_STATUS = {
     "AcceptedNegativeData",
@@ -40,17 +34,19 @@ _WRONG_STATUS = {
     "ServerError",
     "UndefinedStatusCode",
 }
+"""The failures of Schemathesis that come down to a wrong status."""
 
+_SHRINK_SECONDS = 0.05  # for each example of the run
 
-_SECONDS_TO_SHRINK = 0.05  # for each example of the run
+_Example = schemathesis.Case[Any]
 
 
 class _Failed(Exception):
     """Tells Hypothesis that an example is worth shrinking."""
 
 
-class _Enough(BaseException):
-    """Stops Hypothesis, which catches an `Exception` and goes on."""
+class _OutOfTime(BaseException):
+    """Stops Hypothesis, which would catch an `Exception` and go on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,24 +55,24 @@ class Generated(Case):
 
     mode: GenerationMode
     share: float = 1.0
-    """How many of the examples are tried; a case that uses up steps tries fewer."""
+    """The share of the run's examples that is tried: less in a case that uses up steps."""
 
     def run(self, context: RunContext) -> Iterator[Finding]:
         smallest: dict[str, Finding] = {}
         seen = 0
         lack: NotCovered | None = None
 
-        def attempt(case: schemathesis.Case[Any]) -> bool:
+        def attempt(example: _Example) -> bool:
             """Whether nothing was found."""
             nonlocal seen, lack
             if lack is not None:
                 return True
             if self.mode is GenerationMode.NEGATIVE and context.server.expectations.allows(
-                case.body
+                example.body
             ):
-                return True  # 1e16, a number to Schemathesis, is an integer to JSON Schema
+                return True  # 1e16 is a number to Schemathesis but an integer to JSON Schema
             try:
-                response, findings = self._attempt(context, case)
+                response, findings = self._attempt(context, example)
             except NotCovered as error:
                 lack = error
                 return True
@@ -88,36 +84,29 @@ class Generated(Case):
 
         self._drive(context, attempt)
         if smallest:
-            with suppress(_Failed, _Enough, hypothesis.errors.Flaky):
+            with suppress(_Failed, _OutOfTime, hypothesis.errors.Flaky):
                 self._drive(context, attempt, shrink=True)
         yield from smallest.values()
         if not seen and not smallest:
-            raise lack or NotCovered("no example could be made up")
+            raise lack or NotCovered("no example could be generated")
 
     def _drive(
-        self,
-        context: RunContext,
-        attempt: Callable[[schemathesis.Case[Any]], bool],
-        *,
-        shrink: bool = False,
+        self, context: RunContext, attempt: Callable[[_Example], bool], *, shrink: bool = False
     ) -> None:
-        """Try all examples; or come to the first failure once more, and make it smaller."""
-        examples = max(1, round(context.examples * self.share))
-        patience = time.monotonic() + context.examples * _SECONDS_TO_SHRINK
+        """Try all examples; or, with `shrink`, only reproduce the first failure and shrink it."""
+        deadline = time.monotonic() + context.examples * _SHRINK_SECONDS
 
-        def test(case: schemathesis.Case[Any]) -> None:
-            if shrink and time.monotonic() > patience:
-                raise _Enough
-            if not attempt(case) and shrink:
+        def test(example: _Example) -> None:
+            if shrink and time.monotonic() > deadline:
+                raise _OutOfTime
+            if not attempt(example) and shrink:
                 raise _Failed
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            cases = _operation(
-                context.server.expectations, context.server.url, self.status
-            ).as_strategy(generation_mode=self.mode)
+            operation = _operation(context.server.expectations, context.server.url, self.status)
             settings = hypothesis.settings(
-                max_examples=examples,
+                max_examples=max(1, round(context.examples * self.share)),
                 phases=[Phase.generate, Phase.shrink],
                 database=None,
                 deadline=None,
@@ -126,42 +115,44 @@ class Generated(Case):
                 suppress_health_check=list(HealthCheck),
                 verbosity=hypothesis.Verbosity.quiet,
             )
-            hypothesis.seed(context.seed)(settings(hypothesis.given(case=cases)(test)))()
+            examples = operation.as_strategy(generation_mode=self.mode)
+            hypothesis.seed(context.seed)(settings(hypothesis.given(example=examples)(test)))()
 
     def _attempt(
-        self, context: RunContext, case: schemathesis.Case[Any]
+        self, context: RunContext, example: _Example
     ) -> tuple[Response, list[tuple[str, Finding]]]:
-        body: Any = case.body
+        """Send one example; its response, and what was found by kind."""
+        body: Any = example.body
         step_id = self.prepare(context)
         if isinstance(body, dict) and isinstance(body.get("processStepId"), str):
-            case.body = body = {**body, "processStepId": step_id}
+            example.body = body = {**body, "processStepId": step_id}
         authorization = context.server.authorization
         try:
             response, received = context.server.send(
-                **case.as_transport_kwargs(base_url=context.server.url, headers=authorization)
+                **example.as_transport_kwargs(base_url=context.server.url, headers=authorization)
             )
         except BaseException:
             context.steps.give_back(step_id)
             raise
-        note(context, self, step_id, response)
+        self.note(context, step_id, response)
         findings = [(found.words, found) for found in response.findings]
         try:
-            case.validate_response(received, headers=authorization)
+            example.validate_response(received, headers=authorization)
         except FailureGroup as group:
             findings += [
-                self._explained(context.server.expectations, failure, body, response)
+                self._explain(context.server.expectations, failure, body, response)
                 for failure in group.exceptions
                 if isinstance(failure, Failure)
             ]
         findings += [(found.words, found) for found in self._blames(response)]
         return response, findings
 
-    def _explained(
+    def _explain(
         self, expectations: Expectations, failure: Failure, body: Any, response: Response
     ) -> tuple[str, Finding]:
-        """A failure of Schemathesis in our words, by its kind."""
+        """The kind of a failure of Schemathesis, and the finding that it amounts to."""
         kind = type(failure).__name__
-        said = " ".join(f"{failure.title}. {failure.message}".split())
+        message = " ".join(f"{failure.title}. {failure.message}".split())
         rule = DOCUMENT
         match kind, response.status:
             case "AcceptedNegativeData", 200 if not expectations.must_be_refused(body):
@@ -170,10 +161,10 @@ class Generated(Case):
                 rule = "reading 1, 3 or 4"
             case "JsonSchemaError", _ if response.findings:
                 rule = response.findings[0].rule
-        if kind in _WRONG_STATUS:  # one finding, whichever of the checks have noticed
+        if kind in _WRONG_STATUS:  # one finding, however many of the checks noticed it
             kind = f"{response.status} {rule}"
-            said = f"got {response.status} instead of {self.status}: {response.excerpt}"
-        return kind, finding(rule, f"{self.situation}: {said}", response.curl)
+            message = f"got {response.status} instead of {self.status}: {response.excerpt}"
+        return kind, finding(rule, f"{self.situation}: {message}", response.curl)
 
     def _blames(self, response: Response) -> Iterator[Finding]:
         """A 412 to a body that the contract allows can only be about the step."""
@@ -182,7 +173,7 @@ class Generated(Case):
         if isinstance(response.data, dict) and set(response.data) != {"processStepId"}:
             yield finding(
                 "reading 6",
-                "the 412 to a body that the contract allows names something else than"
+                "the 412 to a body that the contract allows blames something other than"
                 f" processStepId: {', '.join(response.data) or 'nothing'}",
                 response.curl,
             )
@@ -206,34 +197,34 @@ def _operation(expectations: Expectations, url: str, status: int) -> Any:
     return schema[expectations.path]["POST"]
 
 
-ASKING: tuple[Case, ...] = (
+REFUSALS: tuple[Case, ...] = (
     Generated(
         name="generated-bad-bodies",
         status=412,
-        situation="generated bodies that the contract refuses",
+        situation="generated invalid bodies",
         mode=GenerationMode.NEGATIVE,
     ),
     Generated(
         name="generated-unknown-steps",
         status=412,
-        situation="generated bodies that the contract allows, for steps that there are not",
+        situation="generated valid bodies for unknown steps",
         need=Need.NOTHING,
         mode=GenerationMode.POSITIVE,
         share=0.5,
     ),
 )
 
-COMPLETING: tuple[Case, ...] = (
+COMPLETIONS: tuple[Case, ...] = (
     Generated(
         name="generated-completions",
         status=200,
-        situation="generated bodies that the contract allows, for STARTED steps",
+        situation="generated valid bodies for STARTED steps",
         mode=GenerationMode.POSITIVE,
     ),
     Generated(
         name="generated-delegate-failures",
         status=500,
-        situation="generated bodies for a step whose next one cannot be started",
+        situation="generated valid bodies for a step whose next one cannot be started",
         need=Need.NEXT_FAILS,
         mode=GenerationMode.POSITIVE,
         share=0.2,
