@@ -10,8 +10,9 @@ import pytest
 from mutants import MUTANTS, Mutant, mutated
 from stepstub.app import DEFAULT_TOKEN, Stub, create_app
 from stepstub.concurrency import EventLoopConcurrency
+from stepstub.contract_tests.results import Exit, Outcome
 from stepstub.server import serve_in_thread
-from stepstub.verify import Exit, Outcome, verify
+from stepstub.verify import verify
 
 
 @pytest.fixture(scope="module")

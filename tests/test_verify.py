@@ -29,11 +29,13 @@ from stepstub.contract_tests.cases import ALL_CASES
 from stepstub.contract_tests.cases.undocumented import Undocumented
 from stepstub.contract_tests.expectations import Expectations
 from stepstub.contract_tests.findings import CouldNotRun
+from stepstub.contract_tests.results import Exit, Outcome
+from stepstub.contract_tests.run import Run
 from stepstub.contract_tests.server import Server
 from stepstub.contract_tests.stub import RemoteStub
 from stepstub.model import Process
 from stepstub.server import listen, serve_in_thread, url_of
-from stepstub.verify import Exit, Outcome, Run, verify
+from stepstub.verify import verify
 from support import PATH
 
 TOKEN = "token-that-nobody-may-read"
@@ -181,7 +183,7 @@ def test_without_the_control_token_the_run_goes_on_and_says_what_is_lacking(
     guarded: tuple[str, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url, steps = guarded
-    asks = "the control API asks for a token (--control-token)"
+    asks = "the control API requires a token (--control-token)"
 
     code = verify(url, TOKEN, out=StringIO(), **FEW)
     assert code is Exit.COULD_NOT_RUN
@@ -409,9 +411,8 @@ def test_a_stub_whose_delegate_cannot_call_us_is_not_blamed(
     monkeypatch.setattr(Server, "is_local", is_local)
     monkeypatch.setattr("stepstub.contract_tests.cases.sequences.DELEGATE_CALL_TIMEOUT", 0.05)
     (case,) = (case for case in ALL_CASES if case.name == "inside-the-call")
-    run = Run(stub.url, TOKEN)
-    result = run.play(case)
-    run.close()
+    with Run.connect(stub.url, TOKEN) as run:
+        result = run.execute(case)
     assert result.outcome is Outcome.NOT_COVERED
     assert result.why == why
 
@@ -500,7 +501,7 @@ def test_the_control_token_is_in_no_report_either(tmp_path: Path) -> None:
     with serve_in_thread(mutated(guarded, leak(), TOKEN)) as url:  # type: ignore[arg-type]
         code = verify(url, TOKEN, control_token=CONTROL_TOKEN, report_dir=tmp_path, out=out, **FEW)
         with pytest.raises(CouldNotRun, match=r": \$CONTROL_TOKEN$"):
-            Run(
+            Run.connect(
                 url,
                 TOKEN,
                 control_token=CONTROL_TOKEN,
