@@ -24,7 +24,7 @@ class Finding:
 
     severity: Severity
     rule: str
-    words: str
+    message: str
     curl: str = ""
 
 

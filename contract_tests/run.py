@@ -122,7 +122,7 @@ class Run:
         except (CouldNotRun, requests.RequestException) as error:
             raise _could_not_run(error, self._redact) from error
         unique = dict.fromkeys(
-            replace(one, words=self._redact(one.words), curl=self._redact(one.curl))
+            replace(one, message=self._redact(one.message), curl=self._redact(one.curl))
             for one in found
         )
         result = Result(case, tuple(unique), why, time.perf_counter() - began)

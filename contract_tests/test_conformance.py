@@ -17,5 +17,5 @@ def test_responds_as_documented(run: Run, case: Case) -> None:
         pytest.exit(f"could not run: {error}", returncode=Exit.COULD_NOT_RUN)
     if result.outcome is Outcome.NOT_COVERED:
         pytest.skip(result.why)
-    messages = "\n".join(f"{found.words}\n{found.curl}" for found in result.findings)
+    messages = "\n".join(f"{found.message}\n{found.curl}" for found in result.findings)
     assert not run.report.fails(result), messages

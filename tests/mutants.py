@@ -53,7 +53,7 @@ class Response:
     status: int
     body: bytes
     content_type: bytes = b"application/json"
-    withheld: int = 0  # bytes that are promised and not sent
+    withheld: int = 0  # bytes that Content-Length announces and that are not sent
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     @property
@@ -104,7 +104,7 @@ def mutated(stub: Stub, change: Change, token: str = DEFAULT_TOKEN) -> ASGIApp:
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
 
-    app.refuse = stub.refuse  # type: ignore[attr-defined]  # what a live server asks of a stub
+    app.refuse = stub.refuse  # type: ignore[attr-defined]  # a live server calls it
     return app
 
 
@@ -147,7 +147,7 @@ def every(change: Callable[[Response], Response]) -> Callable[[], Change]:
 
 
 def into(pattern: bytes, replacement: bytes) -> Callable[[], Change]:
-    """Changes what the stub gets to see of a body."""
+    """Changes a request body before the stub sees it."""
 
     async def apply(request: Request, ask: Next) -> Response:
         return await ask(replace(request, body=re.sub(pattern, replacement, request.body)))
@@ -155,10 +155,10 @@ def into(pattern: bytes, replacement: bytes) -> Callable[[], Change]:
     return lambda: apply
 
 
-def about(words: str, change: Callable[[Response], Response]) -> Callable[[], Change]:
-    """Changes the 412 that has a code, or other words, in its body."""
+def about(text: str, change: Callable[[Response], Response]) -> Callable[[], Change]:
+    """Changes the 412 that has a code, or another text, in its body."""
     return out(
-        412, lambda response: change(response) if words.encode() in response.body else response
+        412, lambda response: change(response) if text.encode() in response.body else response
     )
 
 
@@ -187,7 +187,7 @@ def second_completion_accepted() -> Change:
 
 
 def two_winners() -> Change:
-    """Looks whether a step is STARTED, and only a little later changes it."""
+    """Checks that a step is STARTED, and completes it only a little later."""
     first: dict[str, Response] = {}
 
     async def apply(request: Request, ask: Next) -> Response:
@@ -270,7 +270,7 @@ def state_moves_on_refusal() -> Change:
 
 
 def ascii_names_only() -> Change:
-    """Refuses params by names that a document of JSON may well have."""
+    """Refuses params with names that are not ASCII, which JSON allows."""
 
     async def apply(request: Request, ask: Next) -> Response:
         if _has_unusual_names(request) and await request.status() == "STARTED":
@@ -299,7 +299,7 @@ def _html(response: Response) -> Response:
 
 @dataclass(frozen=True)
 class Mutant:
-    """A wrong server, the case that catches it, and the words that point to the cause.
+    """A wrong server, the case that catches it, and a pattern of the message that says why.
 
     `reading` is true where only our reading of the document forbids it.
     """
@@ -307,13 +307,13 @@ class Mutant:
     name: str
     change: Callable[[], Change]
     caught_by: str
-    words: str
+    message: str
     reading: bool = False
 
 
 MUTANTS = (
     Mutant(
-        "400 in place of 412",
+        "400 instead of 412",
         out(412, lambda response: replace(response, status=400)),
         "empty-body",
         "an empty body got 400 instead of 412; the document has no 400",
@@ -513,7 +513,7 @@ MUTANTS = (
         "a STARTED step, with a next one got 412 instead of 200",
     ),
     Mutant(
-        "params by names beyond ASCII refused",
+        "params with names beyond ASCII refused",
         ascii_names_only,
         "generated-completions",
         "for STARTED steps: got 412 instead of 200",
@@ -533,7 +533,7 @@ MUTANTS = (
         reading=True,
     ),
     Mutant(
-        "400 in place of 415",
+        "400 instead of 415",
         out(415, lambda response: replace(response, status=400)),
         "other-type",
         "a body sent as text/plain got 400 instead of 415",
@@ -558,7 +558,7 @@ MUTANTS = (
         "GET instead of POST got 500 instead of 405",
     ),
     Mutant(
-        "a response that breaks off",
+        "a truncated response",
         about("INVALID_JSON", lambda response: replace(response, withheld=1)),
         "empty-body",
         "an empty body: no response",

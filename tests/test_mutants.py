@@ -33,8 +33,8 @@ def test_the_suite_fails_and_says_why(stub: Stub, mutant: Mutant, tmp_path: Path
         )
     report = json.loads((tmp_path / "report.json").read_text("utf-8"))
     (case,) = [case for case in report["cases"] if case["name"] == mutant.caught_by]
-    words = [finding["words"] for finding in case["findings"]]
+    messages = [finding["message"] for finding in case["findings"]]
 
     assert code is Exit.VIOLATES
-    assert case["outcome"] == (Outcome.DEVIATES if mutant.reading else Outcome.FAILED), words
-    assert any(re.search(mutant.words, word) for word in words), words
+    assert case["outcome"] == (Outcome.DEVIATES if mutant.reading else Outcome.FAILED), messages
+    assert any(re.search(mutant.message, message) for message in messages), messages

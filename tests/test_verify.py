@@ -1,4 +1,4 @@
-"""What `stepstub verify` says of servers: the stub, others, and ones that cannot be asked."""
+"""What `stepstub verify` reports about the stub, about other servers and about none."""
 
 import json
 import re
@@ -179,7 +179,7 @@ def test_a_wrong_control_token_ends_the_run_with_the_remedy(
     )
 
 
-def test_without_the_control_token_the_run_goes_on_and_says_what_is_lacking(
+def test_without_the_control_token_the_run_continues_and_says_what_is_missing(
     guarded: tuple[str, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url, steps = guarded
@@ -213,7 +213,7 @@ def test_nobody_else_is_sent_the_control_token(stub: ServedStub) -> None:
     assert CONTROL_TOKEN.encode() not in server.sent
 
 
-def test_a_netrc_has_no_say_in_what_the_control_api_is_sent(
+def test_a_netrc_does_not_change_what_the_control_api_is_sent(
     stub: ServedStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
@@ -223,7 +223,7 @@ def test_a_netrc_has_no_say_in_what_the_control_api_is_sent(
 
 
 @pytest.mark.parametrize(
-    ("options", "environment", "words"),
+    ("options", "environment", "message"),
     [
         ([], "of-another-stub", "refuses the control token"),
         ([], CONTROL_TOKEN, "the seed command ended"),
@@ -232,7 +232,7 @@ def test_a_netrc_has_no_say_in_what_the_control_api_is_sent(
     ],
 )
 def test_the_command_takes_the_control_token_as_serve_does(
-    guarded: tuple[str, list[str]], options: list[str], environment: str, words: str
+    guarded: tuple[str, list[str]], options: list[str], environment: str, message: str
 ) -> None:
     result = CliRunner().invoke(
         main,
@@ -240,11 +240,11 @@ def test_the_command_takes_the_control_token_as_serve_does(
         env={"STEPSTUB_CONTROL_TOKEN": environment},
     )
     assert result.exit_code == Exit.COULD_NOT_RUN
-    assert words in result.output
+    assert message in result.output
     assert result.output.count("\n") == 1
 
 
-def test_another_server_is_asked_for_the_documented_operation_and_what_misses_it(
+def test_another_server_gets_the_operation_and_requests_that_match_none(
     stub: ServedStub, tmp_path: Path
 ) -> None:
     server = Foreign(stub)
@@ -297,7 +297,9 @@ def test_a_required_status_that_was_not_covered_fails(stub: ServedStub) -> None:
     assert "required but not covered: 500" in out.getvalue()
 
 
-def test_a_seed_command_gives_what_runs_out(stub: ServedStub, tmp_path: Path) -> None:
+def test_a_seed_command_provides_more_steps_when_they_run_out(
+    stub: ServedStub, tmp_path: Path
+) -> None:
     server = Foreign(stub)
     ids = tmp_path / "ids"
     ids.write_text("\n".join(server.process(2)[0] for _ in range(60)), "utf-8")
@@ -334,7 +336,7 @@ def test_a_deviation_is_told_apart_from_a_violation(stub: ServedStub, tmp_path: 
     assert "Violations of the document" not in out.getvalue()
 
 
-def test_what_misses_the_operation_is_no_matter_of_the_document(
+def test_a_request_that_matches_no_operation_cannot_violate_the_document(
     stub: ServedStub, tmp_path: Path
 ) -> None:
     async def plain(request: Request, ask: Next) -> Response:
@@ -356,13 +358,13 @@ def test_what_misses_the_operation_is_no_matter_of_the_document(
     assert report["statuses"].keys() == {"200", "401", "412", "500"}
 
 
-def test_a_token_that_is_a_word_is_no_leak_where_a_sentence_has_the_word() -> None:
+def test_a_token_that_is_a_common_word_is_not_a_leak_in_a_sentence() -> None:
     out = StringIO()
     with serve_in_thread(create_app(token="token", concurrency=EventLoopConcurrency())) as url:
         assert verify(url, "token", out=out, **FEW) is Exit.CONFORMS, out.getvalue()
 
 
-def test_a_server_that_takes_a_large_body_has_a_limit_of_its_own(tmp_path: Path) -> None:
+def test_a_server_that_accepts_a_large_body_has_a_higher_limit(tmp_path: Path) -> None:
     roomy = create_app(token=TOKEN, max_body_bytes=2**21, concurrency=EventLoopConcurrency())
     out = StringIO()
     with serve_in_thread(roomy) as url:
@@ -418,15 +420,15 @@ def test_a_stub_whose_delegate_cannot_call_us_is_not_blamed(
 
 
 @pytest.mark.parametrize(
-    ("mutant", "case", "status", "words"),
+    ("mutant", "case", "status", "message"),
     [
-        ("400 in place of 412", "nan", 400, "INVALID_JSON"),
+        ("400 instead of 412", "nan", 400, "INVALID_JSON"),
         ("405 without Allow", "other-method", 405, "takes POST only"),
         ("413 without a timestamp", "large-body", 413, "is larger"),
     ],
 )
 def test_the_curl_line_of_a_failure_repeats_it(
-    stub: ServedStub, mutant: str, case: str, status: int, words: str
+    stub: ServedStub, mutant: str, case: str, status: int, message: str
 ) -> None:
     server = Foreign(stub, change(mutant))
     out = StringIO()
@@ -443,11 +445,11 @@ def test_the_curl_line_of_a_failure_repeats_it(
             check=True,
         )
     assert f"HTTP/1.1 {status} " in done.stdout
-    assert words in done.stdout
+    assert message in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ({"token": "another"}, "refuses the token with 401"),
         ({}, "no started step: give one with --started-step, or a --seed-command"),
@@ -456,15 +458,15 @@ def test_the_curl_line_of_a_failure_repeats_it(
         ({"require": "200,404"}, "--require: 404 is no documented status (200, 401, 412, 500)"),
     ],
 )
-def test_what_cannot_be_run_says_so_in_one_line(
-    stub: ServedStub, options: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str]
+def test_a_run_that_is_impossible_says_so_in_one_line(
+    stub: ServedStub, options: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with served(Foreign(stub)) as url:
         code = verify(url, **{"token": TOKEN, "out": StringIO(), **FEW, **options})
     said = capsys.readouterr().err
     assert code is Exit.COULD_NOT_RUN
     assert said.startswith("could not run: ")
-    assert words in said
+    assert message in said
     assert said.count("\n") == 1
 
 
@@ -514,7 +516,7 @@ def test_the_control_token_is_in_no_report_either(tmp_path: Path) -> None:
     assert all("$CONTROL_TOKEN, $TOKEN" in text for text in texts)
 
 
-def test_the_reports_tell_the_same_in_three_forms(stub: ServedStub, tmp_path: Path) -> None:
+def test_the_three_reports_agree(stub: ServedStub, tmp_path: Path) -> None:
     server = Foreign(stub, change("404 for an unknown step"))
     with served(server) as url:
         verify(
@@ -654,7 +656,7 @@ def test_a_stub_that_can_no_longer_be_driven_ends_the_run(
     assert said.count("\n") == 1
 
 
-def test_a_token_that_no_header_can_bear_is_an_error_of_usage() -> None:
+def test_a_token_that_no_header_can_carry_is_a_usage_error() -> None:
     result = CliRunner().invoke(main, ["verify", "http://127.0.0.1:1", "--token", "a b"])
     assert result.exit_code == Exit.COULD_NOT_RUN
     assert "--token" in result.output

@@ -135,7 +135,7 @@ class Generated(Case):
             context.steps.give_back(step_id)
             raise
         self.note(context, step_id, response)
-        findings = [(found.words, found) for found in response.findings]
+        findings = [(found.message, found) for found in response.findings]
         try:
             example.validate_response(received, headers=authorization)
         except FailureGroup as group:
@@ -144,7 +144,7 @@ class Generated(Case):
                 for failure in group.exceptions
                 if isinstance(failure, Failure)
             ]
-        findings += [(found.words, found) for found in self._blames(response)]
+        findings += [(found.message, found) for found in self._blames(response)]
         return response, findings
 
     def _explain(

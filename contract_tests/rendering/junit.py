@@ -34,7 +34,9 @@ def _result(report: Report, result: Result) -> ET.Element:
         name=f"{result.case.status} {result.case.situation}",
         time=f"{result.seconds:.3f}",
     )
-    text = _printable("\n".join(f"{one.words} [{one.rule}]\n{one.curl}" for one in result.findings))
+    text = _printable(
+        "\n".join(f"{one.message} [{one.rule}]\n{one.curl}" for one in result.findings)
+    )
     if report.fails(result):
         ET.SubElement(case, "failure", message=text.split("\n")[0]).text = text
     elif result.outcome is Outcome.NOT_COVERED:

@@ -38,6 +38,6 @@ def findings(report: Report) -> list[str]:
         if found:
             rows += ["", f"{title} ({len(found)})"]
         for result, one in found:
-            rows += [f"  {result.case.name}: {one.words} [{one.rule}]"]
+            rows += [f"  {result.case.name}: {one.message} [{one.rule}]"]
             rows += [f"    {one.curl}"] * bool(one.curl)
     return [*rows, ""]
