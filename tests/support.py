@@ -217,7 +217,7 @@ def chunked(body: bytes, size: int) -> bytes:
     return b"".join(chunks) + b"0\r\n\r\n"
 
 
-def served(processes: Sequence[Any] = (), **settings: Any) -> Stub:
+def live_app(processes: Sequence[Any] = (), **settings: Any) -> Stub:
     """A stub to serve from an event loop, with these settings."""
     return create_app(processes, Settings(**settings), concurrency=EventLoopConcurrency())
 
