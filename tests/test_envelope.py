@@ -14,6 +14,7 @@ from stepstub.errors import (
 )
 from stepstub.model import Param, Status, Step
 from stepstub.responses.envelope import Envelope
+from stepstub.responses.explanations import explain
 from stepstub.sandbox import Completion
 
 NOW = 1_774_788_659_211
@@ -90,7 +91,7 @@ def test_a_success_bears_the_started_step_as_it_was_given() -> None:
 def test_each_error_has_its_response(
     error: Exception, status: int, message: str, data: object, headers: dict[bytes, bytes]
 ) -> None:
-    response = ENVELOPE.failure(error, NOW)
+    response = ENVELOPE.failure(explain(error), NOW)
     assert response.status == status
     assert dict(response.headers) == headers
     assert response.content_type == b"application/json"
@@ -102,7 +103,7 @@ def test_each_error_has_its_response(
 def test_an_unforeseen_error_is_a_500_that_tells_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    response = ENVELOPE.failure(KeyError("secret"), NOW)
+    response = ENVELOPE.failure(explain(KeyError("secret")), NOW)
     assert response.status == 500
     assert b"secret" not in response.body
     assert "secret" in caplog.text

@@ -11,8 +11,8 @@ from stepstub.delegates import StepStart
 from stepstub.errors import DelegateFailed, StepRefused
 from stepstub.journal import Entry
 from stepstub.model import Delegate, Param, Params, Process, Status, Step
-from stepstub.responses import explanations
 from stepstub.responses.envelope import StartedStep, started_step
+from stepstub.responses.explanations import explain
 from stepstub.sandbox import Sandbox
 from stepstub.stores.memory import MemoryStore
 from support import PATIENCE, Clock, in_time
@@ -69,7 +69,7 @@ def entry_about(step_id: str) -> Entry:
 
 
 def code(refused: StepRefused) -> str:
-    violations = explanations.violations(refused)
+    violations = explain(refused).violations
     assert violations
     return violations["processStepId"].code
 

@@ -71,7 +71,7 @@ class Sandbox:
         step, next_step, now = loaded.step, loaded.next_step, loaded.now
         while True:
             change = transitions.complete(step_id, step, next_step, submitted, now, number)
-            if isinstance(change, Refusal):
+            if not isinstance(change, Change):
                 entry.step_before = entry.step_after = change.status
                 raise StepRefused(change)
             started = change.started

@@ -15,7 +15,8 @@ from stepstub.errors import ClientDisconnected, HttpRefusal, StepRefused, nothin
 from stepstub.exchange import Exchange
 from stepstub.journal import MAX_JOURNALED_BODY, Entry, redacted
 from stepstub.operations import api_of, contract_api
-from stepstub.responses import Response, explanations
+from stepstub.responses import Response
+from stepstub.responses.explanations import explain
 from stepstub.sandbox import Sandbox, Sandboxes
 from stepstub.settings import Settings
 from stepstub.views import HealthView
@@ -104,7 +105,7 @@ class Stub:
     def refuse(self, status: int, detail: str) -> bytes:
         """The body of the response to what is no HTTP request, and so never gets in here."""
         responses = contract_api().responses
-        return responses.failure(HttpRefusal(status, detail), self._clock.now()).body
+        return responses.failure(explain(HttpRefusal(status, detail)), self._clock.now()).body
 
     def health(self) -> HealthView:
         return HealthView(
@@ -117,15 +118,15 @@ class Stub:
         )
 
     async def _refusal(self, exchange: Exchange, error: Exception) -> Response:
-        now = 0
+        explained, now = explain(error), 0
         if exchange.api.journalled:
             entry = exchange.entry
-            entry.reason = explanations.reason(error)
-            entry.violations = explanations.violations(error)
+            entry.reason = explained.reason
+            entry.violations = explained.violations
             if isinstance(error, StepRefused):
                 entry.moved_by = error.refusal.moved_by
             now = await self._opened(exchange)
-        return exchange.api.responses.failure(error, now)
+        return exchange.api.responses.failure(explained, now)
 
     async def _checked(self, exchange: Exchange, response: Response) -> Response:
         """`response` if it conforms; otherwise it is our bug, and the documented 500 goes out."""
@@ -138,7 +139,7 @@ class Stub:
         log.error("the stub's own response broke the contract: %s", breach)
         detail = "The stub's own response would have broken the contract; its log says how."
         now = await self._opened(exchange)
-        return exchange.api.responses.failure(HttpRefusal(500, detail), now)
+        return exchange.api.responses.failure(explain(HttpRefusal(500, detail)), now)
 
     async def _opened(self, exchange: Exchange) -> int:
         """Have the exchange in the journal; the time of its sandbox.

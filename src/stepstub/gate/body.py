@@ -6,10 +6,12 @@ from functools import lru_cache
 from typing import Any
 
 import jiter
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepstub.errors import BadRequest, BodyRefused, ClientDisconnected, HttpRefusal, Violation
 from stepstub.exchange import exchange_of
+from stepstub.gate.routing import refusal_of
 from stepstub.journal import MAX_JOURNALED_BODY
 from stepstub.schema import Schema, shorten
 
@@ -159,7 +161,10 @@ class _PreparedOperation(RequestValidationOperation):  # type: ignore[misc]
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._parameters is not None:
             request = ConnexionRequest(scope, uri_parser=self._uri_parser)
-            values = {**request.query_params, **request.path_params}
+            try:
+                values = {**request.query_params, **request.path_params}
+            except HTTPException as error:
+                raise refusal_of(error) from error
             if violations := self._parameters.violations(values):
                 raise BadRequest(" ".join(each.detail for each in violations.values()))
             exchange_of(scope).parameters = values

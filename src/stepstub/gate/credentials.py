@@ -4,11 +4,10 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stepstub.errors import Unauthorized
 from stepstub.exchange import exchange_of
-from stepstub.gate.routing import operation_id_of
 from stepstub.handlers.credentials import authorize, check_control_token
 from stepstub.operations import OPERATIONS
 
@@ -35,7 +34,14 @@ SecurityCheck = Callable[[_SecurityRequest], dict[str, Any]]
 
 
 class _SecurityOperation(SecurityOperation):  # type: ignore[misc]
+    def __init__(self, next_app: ASGIApp, *, operation_id: str, **options: Any) -> None:
+        super().__init__(next_app, **options)
+        self._operation_id = operation_id
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = exchange_of(scope)
+        exchange.operation = OPERATIONS[self._operation_id]
+        exchange.entry.operation = self._operation_id
         if self.security:
             request = _SecurityRequest(scope)
             await self.verification_fn(request)
@@ -48,6 +54,7 @@ class _SecurityAPI(SecurityAPI):  # type: ignore[misc]
     def make_operation(self, operation: AbstractOperation) -> _SecurityOperation:
         return _SecurityOperation(
             self.next_app,
+            operation_id=operation.operation_id,
             security_handler_factory=self.security_handler_factory,
             security=operation.security,
             security_schemes=operation.security_schemes,
@@ -58,13 +65,6 @@ class Credentials(SecurityMiddleware):  # type: ignore[misc]
     """Connexion's security, whose handlers are given the scope and nothing else."""
 
     api_cls = _SecurityAPI
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (operation_id := operation_id_of(scope)) is not None:
-            exchange = exchange_of(scope)
-            exchange.operation = OPERATIONS[operation_id]
-            exchange.entry.operation = operation_id
-        await super().__call__(scope, receive, send)
 
 
 class _Check(AbstractSecurityHandler):  # type: ignore[misc]

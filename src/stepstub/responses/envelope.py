@@ -7,7 +7,7 @@ from msgspec import Struct, json
 from stepstub.clock import timestamp
 from stepstub.errors import DelegateFailed, HttpRefusal, PreconditionFailed, Unauthorized, Violation
 from stepstub.model import Params
-from stepstub.responses import Headers, Response, explanations
+from stepstub.responses import Explained, Headers, Response, explanations
 from stepstub.sandbox import Completion
 
 
@@ -41,17 +41,18 @@ class Envelope:
             raise TypeError(f"a 200 is the response to a completion, not to {value!r}")
         return self._response(status, "Success", started_step(value), now)
 
-    def failure(self, error: Exception, now: int) -> Response:
+    def failure(self, explained: Explained, now: int) -> Response:
+        error = explained.error
         match error:
             case PreconditionFailed():
-                violations = explanations.violations(error) or {}
-                return self._response(412, "Precondition failed", violations, now)
+                data = explained.violations or {}
+                return self._response(412, "Precondition failed", data, now)
             case Unauthorized():
                 known = explanations.failure(error)
                 message = "Unauthorized request"
                 return self._response(401, message, known.detail, now, known.headers)
             case DelegateFailed():
-                return self.internal_error(explanations.reason(error), now)
+                return self._response(500, "Internal Server Error", explained.reason, now)
             case _:
                 known = explanations.failure(error)
                 return self._response(known.status, known.phrase, known.detail, now, known.headers)
@@ -60,10 +61,7 @@ class Envelope:
         """The response of a fault, whose status need not be one the contract knows."""
         detail = explanations.INJECTED
         error = Unauthorized(detail) if status == 401 else HttpRefusal(status, detail)
-        return self.failure(error, now)
-
-    def internal_error(self, explanation: str, now: int) -> Response:
-        return self._response(500, "Internal Server Error", explanation, now)
+        return self.failure(explanations.explain(error), now)
 
     def _response(
         self,

@@ -68,18 +68,16 @@ class MemoryStore:
             steps, now = self._steps, self._clock.now()
             for step in change.replaces:
                 if steps.get(step.id) is not step:
-                    return Conflict(now, tuple(steps.get(each.id) for each in change.replaces))
+                    return Conflict(now, tuple([steps.get(each.id) for each in change.replaces]))
             for step in change.writes:
                 steps[step.id] = step
             if len(change.writes) < len(change.replaces):
                 self._remove(change)
-            fault = None
             if call is not None and call.outcome in (IN_PROGRESS, ACCEPTED):
                 self._calls.append(call)
-            if call is None or call.outcome == ACCEPTED:
-                fault = self._after(entry)
+            final = call is None or call.outcome == ACCEPTED
             self._notify()
-            return Applied(now, fault)
+            return Applied(now, self._after(entry) if final and self._faults else None)
 
     async def confirm(self, entry: Entry, call: DelegateCall) -> Applied:
         with self._lock:
@@ -97,7 +95,7 @@ class MemoryStore:
         return now
 
     def _after(self, entry: Entry | None) -> Fault | None:
-        if not self._faults or entry is None or entry.step_id is None:
+        if entry is None or entry.step_id is None:
             return None
         fault, self._faults = faults.take(self._faults, "after", entry.step_id)
         return fault
