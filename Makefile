@@ -1,8 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# A directory changes when a file comes or goes, which is when the install has to be renewed.
-PACKAGES := src/stepstub handlers fixtures contract_tests
 
 .DEFAULT_GOAL := help
 .PHONY: help serve demo test lint lint-contract types unit wheel test-clients bench bench-quick lock clean
@@ -62,9 +60,10 @@ clean:  ## remove what the targets made
 	$(PYTHON) -m venv .venv
 	@touch $@
 
-.venv/run: .venv/python requirements/build.txt pyproject.toml openapi.yaml $(PACKAGES)
+# What is installed leads to the checkout, so that only a change of what it is made of renews it.
+.venv/run: .venv/python requirements/build.txt pyproject.toml
 	$(PIP) install --require-hashes -r requirements/build.txt
-	$(PIP) install --no-deps --no-build-isolation --config-settings editable_mode=strict -e .
+	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/dev: .venv/run requirements/dev.txt
