@@ -1,9 +1,13 @@
-"""The checkout is what is installed."""
+"""The checkout is what is installed, and each lower bound is a version that the tests ran with."""
 
 import importlib
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from stepstub.errors import Unauthorized
 from stepstub.handlers import bearer
@@ -28,3 +32,19 @@ def test_a_traceback_leads_to_the_file_to_edit() -> None:
     with pytest.raises(Unauthorized) as caught:
         bearer.check_control_token("expected", b"another")
     assert Path(caught.traceback[-1].path).resolve() == (ROOT / "handlers" / "bearer.py").resolve()
+
+
+def requirements() -> list[Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    groups = (project["dependencies"], *project["optional-dependencies"].values())
+    found = [Requirement(one) for group in groups for one in group]
+    return [one for one in found if one.name != project["name"]]
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=str)
+def test_the_lowest_version_allowed_is_one_that_is_tested(requirement: Requirement) -> None:
+    text = (ROOT / "requirements" / "lowest.txt").read_text("utf-8")
+    pin = re.search(rf"^{requirement.name}(?:\[\w+\])?==([^\s;]+)", text, re.MULTILINE)
+    (lowest,) = (one.version for one in requirement.specifier if one.operator == ">=")
+    assert pin
+    assert Version(pin[1]) == Version(lowest)
