@@ -10,7 +10,7 @@ LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .PHONY: help serve demo test lint lint-contract types unit unit-plain wheel test-pythons test-lowest test-clients \
-        bench bench-quick lock clean
+        bench bench-quick bench-smoke lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,11 +37,11 @@ types: $(VENV)/dev  ## mypy --strict
 	$(BIN)/mypy
 
 unit: $(VENV)/dev  ## the tests, with branch coverage
-	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=
+	$(BIN)/python -m pytest -q -n 2 -m "not bench" --cov --cov-report=
 	$(BIN)/python -m pytest -q contract_tests --cov --cov-append --cov-report=term
 
 unit-plain: $(VENV)/dev  ## the tests, without coverage
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 -m "not bench"
 	$(BIN)/python -m pytest -q contract_tests
 
 wheel: $(VENV)/dev  ## the built wheel in an environment of its own
@@ -74,6 +74,9 @@ bench: $(VENV)/dev  ## compare with other servers, into benchmarks/results.md (n
 
 bench-quick: $(VENV)/dev  ## the same in two minutes, into build/bench
 	$(BIN)/python benchmarks/bench.py --quick
+
+bench-smoke: $(VENV)/dev  ## that the bench works, without its figures (needs wrk)
+	$(BIN)/python -m pytest -q -m bench
 
 lock:  ## pin what pyproject.toml asks for (needs uv; ARGS=--upgrade renews every pin)
 	$(LOCK) requirements/build.txt --extra build $(ARGS)
