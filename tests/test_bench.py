@@ -17,6 +17,7 @@ def bench_path() -> str:
     return str(BENCHMARKS / "bench.py")
 
 
+@pytest.mark.bench
 @pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
 def test_a_smoke_run_measures_the_stub_and_writes_the_page(bench_path: str, tmp_path: Path) -> None:
     command = [sys.executable, bench_path, "--smoke", "--servers=bare", f"--output={tmp_path}"]

@@ -221,7 +221,7 @@ def spec(output_format: str) -> None:
     """Print the contract, openapi.yaml."""
     from importlib import resources
 
-    text = resources.files("stepstub.document").joinpath("openapi.yaml").read_text("utf-8")
+    text = resources.files("stepstub").joinpath("openapi.yaml").read_text("utf-8")
     if output_format == "json":
         import yaml
 

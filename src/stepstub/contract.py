@@ -62,9 +62,7 @@ def control_document() -> dict[str, Any]:
 @cache
 def load() -> Contract:
     """The contract that ships with the package."""
-    return Contract(
-        resources.files("stepstub.document").joinpath("openapi.yaml").read_text("utf-8")
-    )
+    return Contract(resources.files("stepstub").joinpath("openapi.yaml").read_text("utf-8"))
 
 
 def _parsed(text: str) -> dict[str, Any]:
