@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from stepstub.errors import Unauthorized
-from stepstub.handlers import bearer
+from stepstub.handlers import credentials
 
 ROOT = Path(__file__).parent.parent
 # An unpacked source archive has copies in the place of the links.
@@ -30,8 +30,11 @@ def test_a_folder_of_the_package_is_the_one_at_the_top(folder: str) -> None:
 @in_a_checkout
 def test_a_traceback_leads_to_the_file_to_edit() -> None:
     with pytest.raises(Unauthorized) as caught:
-        bearer.check_control_token("expected", b"another")
-    assert Path(caught.traceback[-1].path).resolve() == (ROOT / "handlers" / "bearer.py").resolve()
+        credentials.check_control_token("expected", b"another")
+    assert (
+        Path(caught.traceback[-1].path).resolve()
+        == (ROOT / "handlers" / "credentials.py").resolve()
+    )
 
 
 def requirements() -> list[Requirement]:
