@@ -1,4 +1,4 @@
-"""One test for each reading of what the document leaves open; see docs/interpretations.md."""
+"""One test for each reading of what the document leaves open; see docs/readings.md."""
 
 import json
 import re
