@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# A directory changes when a file comes or goes, which is when the install has to be renewed.
+# A directory's time changes when files are added or removed, which requires a new install.
 PACKAGES := src/stepstub handlers fixtures contract_tests
 
 .DEFAULT_GOAL := help
@@ -13,19 +13,19 @@ help:  ## list the targets
 serve: .venv/run  ## run the stub (ARGS="--port 0 --scenario every-status")
 	@$(BIN)/stepstub serve $(ARGS)
 
-demo: .venv/dev  ## a third-party application works through a whole process
+demo: .venv/dev  ## run a whole process with a third-party application
 	@$(BIN)/python examples/demo.py
 
-test: lint types unit wheel  ## everything that has to hold before a change lands
+test: lint types unit wheel  ## everything that must pass before a change lands
 
-lint: .venv/dev  ## style, the import rule, the contract as an OpenAPI document
+lint: .venv/dev  ## style, import rules, validity of the OpenAPI documents
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports
-	$(BIN)/openapi-spec-validator openapi.yaml
+	$(BIN)/openapi-spec-validator openapi.yaml src/stepstub/control.yaml
 
-lint-contract: .venv/dev  ## the contract, by openapi-spec-validator, spectral and redocly (needs Node)
-	$(BIN)/openapi-spec-validator openapi.yaml
+lint-contract: .venv/dev  ## lint both OpenAPI documents, also with spectral and redocly (needs Node)
+	$(BIN)/openapi-spec-validator openapi.yaml src/stepstub/control.yaml
 	@$(BIN)/python clients/check.py contract
 
 types: .venv/dev  ## mypy --strict
@@ -35,26 +35,26 @@ unit: .venv/dev  ## the tests, with branch coverage
 	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=
 	$(BIN)/python -m pytest -q contract_tests --cov --cov-append --cov-report=term
 
-wheel: .venv/dev  ## the built wheel in an environment of its own
+wheel: .venv/dev  ## build the wheel and test it in a fresh environment
 	bash tests/check_wheel.sh $(BIN)/python
 
-test-clients: .venv/run  ## clients generated from the contract, each used (needs Node and a JDK)
+test-clients: .venv/run  ## generate clients from both OpenAPI documents and call a stub with each (needs Node and a JDK)
 	@$(BIN)/python clients/check.py clients
 
-bench: .venv/dev  ## compare with other servers, into benchmarks/results.md (needs Node, wrk)
+bench: .venv/dev  ## compare with other servers, into benchmarks/results.md (needs Node and wrk)
 	$(BIN)/python benchmarks/bench.py
 
 bench-quick: .venv/dev  ## the same in two minutes, into build/bench
 	$(BIN)/python benchmarks/bench.py --quick
 
-lock:  ## renew the pinned requirements (needs uv)
+lock:  ## update the pinned requirements (needs uv)
 	for extra in build dev; do \
 	  uv pip compile pyproject.toml --extra $$extra --universal --python-version 3.11 --upgrade \
 	    --generate-hashes --no-strip-extras --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
 	    --quiet --output-file requirements/$$extra.txt; \
 	done
 
-clean:  ## remove what the targets made
+clean:  ## remove everything that the targets created
 	rm -rf .venv build dist reports .coverage* .mypy_cache .pytest_cache .ruff_cache
 
 .venv/python:
