@@ -56,13 +56,13 @@ def test_the_page_of_results_is_what_was_measured(monkeypatch: pytest.MonkeyPatc
 
 
 FIGURES = {
-    "completions a second, against Prism": "throughput against prism",
-    "completions a second, against a bare": "throughput against bare",
+    "completions per second, relative to Prism": "throughput against prism",
+    "completions per second, relative to a bare": "throughput against bare",
     "99th percentile at 16 connections": "p99 against prism, 16 connections",
-    "process started to first 200": "cold start against prism",
+    "time from process start to first 200": "cold start against prism",
     "a call through the fixture": "call through the plugin",
     "memory when idle": "idle memory, MiB",
-    "memory for a step": "bytes a step",
+    "memory per step": "bytes a step",
 }
 
 
