@@ -18,19 +18,19 @@ help:  ## list the targets
 serve: $(VENV)/run  ## run the stub (ARGS="--port 0 --scenario every-status")
 	@$(BIN)/stepstub serve $(ARGS)
 
-demo: $(VENV)/dev  ## a third-party application works through a whole process
+demo: $(VENV)/dev  ## run a whole process with a third-party application
 	@$(BIN)/python examples/demo.py
 
 test: lint types unit wheel  ## style, types, tests, the built wheel: what to run before a commit
 
-lint: $(VENV)/dev  ## style, the import rule, the contract as an OpenAPI document
+lint: $(VENV)/dev  ## style, import rules, validity of the OpenAPI documents
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports
-	$(BIN)/openapi-spec-validator openapi.yaml
+	$(BIN)/openapi-spec-validator openapi.yaml src/stepstub/control.yaml
 
-lint-contract: $(VENV)/dev  ## the contract, by openapi-spec-validator, spectral and redocly (needs Node)
-	$(BIN)/openapi-spec-validator openapi.yaml
+lint-contract: $(VENV)/dev  ## lint both OpenAPI documents, also with spectral and redocly (needs Node)
+	$(BIN)/openapi-spec-validator openapi.yaml src/stepstub/control.yaml
 	@$(BIN)/python clients/check.py contract
 
 types: $(VENV)/dev  ## mypy --strict
@@ -44,7 +44,7 @@ unit-plain: $(VENV)/dev  ## the tests, without coverage
 	$(BIN)/python -m pytest -q -n 2 -m "not bench"
 	$(BIN)/python -m pytest -q contract_tests
 
-wheel: $(VENV)/dev  ## the built wheel in an environment of its own
+wheel: $(VENV)/dev  ## build the wheel and test it in a fresh environment
 	bash tests/check_wheel.sh $(BIN)/python
 
 test-pythons: $(VENV)/python  ## the tests on every other Python of this machine, from 3.11 on
@@ -66,10 +66,10 @@ test-lowest:  ## the tests with the oldest Python here and the lowest versions t
 	    RUN_PINS=requirements/lowest.txt DEV_PINS=requirements/lowest.txt </dev/null; \
 	}
 
-test-clients: $(VENV)/run  ## clients generated from the contract, each used (needs Node and a JDK)
+test-clients: $(VENV)/run  ## generate clients from both OpenAPI documents and call a stub with each (needs Node and a JDK)
 	@$(BIN)/python clients/check.py clients
 
-bench: $(VENV)/dev  ## compare with other servers, into benchmarks/results.md (needs Node, wrk)
+bench: $(VENV)/dev  ## compare with other servers, into benchmarks/results.md (needs Node and wrk)
 	$(BIN)/python benchmarks/bench.py
 
 bench-quick: $(VENV)/dev  ## the same in two minutes, into build/bench
@@ -78,12 +78,12 @@ bench-quick: $(VENV)/dev  ## the same in two minutes, into build/bench
 bench-smoke: $(VENV)/dev  ## that the bench works, without its figures (needs wrk)
 	$(BIN)/python -m pytest -q -m bench
 
-lock:  ## pin what pyproject.toml asks for (needs uv; ARGS=--upgrade renews every pin)
+lock:  ## update the pinned requirements (needs uv)
 	$(LOCK) requirements/build.txt --extra build $(ARGS)
 	$(LOCK) requirements/dev.txt --extra dev $(ARGS)
 	$(LOCK) requirements/lowest.txt --extra dev --resolution lowest-direct $(ARGS)
 
-clean:  ## remove what the targets made
+clean:  ## remove everything that the targets created
 	rm -rf .venv .venv-* build dist reports .coverage* .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/python:

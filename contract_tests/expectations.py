@@ -23,7 +23,7 @@ class Expectations:
         self.path = contract.path
         self.document = document
         (operation,) = document["paths"][contract.path].values()
-        components = document["components"]
+        components = contract.components
         wide, narrow = _wide(components), _narrow(components)
         request = operation["requestBody"]["content"]["application/json"]["schema"]
         self._request = Schema(request, components)

@@ -166,9 +166,15 @@ READINGS = {
     "Param.doubleValue": "finite",
     "Param": "every field is optional",
     "Completion": "are ignored",
-    "SubmittedParams": "null mean the same",
+    "SubmittedParams": "null, it means the same",
     "Violations": "the key is the field",
     "Violation.code": "STEP_COMPLETED",
+    "StepCompleted": "always present",
+    "StartedStep": "always present",
+    "Unauthorized": "always present",
+    "PreconditionFailed": "never gets a 400 or 422",
+    "InternalServerError": "nothing has changed",
+    "StartedStep.processId": "both the completed and the started step",
     "StartedStep.processStepId": "null when",
     "StepCompleted.message": "Success",
     "Version": "info.version",
@@ -285,3 +291,26 @@ def test_a_status_that_nobody_documents_is_a_breach(status: int) -> None:
         "version": "1.0.0",
     }
     assert contract.load().breach(status, json.dumps(body).encode())
+
+
+@pytest.mark.parametrize("status", [401, 500, 404])
+@pytest.mark.parametrize(
+    ("stamp", "conforms"),
+    [
+        ("2026-03-29T12:50:59.211Z", True),
+        ("2026-03-29T12:50:59.211000Z", False),
+        ("2026-03-29T12:50:59Z", False),
+        ("2026-03-29T12:50:59.211+00:00", False),
+        ("2026-03-29T12:50:59.211Z\n", False),
+    ],
+)
+def test_a_timestamp_is_held_to_its_exact_form(status: int, stamp: str, conforms: bool) -> None:
+    message = MESSAGES.get(str(status), "Not Found")
+    body = {"message": message, "timestamp": stamp, "data": "x", "version": "1.0.0"}
+    breach = contract.load().breach(status, json.dumps(body).encode())
+    assert (breach is None) is conforms
+
+
+def test_no_schema_has_a_pattern_beside_a_format() -> None:
+    for schema in SCHEMAS.values():
+        assert not {"pattern", "format"} <= schema.keys()  # generated clients fail on both

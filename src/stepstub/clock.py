@@ -6,6 +6,12 @@ from functools import lru_cache
 from threading import Lock
 from typing import Protocol
 
+TIMESTAMP = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$"
+"""Matches what `timestamp` returns, and nothing else.
+
+The contract has no such pattern: beside `format: date-time` it breaks generated clients.
+"""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = int(datetime(9000, 1, 1, tzinfo=UTC).timestamp() * 1000)
 

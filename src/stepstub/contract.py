@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from msgspec import DecodeError, json
 
+from stepstub.clock import TIMESTAMP
 from stepstub.schema import Schema
 
 _BEYOND_THE_DOCUMENT = {404, 405, 408, 413, 415}
@@ -16,13 +17,15 @@ class Contract:
     """The contract and its compiled schemas.
 
     `beyond` is that of the responses which the document does not know (404, 405, 415 ...).
+    `components` are the document's, with what a response is held to beyond the document's schemas:
+    the exact form of a timestamp.
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.document = _parsed(text)
         self.version: str = self.document["info"]["version"]
-        components = self.document["components"]
+        self.components = components = _with_exact_timestamps(self.document["components"])
         (self.path,) = self.document["paths"]
         (operation,) = self.document["paths"][self.path].values()
         self._responses = {
@@ -50,6 +53,12 @@ class Contract:
             return None
         details = (violation.detail for violation in schema.violations(value).values())
         return f"the body of the {status} violates its schema: {' '.join(details)}"
+
+
+def _with_exact_timestamps(components: dict[str, Any]) -> dict[str, Any]:
+    schemas = components["schemas"]
+    exact = {**schemas["Timestamp"], "pattern": TIMESTAMP}
+    return {**components, "schemas": {**schemas, "Timestamp": exact}}
 
 
 @cache

@@ -56,9 +56,19 @@ class _SecurityAPI(SecurityAPI):  # type: ignore[misc]
             self.next_app,
             operation_id=operation.operation_id,
             security_handler_factory=self.security_handler_factory,
-            security=operation.security,
+            security=_as_one(operation.security),
             security_schemes=operation.security_schemes,
         )
+
+
+def _as_one(alternatives: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All schemes of an operation as a single requirement, so that none goes unchecked.
+
+    The document lists alternatives because it does not know how the stub was started. Each check
+    does know, and accepts every request that does not have to pass it.
+    """
+    merged = {scheme: scopes for each in alternatives for scheme, scopes in each.items()}
+    return [merged] if merged else []
 
 
 class Credentials(SecurityMiddleware):  # type: ignore[misc]
