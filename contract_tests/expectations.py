@@ -75,9 +75,10 @@ def _wide(components: dict[str, Any]) -> dict[str, Any]:
     """All that the document says of these three is "number", "number" and "enum"."""
     wide = deepcopy(components)
     schemas = wide["schemas"]
-    schemas["Param"]["properties"]["longValue"] = {"type": "number", "nullable": True}
-    schemas["Param"]["properties"]["doubleValue"] = {"type": "number", "nullable": True}
-    schemas["ParamType"] = {}
+    for name in ("SubmittedParam", "Param"):
+        for value in ("longValue", "doubleValue"):
+            schemas[name]["properties"][value] = {"type": "number", "nullable": True}
+        schemas[f"{name}Type"] = {}
     schemas["Violation"] = {"type": "object"}
     return wide
 
@@ -88,8 +89,8 @@ def _narrow(components: dict[str, Any]) -> dict[str, Any]:
     schemas = narrow["schemas"]
     schemas["Completion"]["additionalProperties"] = False
     schemas["SubmittedParams"]["nullable"] = False
-    schemas["Param"]["additionalProperties"] = False
-    del schemas["Param"]["properties"]["type"]
-    for field in schemas["Param"]["properties"].values():
+    schemas["SubmittedParam"]["additionalProperties"] = False
+    del schemas["SubmittedParam"]["properties"]["type"]
+    for field in schemas["SubmittedParam"]["properties"].values():
         field["nullable"] = False
     return narrow

@@ -162,9 +162,11 @@ def descriptions(node: Any) -> Iterator[str]:
 
 READINGS = {
     "ParamType": "the members",
+    "SubmittedParamType": "the members",
+    "SubmittedParam.longValue": "counts as an integer",
     "Param.longValue": "64-bit integer",
     "Param.doubleValue": "finite",
-    "Param": "every field is optional",
+    "SubmittedParam": "every field is optional",
     "Completion": "are ignored",
     "SubmittedParams": "null, it means the same",
     "Violations": "the key is the field",
@@ -200,7 +202,7 @@ def test_the_mark_is_always_at_the_beginning_of_a_paragraph() -> None:
 
 def test_the_scenario_schemas_param_is_the_contracts() -> None:
     schema = json.loads((ROOT / "fixtures" / "scenario.schema.json").read_text("utf-8"))
-    assert accepted(schema["$defs"]["param"]) == accepted(SCHEMAS["Param"])
+    assert accepted(schema["$defs"]["param"]) == accepted(SCHEMAS["SubmittedParam"])
 
 
 def accepted(param: dict[str, Any]) -> dict[str, Any]:

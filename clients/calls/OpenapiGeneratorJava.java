@@ -11,6 +11,8 @@ import org.openapitools.client.model.ParamType;
 import org.openapitools.client.model.PreconditionFailed;
 import org.openapitools.client.model.StartedStep;
 import org.openapitools.client.model.StepCompleted;
+import org.openapitools.client.model.SubmittedParam;
+import org.openapitools.client.model.SubmittedParamType;
 import org.openapitools.client.model.Unauthorized;
 import org.openapitools.client.model.Violation;
 
@@ -37,8 +39,8 @@ public class OpenapiGeneratorJava {
             .completeStep(
                 new Completion()
                     .processStepId("order-1-approve")
-                    .putParamsItem("decision", new Param().strValue("approved").type(ParamType.STRING))
-                    .putParamsItem("remark", new Param().strValue(null).type(null)));
+                    .putParamsItem("decision", new SubmittedParam().strValue("approved").type(SubmittedParamType.STRING))
+                    .putParamsItem("remark", new SubmittedParam().strValue(null).type(null)));
 
     Report.equal(result.getMessage(), "Success");
     Report.equal(result.getTimestamp().getOffset(), ZoneOffset.UTC);
@@ -104,7 +106,7 @@ public class OpenapiGeneratorJava {
             .completeStep(
                 new Completion()
                     .processStepId("order-4-approve")
-                    .putParamsItem("least", new Param().longValue(Long.MIN_VALUE).type(ParamType.LONG)));
+                    .putParamsItem("least", new SubmittedParam().longValue(Long.MIN_VALUE).type(SubmittedParamType.LONG)));
 
     Report.equal(result.getData().getParams().get("least").getLongValue(), Long.MIN_VALUE);
     Report.equal(result.getData().getParams().get("total").getLongValue(), (1L << 53) + 1);

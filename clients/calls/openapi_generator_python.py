@@ -9,12 +9,13 @@ from complete_step import (
     Completion,
     Configuration,
     InternalServerError,
-    Param,
     ParamType,
     PreconditionFailed,
     ProcessesApi,
     StartedStep,
     StepCompleted,
+    SubmittedParam,
+    SubmittedParamType,
     Unauthorized,
     Violation,
 )
@@ -35,10 +36,10 @@ def refusal(api: ProcessesApi, step: str) -> ApiException:
 
 def next_step() -> None:
     params = {
-        "decision": Param(str_value="approved", type=ParamType.STRING),
-        "remark": Param(str_value=None, type=None),
-        "volume": Param(double_value=1e300, type=ParamType.DOUBLE),
-        "distance": Param(double_value=3e9, type=ParamType.DOUBLE),
+        "decision": SubmittedParam(str_value="approved", type=SubmittedParamType.STRING),
+        "remark": SubmittedParam(str_value=None, type=None),
+        "volume": SubmittedParam(double_value=1e300, type=SubmittedParamType.DOUBLE),
+        "distance": SubmittedParam(double_value=3e9, type=SubmittedParamType.DOUBLE),
     }
     result = api.complete_step(Completion(process_step_id="order-1-approve", params=params))
 
@@ -103,7 +104,7 @@ def internal_server_error() -> None:
 
 
 def int64() -> None:
-    params = {"least": Param(long_value=-(2**63), type=ParamType.LONG)}
+    params = {"least": SubmittedParam(long_value=-(2**63), type=SubmittedParamType.LONG)}
     result = api.complete_step(Completion(process_step_id="order-4-approve", params=params))
 
     assert result.data.params["least"].long_value == -(2**63)

@@ -9,12 +9,13 @@ from complete_step_client.api.processes import complete_step
 from complete_step_client.models import (
     Completion,
     InternalServerError,
-    Param,
     ParamType,
     PreconditionFailed,
     StartedStep,
     StepCompleted,
+    SubmittedParam,
     SubmittedParams,
+    SubmittedParamType,
     Unauthorized,
     Violation,
 )
@@ -28,8 +29,8 @@ client = AuthenticatedClient(base_url=URL, token=TOKEN)
 
 def next_step() -> None:
     params = SubmittedParams()
-    params["decision"] = Param(str_value="approved", type_=ParamType.STRING)
-    params["remark"] = Param(str_value=None, type_=None)
+    params["decision"] = SubmittedParam(str_value="approved", type_=SubmittedParamType.STRING)
+    params["remark"] = SubmittedParam(str_value=None, type_=None)
     result = complete_step.sync(client=client, body=Completion("order-1-approve", params))
 
     assert isinstance(result, StepCompleted)
@@ -89,7 +90,7 @@ def internal_server_error() -> None:
 
 def int64() -> None:
     params = SubmittedParams()
-    params["least"] = Param(long_value=-(2**63), type_=ParamType.LONG)
+    params["least"] = SubmittedParam(long_value=-(2**63), type_=SubmittedParamType.LONG)
     result = complete_step.sync(client=client, body=Completion("order-4-approve", params))
 
     assert isinstance(result, StepCompleted)

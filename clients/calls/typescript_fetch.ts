@@ -5,6 +5,7 @@ import {
   Configuration,
   InternalServerErrorFromJSON,
   ParamType,
+  SubmittedParamType,
   PreconditionFailedFromJSON,
   ProcessesApi,
   ResponseError,
@@ -38,7 +39,7 @@ await report({
       completion: {
         processStepId: "order-1-approve",
         params: {
-          decision: { strValue: "approved", type: ParamType.String },
+          decision: { strValue: "approved", type: SubmittedParamType.String },
           remark: { strValue: null, type: null },
         },
       },
@@ -100,7 +101,7 @@ await report({
     const result = await api.completeStep({
       completion: {
         processStepId: "order-4-approve",
-        params: { amount: { longValue: Number.MAX_SAFE_INTEGER, type: ParamType.Long } },
+        params: { amount: { longValue: Number.MAX_SAFE_INTEGER, type: SubmittedParamType.Long } },
       },
     });
     assert.equal(result.data.params["amount"]?.longValue, Number.MAX_SAFE_INTEGER);
