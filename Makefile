@@ -1,6 +1,6 @@
 PYTHON ?= python3
 VENV := .venv
-# What is installed into it; test-lowest has other pins.
+# The requirements to install; test-lowest uses others.
 RUN_PINS := requirements/build.txt
 DEV_PINS := requirements/dev.txt
 BIN := $(VENV)/bin
@@ -21,7 +21,7 @@ serve: $(VENV)/run  ## run the stub (ARGS="--port 0 --scenario every-status")
 demo: $(VENV)/dev  ## run a whole process with a third-party application
 	@$(BIN)/python examples/demo.py
 
-test: lint types unit wheel  ## style, types, tests, the built wheel: what to run before a commit
+test: lint types unit wheel  ## style, types, tests, the built wheel: run this before a commit
 
 lint: $(VENV)/dev  ## style, import rules, validity of the OpenAPI documents
 	$(BIN)/ruff check --quiet .
@@ -47,7 +47,7 @@ unit-plain: $(VENV)/dev  ## the tests, without coverage
 wheel: $(VENV)/dev  ## build the wheel and test it in a fresh environment
 	bash tests/check_wheel.sh $(BIN)/python
 
-test-pythons: $(VENV)/python  ## the tests on every other Python of this machine, from 3.11 on
+test-pythons: $(VENV)/python  ## the tests on every other installed Python from 3.11 on
 	@tested=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	pythons=$$(bash tests/pythons.sh) || exit; \
 	echo "Pythons found:" $$(echo "$$pythons" | cut -d ' ' -f 1) "($$tested is the one of make test)"; \
@@ -57,7 +57,7 @@ test-pythons: $(VENV)/python  ## the tests on every other Python of this machine
 	  $(MAKE) --no-print-directory unit-plain VENV=.venv-$$version PYTHON=$$python </dev/null || exit; \
 	done
 
-test-lowest:  ## the tests with the oldest Python here and the lowest versions that pyproject.toml allows
+test-lowest:  ## the tests on the oldest installed Python with the lowest versions that pyproject.toml allows
 	@pythons=$$(bash tests/pythons.sh) || exit; \
 	echo "$$pythons" | { \
 	  read -r version python; \
@@ -75,10 +75,10 @@ bench: $(VENV)/dev  ## compare with other servers, into benchmarks/results.md (n
 bench-quick: $(VENV)/dev  ## the same in two minutes, into build/bench
 	$(BIN)/python benchmarks/bench.py --quick
 
-bench-smoke: $(VENV)/dev  ## that the bench works, without its figures (needs wrk)
+bench-smoke: $(VENV)/dev  ## check that the benchmark works, without figures (needs wrk)
 	$(BIN)/python -m pytest -q -m bench
 
-lock:  ## update the pinned requirements (needs uv)
+lock:  ## pin the requirements of pyproject.toml (needs uv; ARGS=--upgrade updates every pin)
 	$(LOCK) requirements/build.txt --extra build $(ARGS)
 	$(LOCK) requirements/dev.txt --extra dev $(ARGS)
 	$(LOCK) requirements/lowest.txt --extra dev --resolution lowest-direct $(ARGS)
@@ -91,7 +91,7 @@ $(VENV)/python:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-# What is installed leads to the checkout, so that only a change of what it is made of renews it.
+# The install is editable, so only changes to the requirements or pyproject.toml require a new one.
 $(VENV)/run: $(VENV)/python $(RUN_PINS) pyproject.toml
 	$(PIP) install --require-hashes -r $(RUN_PINS)
 	$(PIP) install --no-deps --no-build-isolation -e .
