@@ -36,7 +36,7 @@ class Expectations:
             )
             for status, response in operation["responses"].items()
         }
-        self._undocumented = contract.beyond
+        _, self._undocumented = contract.undocumented
 
     @property
     def statuses(self) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ import jiter
 import requests
 from requests import PreparedRequest, Session
 
-from stepstub.clock import TIMESTAMP
+from stepstub.clock import TimestampForm
 from stepstub.contract_tests.curl import curl_line
 from stepstub.contract_tests.expectations import Expectations
 from stepstub.contract_tests.findings import (
@@ -29,7 +29,7 @@ from stepstub.schema import shorten
 RESPONSE_TIMEOUT = 30  # seconds
 
 _MIN_TOKEN_LENGTH = 8  # a shorter token could be part of any sentence
-_TIMESTAMP = re.compile(TIMESTAMP)
+_TIMESTAMP = re.compile(TimestampForm().pattern)
 
 
 class NoResponse(Exception):

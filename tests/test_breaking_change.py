@@ -201,7 +201,7 @@ BREAKING: list[tuple[str, Callable[[Any], Any], str]] = [
     ),
     (
         "less accepted than before",
-        lambda new: schemas(new)["Param"]["properties"]["longValue"].update(maximum=10),
+        lambda new: schemas(new)["SubmittedParam"]["properties"]["longValue"].update(maximum=10),
         "body params * longValue: maximum 9223372036854775807 has become 10",
     ),
     (

@@ -13,8 +13,9 @@ from stepstub.app import create_app
 from stepstub.exchange import Exchange, Operation
 from stepstub.model import Param, Params, Step
 from stepstub.operations import OPERATIONS
-from stepstub.sandbox import Completion
 from stepstub.schema import Schema
+from stepstub.stores.protocol import Applied
+from stepstub.transitions import Completion
 from support import PATH, ROOT, Client, processes
 
 DOCUMENT = contract.load().document
@@ -231,9 +232,11 @@ def test_what_a_shipped_scenario_responses_is_valid(name: str) -> None:
     assert client.app.violations == 0
 
 
-def completion(process_id: str | None = "p", params: Params | None = None) -> Completion:
+def completion(
+    process_id: str | None = "p", params: Params | None = None
+) -> tuple[Completion, Applied]:
     started = Step(id="s", process_id=process_id, position=1, params=params or {})  # type: ignore[arg-type]
-    return Completion(started, started, 0)
+    return Completion(started, started, {}, {}), Applied(0)
 
 
 BROKEN = {
@@ -245,9 +248,11 @@ BROKEN = {
 
 @pytest.mark.parametrize("completed", BROKEN.values(), ids=BROKEN)
 def test_a_response_that_would_break_the_contract_becomes_the_documented_500(
-    completed: Completion, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    completed: tuple[Completion, Applied],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def broken(_: Exchange) -> Completion:
+    async def broken(_: Exchange) -> tuple[Completion, Applied]:
         return completed
 
     row = Operation("completeStep", broken, faultable=True)
@@ -264,7 +269,7 @@ def test_a_response_that_would_break_the_contract_becomes_the_documented_500(
 def test_an_error_that_nobody_foresaw_is_the_documented_500_and_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(_: Exchange) -> Completion:
+    async def broken(_: Exchange) -> tuple[Completion, Applied]:
         raise ZeroDivisionError("/etc/secret")
 
     row = Operation("completeStep", broken, faultable=True)
@@ -281,7 +286,7 @@ def test_an_error_that_nobody_foresaw_is_the_documented_500_and_is_logged(
 @pytest.mark.parametrize("body", [b"", b"{", b'{"a":NaN}', b'{"a":1,"a":1}', b"[]", b"null"])
 @pytest.mark.parametrize("status", [200, 401, 404, 412, 500])
 def test_what_is_no_envelope_is_a_breach_whatever_the_status(status: int, body: bytes) -> None:
-    assert contract.load().breach(status, body)
+    assert contract.load().breach(status, b"application/json", body)
 
 
 @pytest.mark.parametrize("status", [201, 204, 400, 403, 422, 502])
@@ -292,7 +297,7 @@ def test_a_status_that_nobody_documents_is_a_breach(status: int) -> None:
         "data": "x",
         "version": "1.0.0",
     }
-    assert contract.load().breach(status, json.dumps(body).encode())
+    assert contract.load().breach(status, b"application/json", json.dumps(body).encode())
 
 
 @pytest.mark.parametrize("status", [401, 500, 404])
@@ -309,7 +314,7 @@ def test_a_status_that_nobody_documents_is_a_breach(status: int) -> None:
 def test_a_timestamp_is_held_to_its_exact_form(status: int, stamp: str, conforms: bool) -> None:
     message = MESSAGES.get(str(status), "Not Found")
     body = {"message": message, "timestamp": stamp, "data": "x", "version": "1.0.0"}
-    breach = contract.load().breach(status, json.dumps(body).encode())
+    breach = contract.load().breach(status, b"application/json", json.dumps(body).encode())
     assert (breach is None) is conforms
 
 

@@ -11,7 +11,7 @@ from stepstub.delegates import StepStart
 from stepstub.errors import DelegateFailed, StepRefused
 from stepstub.journal import Entry
 from stepstub.model import Delegate, Param, Params, Process, Status, Step
-from stepstub.responses.envelope import StartedStep, started_step
+from stepstub.responses.envelope import StartedStep
 from stepstub.responses.explanations import explain
 from stepstub.sandbox import Sandbox
 from stepstub.stores.memory import MemoryStore
@@ -38,7 +38,12 @@ class World:
     def complete_here(self, step_id: str, params: Params | None = None) -> StartedStep:
         entry = entry_about(step_id)
         loaded = run_inline(self.store.load(step_id, entry))
-        return started_step(run_inline(self.sandbox.complete(params or {}, loaded, entry)))
+        completion, _ = run_inline(self.sandbox.complete(params or {}, loaded, entry))
+        started = completion.started
+        process_id = completion.completed.process_id
+        if started is None:
+            return StartedStep(process_id, None, {})
+        return StartedStep(process_id, started.id, started.params)
 
     def refusal(self, step_id: str) -> str:
         """The code with which a completion is refused."""

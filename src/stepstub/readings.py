@@ -445,6 +445,8 @@ def _attribute(name: str) -> str:
 
 def _value(name: str, given: object) -> Value:
     text = "null" if given is None else str(given)
+    if isinstance(given, bool | dict | list):
+        raise InvalidReadings(f"{name} cannot be {json.dumps(given)[:100]}: it takes a text.")
     values = alternatives(name)
     if not values:
         return _free_text(name, text)

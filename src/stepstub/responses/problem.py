@@ -16,6 +16,7 @@ from stepstub.errors import (
     StepRefused,
     UnknownScenario,
 )
+from stepstub.readings import InvalidReadings
 from stepstub.responses import Explained, Response, explanations
 from stepstub.responses.explanations import Failure
 
@@ -27,7 +28,7 @@ class Problem:
         """`value` as JSON; an empty body for 204."""
         return Response(status, b"" if status == HTTPStatus.NO_CONTENT else json.encode(value))
 
-    def failure(self, explained: Explained, now: int) -> Response:
+    def failure(self, explained: Explained, now: int, path: str) -> Response:
         known = _failure(explained)
         body: dict[str, Any] = {
             "type": "about:blank",
@@ -39,15 +40,15 @@ class Problem:
             body["violations"] = explained.violations
         return Response(known.status, json.encode(body), known.headers, b"application/problem+json")
 
-    def injected(self, status: int, now: int) -> Response:
+    def injected(self, status: int, now: int, path: str) -> Response:
         error = HttpRefusal(status, explanations.INJECTED)
-        return self.failure(explanations.explain(error), now)
+        return self.failure(explanations.explain(error), now, path)
 
 
 def _failure(explained: Explained) -> Failure:
     error = explained.error
     match error:
-        case BodyRefused() | BadRequest() | ScenarioError() | UnknownScenario():
+        case BodyRefused() | BadRequest() | InvalidReadings() | ScenarioError() | UnknownScenario():
             return Failure(400, str(error))
         case StepRefused():
             status = 404 if error.refusal.status is None else 409

@@ -18,6 +18,7 @@ from stepstub.faults import Fault, Faults
 from stepstub.ids import Ids
 from stepstub.journal import ALL, Entry, ExchangeQuery, Journal
 from stepstub.model import Process, Step
+from stepstub.readings import DEFAULT, Readings
 from stepstub.stores.protocol import Applied, ClockState, Conflict, Gone, Loaded
 from stepstub.transitions import Change
 
@@ -118,11 +119,13 @@ class MemoryStore:
 
     # --- processes
 
-    async def add(self, processes: Iterable[Process]) -> tuple[Process, ...]:
+    async def add(
+        self, processes: Iterable[Process], readings: Readings = DEFAULT
+    ) -> tuple[Process, ...]:
         steps: dict[str, Step] = {}
         with self._lock:
             now = self._clock.now()
-            placed = tuple(transitions.start(process, now) for process in processes)
+            placed = tuple(transitions.start(process, now, readings) for process in processes)
             for process in placed:
                 if process.id in self._processes:
                     raise ValueError(f"process id {process.id!r} is in use")
