@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-from stepstub.http1 import Connection
+from stepstub.serving.connection import Connection
 
 
 def application(answer: bytes) -> Any:

@@ -15,7 +15,7 @@ from stepstub.app import DEFAULT_TOKEN, create_app
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.contract_tests.findings import CouldNotRun
 from stepstub.contract_tests.stub import LocalStub
-from stepstub.server import serve_in_thread
+from stepstub.serving.server import serve_in_thread
 from stepstub.verify import Exit, Run, findings, table, write
 
 _RUN: pytest.StashKey[Run] = pytest.StashKey()

@@ -28,7 +28,7 @@ from stepstub.clock import timestamp
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.model import Process
 from stepstub.sandbox import Sandbox
-from stepstub.server import listen, serve_in_thread, url_of
+from stepstub.serving.server import listen, serve_in_thread, url_of
 
 TIME_OUT = 10.0  # seconds
 ORDER = {

@@ -13,7 +13,7 @@ import yaml
 
 from stepstub.app import DEFAULT_TOKEN, create_app
 from stepstub.concurrency import EventLoopConcurrency
-from stepstub.server import serve_in_thread
+from stepstub.serving.server import serve_in_thread
 
 PAGE = (Path(__file__).parent.parent / "docs" / "ci.md").read_text("utf-8")
 BLOCK = r"<!-- {label} -->\n```\w+\n(.*?)^```$"

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from stepstub import scenario
 from stepstub.cli import main
-from stepstub.server import listen
+from stepstub.serving.server import listen
 from support import PATIENCE, ROOT, Connection, head, post
 
 COMMAND = [sys.executable, "-c", "from stepstub.cli import main; main()"]

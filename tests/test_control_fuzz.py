@@ -13,7 +13,7 @@ from stepstub import contract, scenario
 from stepstub.app import Stub, create_app
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.sandbox import Limits
-from stepstub.server import serve_in_thread
+from stepstub.serving.server import serve_in_thread
 
 with warnings.catch_warnings():  # what it imports is not under test
     warnings.simplefilter("ignore")

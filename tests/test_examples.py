@@ -20,7 +20,7 @@ from stepstub import scenario
 from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.sandbox import Sandbox
-from stepstub.server import listen, serve_in_thread
+from stepstub.serving.server import listen, serve_in_thread
 
 EXAMPLES = Path(demo.__file__).parent
 URL = "http://stub.test/api/v1/processes/complete-step"

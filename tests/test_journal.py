@@ -14,7 +14,7 @@ from stepstub.concurrency import EventLoopConcurrency
 from stepstub.journal import MAX_JOURNALED_BODY, Entry, Journal
 from stepstub.model import Status
 from stepstub.sandbox import Limits
-from stepstub.server import serve_in_thread
+from stepstub.serving.server import serve_in_thread
 from support import Connection, head
 
 STEP = "order-1-approve"

@@ -11,7 +11,7 @@ from mutants import MUTANTS, Mutant, mutated
 from stepstub.app import DEFAULT_TOKEN, Stub, create_app
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.contract_tests.stub import LocalStub
-from stepstub.server import serve_in_thread
+from stepstub.serving.server import serve_in_thread
 from stepstub.verify import Exit, Outcome, verify
 
 

@@ -28,7 +28,7 @@ from stepstub.contract_tests.cases import Undocumented
 from stepstub.contract_tests.findings import CouldNotRun, Expectations
 from stepstub.contract_tests.server import Server
 from stepstub.contract_tests.stub import LocalStub
-from stepstub.server import listen, serve_in_thread, url_of
+from stepstub.serving.server import listen, serve_in_thread, url_of
 from stepstub.verify import ALL_CASES, Exit, Outcome, Run, verify
 from support import PATH
 

@@ -5,8 +5,8 @@ The layout, from the outside in; imports run downwards only::
     cli  pytest_plugin  verify           ways to use it
     live  inprocess                      a stub that listens; a stub without a socket
     client                               a sandbox as a test sees it
-    server                               uvicorn
-    app  http1                           the composition root; HTTP on a connection
+    serving                              HTTP/1.1 over TCP: connections, uvicorn
+    app                                  the composition root
     gate                                 Connexion at work
     contract  envelope  problems  pages  openapi.yaml at work; what responses look like
     handlers                             one function per operation, the bearer check

@@ -163,7 +163,7 @@ def serve(
     from stepstub.app import create_app
     from stepstub.concurrency import EventLoopConcurrency
     from stepstub.sandbox import Limits
-    from stepstub.server import is_loopback, listen, serve, url_of
+    from stepstub.serving.server import is_loopback, listen, serve, url_of
 
     try:
         listener = listen(host, port)

@@ -7,7 +7,7 @@ from stepstub import scenario as scenarios
 from stepstub.app import DEFAULT_TOKEN, create_app
 from stepstub.client import Sandbox
 from stepstub.concurrency import EventLoopConcurrency
-from stepstub.server import serve_in_thread
+from stepstub.serving.server import serve_in_thread
 
 
 class LiveServer:

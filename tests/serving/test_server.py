@@ -18,8 +18,8 @@ from stepstub import gate
 from stepstub.app import Stub, create_app
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.delegates import StepStart
-from stepstub.server import listen, serve_in_thread, url_of
-from support import PATIENCE, Connection, chunked, head, post, processes
+from stepstub.serving.server import listen, serve_in_thread, url_of
+from support import PATIENCE, ROOT, Connection, chunked, head, post, processes
 
 BODY = json.dumps({"processStepId": "claim-1-pending"}).encode()
 PROBE = post(BODY)
@@ -144,7 +144,7 @@ def test_an_offer_goes_together_with_all_else(connection: Connection) -> None:
 @pytest.mark.skipif(shutil.which("java") is None, reason="there is no JDK on this machine")
 def test_the_jdks_own_client() -> None:
     with serve_in_thread(app_of("two-steps")) as url:
-        source = Path(__file__).parent / "jdk" / "CompleteStep.java"
+        source = ROOT / "tests" / "jdk" / "CompleteStep.java"
         ran = subprocess.run(
             ["java", str(source), url, "order-1-approve", "order-1-approve", "order-1-ship"],
             capture_output=True,

@@ -1,4 +1,4 @@
-"""A live server: uvicorn, on a socket that listens before anything else starts."""
+"""A live server: uvicorn on a socket that already listens, so startup cannot fail on the port."""
 
 import gc
 import signal
@@ -8,13 +8,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from ipaddress import ip_address
+from typing import Protocol
 
 import uvicorn
+from starlette.types import Receive, Scope, Send
 
-from stepstub.app import Stub
-from stepstub.http1 import Connection
+from stepstub.serving.connection import Connection
 
-_GRACE = 10  # seconds that requests in flight are given at the end
+_GRACE_PERIOD = 10  # seconds that requests in flight are given at shutdown
+
+
+class Application(Protocol):
+    """An ASGI application that can also render what is refused without it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    def refuse(self, status: int, detail: str) -> bytes:
+        """The JSON body of such a response."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -46,20 +56,20 @@ def is_loopback(listener: socket.socket) -> bool:
     return ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
 
 
-def serve(app: Stub, listener: socket.socket, started: Callable[[], None]) -> None:
+def serve(app: Application, listener: socket.socket, started: Callable[[], None]) -> None:
     """Serve until SIGTERM or Ctrl-C; requests in flight are finished first."""
-    # What is there by now stays: the garbage collector need not walk it again and again.
+    # What exists by now lives as long as the process, so no collection needs to visit it.
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
-    # uvicorn raises the signal again when it is done; nobody needs to hear it twice.
+    # uvicorn raises the signal again once it has shut down; ignore that one.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     _Server(app, started).run(sockets=[listener])
 
 
 @contextmanager
-def serve_in_thread(app: Stub, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+def serve_in_thread(app: Application, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """Serve from a thread of its own while the context lasts; gives the base URL."""
     listener = listen(host, port)
     started = threading.Event()
@@ -77,7 +87,7 @@ def serve_in_thread(app: Stub, host: str = "127.0.0.1", port: int = 0) -> Iterat
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, app: Stub, started: Callable[[], None]) -> None:
+    def __init__(self, app: Application, started: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -89,7 +99,7 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 headers=[("server", "stepstub")],
-                timeout_graceful_shutdown=_GRACE,
+                timeout_graceful_shutdown=_GRACE_PERIOD,
             )
         )
         self._on_start = started
@@ -100,5 +110,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
-        for connection in list(self.server_state.connections):  # the grace period is over
+        for connection in list(
+            self.server_state.connections
+        ):  # whatever outlasted the grace period
             connection.abort()  # type: ignore[union-attr]

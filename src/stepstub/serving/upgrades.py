@@ -1,0 +1,94 @@
+"""An httptools parser that declines every upgrade."""
+
+from typing import Protocol
+
+import httptools
+
+
+class Target(Protocol):
+    """Receives the parser's callbacks; `url` and `headers` hold the head parsed so far."""
+
+    url: bytes
+    headers: list[tuple[bytes, bytes]]
+
+    def on_message_begin(self) -> None: ...
+
+    def on_url(self, url: bytes) -> None: ...
+
+    def on_header(self, name: bytes, value: bytes) -> None: ...
+
+    def on_headers_complete(self) -> None: ...
+
+    def on_body(self, part: bytes) -> None: ...
+
+    def on_message_complete(self) -> None: ...
+
+
+class UpgradeDecliningParser:
+    """Parses requests as if none offered an upgrade.
+
+    httptools stops at a request that offers one, and the body that follows is lost. The JDK's
+    HttpClient offers `Upgrade: h2c` by default, and a server may ignore it (RFC 9110, section
+    7.8): the head is parsed again without the offer, then the body as usual.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        # httptools looks these attributes up once per parser, so they cost nothing per request.
+        self.on_message_begin = target.on_message_begin
+        self.on_url = target.on_url
+        self.on_header = target.on_header
+        self.on_body = target.on_body
+        self._renew()
+
+    def _renew(self) -> None:
+        self._parser = parser = httptools.HttpRequestParser(self)
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self.get_method = parser.get_method
+        self.get_http_version = parser.get_http_version
+        self.should_keep_alive = parser.should_keep_alive
+
+    def feed_data(self, data: bytes) -> None:
+        """Raises httptools.HttpParserError for what is not HTTP/1."""
+        # A view, so that the rest is not copied once per offer.
+        rest = memoryview(data)
+        while True:
+            try:
+                self._parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                method = self.get_method()
+                if method == b"CONNECT":
+                    raise httptools.HttpParserError("CONNECT is for proxies") from None
+                rest = rest[upgrade.args[0] :]
+                head = self._head_without_offer(method)
+                self._renew()
+                self._parser.feed_data(head)
+            else:
+                return
+
+    def close(self) -> None:
+        """Break the reference cycle with httptools' parser."""
+        self.__dict__.clear()
+
+    def should_upgrade(self) -> bool:
+        return False
+
+    def on_headers_complete(self) -> None:
+        if not self._parser.should_upgrade():
+            self._target.on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        if not self._parser.should_upgrade():
+            self._target.on_message_complete()
+
+    def _head_without_offer(self, method: bytes) -> bytes:
+        version = self.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (method, self._target.url, version)]
+        for name, value in self._target.headers:
+            if name == b"connection":
+                options = [option.strip() for option in value.split(b",")]
+                kept = b", ".join(option for option in options if option.lower() != b"upgrade")
+                lines.append(b"connection: " + kept)
+            elif name != b"upgrade":
+                lines.append(b"%b: %b" % (name, value))
+        return b"\r\n".join(lines) + b"\r\n\r\n"
