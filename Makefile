@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # A directory changes when a file comes or goes, which is when the install has to be renewed.
-PACKAGES := src/stepstub handlers fixtures contract_tests
+PACKAGES := src/stepstub src/stepstub/serving handlers fixtures contract_tests
 
 .DEFAULT_GOAL := help
 .PHONY: help serve demo test lint lint-contract types unit wheel test-clients bench bench-quick lock clean
