@@ -102,7 +102,7 @@ def test_offers_may_be_sent_without_waiting(connection: Connection, number: int)
 
 def test_so_many_short_offers_in_one_packet_get_responses(connection: Connection) -> None:
     number = 3000
-    short = b"GET /nowhere HTTP/1.1\r\nConnection:upgrade\r\nUpgrade:x\r\n\r\n"
+    short = b"GET /nowhere HTTP/1.1\r\nHost:[::1]\r\nConnection:upgrade\r\nUpgrade:x\r\n\r\n"
     sender = threading.Thread(target=connection.send, args=(short * number,))
     sender.start()
     for _ in range(number):

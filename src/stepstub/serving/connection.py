@@ -11,15 +11,16 @@ from collections import deque
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
-from urllib.parse import unquote
 
 import httptools
 import uvicorn
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from stepstub.serving.framing import MAX_HEAD_BYTES, FramedParser, TooLarge
+from stepstub.serving.head import BadHead, RequestHead, check_version
+from stepstub.serving.hosts import Hosts, Rejection
 from stepstub.serving.request import STATUS_LINES, Request
-from stepstub.serving.upgrades import UpgradeDecliningParser
 
 log = logging.getLogger("stepstub")
 
@@ -29,12 +30,8 @@ STALL_TIMEOUT = 30.0
 """Seconds that a client may take to send the rest of a head, or of a body that was refused, or to
 read its responses."""
 
-MAX_HEAD_BYTES = 64 * 1024
-"""Of a head, of a trailer section, or of the framing between two parts of a body."""
 MAX_UNREAD_BYTES = 64 * 1024
 """Of a body that the application has not read yet, before reading from the client pauses."""
-
-_ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
 class State(Enum):
@@ -61,15 +58,19 @@ class Connection(asyncio.Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         refuse: Callable[[int, str], bytes],
+        hosts: Hosts,
     ) -> None:
         self._app = config.loaded_app
         self._refuse = refuse
+        self._hosts = hosts
+        self.head = RequestHead()
         self._server = server_state
         self._loop = _loop or asyncio.get_running_loop()
-        self._parser = UpgradeDecliningParser(self)
+        self._framing = FramedParser(self)
+        self._parser = self._framing.parser
         self._transport: asyncio.Transport
         self._state = State.OPEN
-        self._rejection: tuple[int, str] | None = None  # sent after the last response
+        self._rejection: Rejection | None = None  # sent after the last response
         self._write_buffer: list[bytes] = []
         self._drained: asyncio.Future[None] | None = None
         self._current: Request | None = None  # the application works on it
@@ -77,8 +78,6 @@ class Connection(asyncio.Protocol):
         self._incoming: Request | None = None  # its body is not complete; may be either
         self._task: asyncio.Task[None] | None = None
         self._reading = True
-        self._in_head = False
-        self._bytes_since_progress = 0
         self._idle_since = self._stalled_since = 0.0
         self._default_headers: tuple[object, bytes] = (None, b"")
 
@@ -93,14 +92,13 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._state is not State.OPEN:
             return
-        self._bytes_since_progress += len(data)  # reset whenever parsing makes progress
         try:
-            self._parser.feed_data(data)
+            self._framing.feed_data(data)
         except httptools.HttpParserError:
             self._reject(400, "This is no HTTP request.")
-            return
-        if self._bytes_since_progress > MAX_HEAD_BYTES:
-            self._reject(431, f"The request has more than {MAX_HEAD_BYTES} bytes beside its body.")
+        except TooLarge as error:
+            what = "request line" if error.status == 414 else "head, or its framing or trailers,"
+            self._reject(error.status, f"The {what} is longer than {MAX_HEAD_BYTES} bytes.")
 
     def eof_received(self) -> bool:
         """Keep a half-closed connection until its complete requests have got their responses."""
@@ -136,38 +134,42 @@ class Connection(asyncio.Protocol):
             self._task.add_done_callback(self._server.tasks.discard)
         # Break the reference cycles, or bodies would be kept until the next garbage collection.
         self._current = self._incoming = None
-        self._parser.close()
+        self._framing.close()
 
     # --- the parser's target
 
-    def on_message_begin(self) -> None:
-        self._in_head = True
-        self._bytes_since_progress = 0
-        self._expects_continue = False
-        self.url = b""
-        self.headers: list[tuple[bytes, bytes]] = []
+    @property
+    def accepting(self) -> bool:
+        return self._state is State.OPEN
 
-    def on_url(self, url: bytes) -> None:
-        self.url += url
+    @property
+    def content_length(self) -> int | None:
+        return self.head.content_length
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:
-            return  # trailers are not merged into the headers (RFC 9110, section 6.5.1)
-        name = name.lower()
-        if name == b"expect":
-            self._expects_continue = value.lower() == b"100-continue"
-        self.headers.append((name, value))
+    def on_request_line(self) -> None:
+        try:
+            check_version(self._parser.get_http_version())
+        except BadHead as error:
+            self._reject(error.status, error.detail)
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
-        self._bytes_since_progress = 0
-        version = self._parser.get_http_version()
+        head, parser = self.head, self._parser
+        head.complete = True
+        version = parser.get_http_version()
+        try:
+            scope = head.scope(parser.get_method(), version)
+        except BadHead as error:
+            self._reject(error.status, error.detail)
+            return
+        scope["extensions"] = {"stepstub.disconnect": self._disconnect}
+        is_1_0 = version == "1.0"
         self._incoming = request = Request(
             self,
-            self._scope(version),
-            keep_alive=version != "1.0" and self._parser.should_keep_alive(),
-            expects_continue=self._expects_continue and version != "1.0",
+            scope,
+            keep_alive=not is_1_0 and parser.should_keep_alive(),
+            expects_continue=not is_1_0 and head.expects_continue,
         )
+        request.rejection = head.rejection(self._hosts, version)
         if self._current is None:
             self._start(request)
         else:
@@ -175,21 +177,22 @@ class Connection(asyncio.Protocol):
             self.regulate()
 
     def on_body(self, part: bytes) -> None:
-        self._bytes_since_progress = 0
         if self._incoming is not None:
             self._incoming.feed_body(part)
             self.regulate()
 
     def on_message_complete(self) -> None:
-        self._bytes_since_progress = 0
         self._idle_since = self._loop.time()
         if (request := self._incoming) is not None:
             request.feed_eof()
             self._incoming = None
-            if not self._parser.should_keep_alive():  # as a trailer may ask for
-                request.keep_alive = False
+            # A trailer may have asked for it, too.
+            request.keep_alive = request.keep_alive and self._parser.should_keep_alive()
+            if not request.keep_alive:
                 if request.responded:
                     self._close()
+                else:
+                    self._state = State.DRAINING
 
     # --- what the server and the requests call
 
@@ -252,33 +255,14 @@ class Connection(asyncio.Protocol):
 
     # --- requests
 
-    def _scope(self, version: str) -> Scope:
-        target = httptools.parse_url(self.url)
-        raw_path = target.path or (b"/" if target.schema else b"")  # RFC 9112, section 3.2.2
-        if not raw_path:
-            raise httptools.HttpParserInvalidURLError("a target without a path")
-        path = raw_path.decode("ascii")
-        return {
-            "type": "http",
-            "asgi": _ASGI,
-            "http_version": version,
-            "scheme": "http",
-            "method": self._parser.get_method().decode("ascii"),
-            "root_path": "",
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": raw_path,
-            "query_string": target.query or b"",
-            "headers": self.headers,
-            "extensions": {"stepstub.disconnect": self._disconnect},
-        }
-
     def _start(self, request: Request) -> None:
         self._current = request
         self._task = self._loop.create_task(self._run(request))
 
     async def _run(self, request: Request) -> None:
+        app = self._app if request.rejection is None else self._respond_rejected(request.rejection)
         try:
-            await self._app(request.scope, request.receive, request.send)
+            await app(request.scope, request.receive, request.send)
         except Exception:
             log.exception("the application failed")
         if request is self._current and not request.responded:
@@ -286,6 +270,22 @@ class Connection(asyncio.Protocol):
                 self._next()
             else:
                 await self._disconnect()
+
+    def _respond_rejected(self, rejection: Rejection) -> ASGIApp:
+        """An application that responds so; the request's body is discarded."""
+
+        async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+            log.warning("a request was refused with %d: %s", *rejection)
+            body = self._refuse(*rejection)
+            headers = [
+                (b"content-type", b"application/json"),
+                (b"content-length", b"%d" % len(body)),
+            ]
+            start = {"type": "http.response.start", "status": rejection.status, "headers": headers}
+            await send(start)
+            await send({"type": "http.response.body", "body": body})
+
+        return respond
 
     async def _disconnect(self) -> None:
         """For the fault that breaks the connection; responses already written are sent."""
@@ -310,7 +310,7 @@ class Connection(asyncio.Protocol):
     def _reject(self, status: int, detail: str) -> None:
         """Reject a malformed or oversized request in order, then close."""
         self._state = State.DRAINING
-        self._rejection = status, detail
+        self._rejection = Rejection(status, detail)
         self._abandon_incoming()
         if self._current is None:
             self._send_rejection(status, detail)
@@ -337,7 +337,7 @@ class Connection(asyncio.Protocol):
         elif self._current is not None:
             remaining, expire = KEEP_ALIVE_TIMEOUT, self._close
         else:
-            mid_request = self._in_head or self._incoming is not None
+            mid_request = self._framing.in_message
             timeout = STALL_TIMEOUT if mid_request else KEEP_ALIVE_TIMEOUT
             remaining, expire = self._idle_since + timeout - now, self._close
         if remaining > 0:

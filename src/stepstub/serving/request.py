@@ -6,6 +6,8 @@ from typing import Protocol
 
 from starlette.types import Message, Scope
 
+from stepstub.serving.hosts import Rejection
+
 STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
@@ -38,6 +40,7 @@ class Request:
         self, channel: Channel, scope: Scope, *, keep_alive: bool, expects_continue: bool
     ) -> None:
         self.scope = scope
+        self.rejection: Rejection | None = None
         self.keep_alive = keep_alive
         self.responded = False
         self.unread = 0

@@ -4,7 +4,7 @@ import gc
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from ipaddress import ip_address
@@ -14,6 +14,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from stepstub.serving.connection import Connection
+from stepstub.serving.hosts import Hosts
 
 _GRACE_PERIOD = 10  # seconds that requests in flight are given at shutdown
 
@@ -56,8 +57,21 @@ def is_loopback(listener: socket.socket) -> bool:
     return ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
 
 
-def serve(app: Application, listener: socket.socket, started: Callable[[], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests in flight are finished first."""
+def hosts_of(listener: socket.socket, allowed: Iterable[str]) -> Hosts:
+    return Hosts(loopback=is_loopback(listener), allowed=allowed)
+
+
+def serve(
+    app: Application,
+    listener: socket.socket,
+    started: Callable[[], None],
+    *,
+    allow_hosts: Iterable[str] = (),
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests in flight are finished first.
+
+    `allow_hosts` names the hosts that requests may be for; see `Hosts`.
+    """
     # What exists by now lives as long as the process, so no collection needs to visit it.
     gc.collect()
     gc.freeze()
@@ -65,15 +79,21 @@ def serve(app: Application, listener: socket.socket, started: Callable[[], None]
     # uvicorn raises the signal again once it has shut down; ignore that one.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    _Server(app, started).run(sockets=[listener])
+    _Server(app, started, hosts_of(listener, allow_hosts)).run(sockets=[listener])
 
 
 @contextmanager
-def serve_in_thread(app: Application, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+def serve_in_thread(
+    app: Application,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    allow_hosts: Iterable[str] = (),
+) -> Iterator[str]:
     """Serve from a thread of its own while the context lasts; gives the base URL."""
     listener = listen(host, port)
     started = threading.Event()
-    server = _Server(app, started.set)
+    server = _Server(app, started.set, hosts_of(listener, allow_hosts))
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listener]}, name="stepstub-server", daemon=True
     )
@@ -87,11 +107,11 @@ def serve_in_thread(app: Application, host: str = "127.0.0.1", port: int = 0) ->
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, app: Application, started: Callable[[], None]) -> None:
+    def __init__(self, app: Application, started: Callable[[], None], hosts: Hosts) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=partial(Connection, refuse=app.refuse),  # type: ignore[arg-type]
+                http=partial(Connection, refuse=app.refuse, hosts=hosts),  # type: ignore[arg-type]
                 ws="none",
                 lifespan="on",
                 proxy_headers=False,

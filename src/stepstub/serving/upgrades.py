@@ -4,18 +4,13 @@ from typing import Protocol
 
 import httptools
 
+from stepstub.serving.head import RequestHead
+
 
 class Target(Protocol):
-    """Receives the parser's callbacks; `url` and `headers` hold the head parsed so far."""
+    """Receives what the parser finds; a head is collected in `head`."""
 
-    url: bytes
-    headers: list[tuple[bytes, bytes]]
-
-    def on_message_begin(self) -> None: ...
-
-    def on_url(self, url: bytes) -> None: ...
-
-    def on_header(self, name: bytes, value: bytes) -> None: ...
+    head: RequestHead
 
     def on_headers_complete(self) -> None: ...
 
@@ -34,16 +29,20 @@ class UpgradeDecliningParser:
 
     def __init__(self, target: Target) -> None:
         self._target = target
+        self.in_body = False
         # httptools looks these attributes up once per parser, so they cost nothing per request.
-        self.on_message_begin = target.on_message_begin
-        self.on_url = target.on_url
-        self.on_header = target.on_header
+        self.on_message_begin = target.head.on_message_begin
+        self.on_url = target.head.on_url
+        self.on_header = target.head.on_header
         self.on_body = target.on_body
         self._renew()
 
     def _renew(self) -> None:
         self._parser = parser = httptools.HttpRequestParser(self)
-        parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        parser.set_dangerous_leniencies(
+            lenient_data_after_close=True,  # the connection closes; what follows is not parsed
+            lenient_version=True,  # for a 505; HTTP/1.2 is taken as 1.1 (RFC 9110, section 2.5)
+        )
         self.get_method = parser.get_method
         self.get_http_version = parser.get_http_version
         self.should_keep_alive = parser.should_keep_alive
@@ -75,16 +74,18 @@ class UpgradeDecliningParser:
 
     def on_headers_complete(self) -> None:
         if not self._parser.should_upgrade():
+            self.in_body = True
             self._target.on_headers_complete()
 
     def on_message_complete(self) -> None:
         if not self._parser.should_upgrade():
+            self.in_body = False
             self._target.on_message_complete()
 
     def _head_without_offer(self, method: bytes) -> bytes:
         version = self.get_http_version().encode()
-        lines = [b"%b %b HTTP/%b" % (method, self._target.url, version)]
-        for name, value in self._target.headers:
+        lines = [b"%b %b HTTP/%b" % (method, self._target.head.url, version)]
+        for name, value in self._target.head.headers:
             if name == b"connection":
                 options = [option.strip() for option in value.split(b",")]
                 kept = b", ".join(option for option in options if option.lower() != b"upgrade")
