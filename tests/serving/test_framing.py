@@ -21,10 +21,6 @@ class Target:
         self.bodies: list[bytes] = []
         self.messages: list[tuple[bytes, bytes]] = []
 
-    @property
-    def content_length(self) -> int | None:
-        return self.head.content_length
-
     def on_request_line(self) -> None:
         pass
 
@@ -158,10 +154,10 @@ def test_a_split_at_any_byte_changes_nothing() -> None:
 def test_over_a_socket(connection: Connection, split: int) -> None:
     request = head("X: " + "x" * 200_000)
     half = len(request) // split
-    connection.send(request[:half], request[half:])
     try:
+        connection.send(request[:half], request[half:])
         response = connection.response()
-    except ConnectionResetError:
+    except (ConnectionResetError, BrokenPipeError):
         return  # the response was lost, since there was more to read
     assert response.status == 431
     assert response.json["message"] == "Request Header Fields Too Large"
@@ -170,7 +166,7 @@ def test_over_a_socket(connection: Connection, split: int) -> None:
 def test_a_target_too_long_is_a_414(connection: Connection) -> None:
     try:
         response = connection.ask(head(target="/" + "a" * 70_000))
-    except ConnectionResetError:
+    except (ConnectionResetError, BrokenPipeError):
         return
     assert response.status == 414
     assert response.json["message"] in {"Request-URI Too Long", "URI Too Long"}

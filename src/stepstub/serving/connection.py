@@ -142,10 +142,6 @@ class Connection(asyncio.Protocol):
     def accepting(self) -> bool:
         return self._state is State.OPEN
 
-    @property
-    def content_length(self) -> int | None:
-        return self.head.content_length
-
     def on_request_line(self) -> None:
         try:
             check_version(self._parser.get_http_version())

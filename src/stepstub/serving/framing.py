@@ -25,13 +25,10 @@ class TooLarge(Exception):
 
 
 class FramedTarget(Target, Protocol):
-    """What the parser reports to, and asks about the message that has begun."""
+    """What the parser reports to, and asks whether to continue."""
 
     @property
     def accepting(self) -> bool: ...  # whether anything more may be parsed
-
-    @property
-    def content_length(self) -> int | None: ...  # of the current message; None if it is chunked
 
     def on_request_line(self) -> None: ...  # complete, while the head is not
 
@@ -45,12 +42,16 @@ class _Part(Enum):
     TRAILERS = auto()
 
 
+_START = _Part.START
+
+
 class FramedParser:
     """Feeds `UpgradeDecliningParser` one part of a message at a time."""
 
     def __init__(self, target: FramedTarget) -> None:
         self.parser = UpgradeDecliningParser(target)
         self._target = target
+        self._head = target.head
         self._part = _Part.START
         self._size = 0  # of the head, the chunk-size line or the trailer section so far
         self._tail = b""  # its last bytes: a segment may end within the delimiter
@@ -71,7 +72,7 @@ class FramedParser:
 
         Raises `TooLarge`, and httptools.HttpParserError for what is not HTTP/1.
         """
-        start, end = 0, len(data)
+        start, end = self._feed_common(data), len(data)
         while start < end and self._target.accepting:
             match self._part:
                 case _Part.START | _Part.HEAD:
@@ -83,6 +84,22 @@ class FramedParser:
                 case _Part.TRAILERS:
                     start, _ = self._feed_until(b"\r\n\r\n", data, start)
                     self._check_complete()
+
+    def _feed_common(self, data: bytes) -> int:
+        """Take the short way if `data` begins with a whole head; how much has been parsed."""
+        if self._part is not _START or self._size or data[0] in b"\r\n":
+            return 0
+        end = data.find(b"\r\n\r\n") + 4
+        if not 3 < end <= MAX_HEAD_BYTES:
+            return 0
+        rest = len(data) - end
+        self.parser.feed_data(data[:end] if rest else data)
+        if self.parser.in_body:
+            if rest and self._head.content_length == rest:
+                self.parser.feed_body(data[end:])
+                return len(data)
+            self._head_complete()
+        return end
 
     def _feed_head(self, data: bytes, start: int) -> int:
         if self._part is _Part.START:
@@ -121,7 +138,7 @@ class FramedParser:
         self._size, self._tail = 0, b""
         if not self.parser.in_body:
             self._part = _Part.START
-        elif (length := self._target.content_length) is None:
+        elif (length := self._head.content_length) is None:
             self._part = _Part.CHUNK_SIZE
         else:
             self._part, self._remaining = _Part.BODY, length
@@ -129,7 +146,7 @@ class FramedParser:
     def _feed_body(self, data: bytes, start: int) -> int:
         end = min(len(data), start + self._remaining)
         self._remaining -= end - start
-        self.parser.feed_data(data if end - start == len(data) else data[start:end])
+        self.parser.feed_body(data if end - start == len(data) else data[start:end])
         if not self._remaining and self._part is _Part.CHUNK:
             self._part = _Part.CHUNK_SIZE
         self._check_complete()

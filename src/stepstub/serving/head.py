@@ -10,7 +10,6 @@ from stepstub.serving.hosts import (
     INVALID,
     INVALID_TARGET,
     MISSING,
-    REPEATED,
     Hosts,
     Rejection,
     host_in,
@@ -39,7 +38,7 @@ class RequestHead:
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
         self.complete = False
-        self._fields: dict[bytes, list[bytes]] = {}
+        self._fields: dict[bytes, bytes] = {}
 
     def on_url(self, url: bytes) -> None:
         self.url += url
@@ -50,23 +49,25 @@ class RequestHead:
         name = name.lower()
         value = value.rstrip(b" \t")  # RFC 9112, section 5.1; llhttp leaves tabs
         if name in _OF_INTEREST:
-            self._fields.setdefault(name, []).append(value)
+            fields = self._fields
+            fields[name] = fields[name] + b", " + value if name in fields else value
         self.headers.append((name, value))
 
     @property
     def expects_continue(self) -> bool:
-        fields = self._fields.get(b"expect")
-        return fields is not None and fields[-1].lower() == b"100-continue"
+        expectation = self._fields.get(b"expect")
+        return expectation is not None and expectation.lower() == b"100-continue"
 
     @property
     def content_length(self) -> int | None:
         """None for a chunked body. llhttp has validated it."""
-        fields = self._fields.get(b"content-length")
-        return None if fields is None else int(fields[0])
+        length = self._fields.get(b"content-length")
+        return None if length is None else int(length)
 
     def scope(self, method: bytes, version: str) -> Scope:
         """The ASGI scope. Raises `BadHead`."""
-        check_version(version)
+        if version != "1.1":
+            check_version(version)
         if codings := self._fields.get(b"transfer-encoding"):
             _check_codings(codings)
         target = httptools.parse_url(self.url)
@@ -93,15 +94,9 @@ class RequestHead:
 
     def rejection(self, hosts: Hosts, version: str) -> Rejection | None:
         """Why this request is rejected for the host it is meant for; None if it is not."""
-        fields = self._fields.get(b"host")
-        if fields is None:
-            if version != "1.0":
-                return MISSING
-            host = None
-        elif len(fields) > 1:
-            return REPEATED
-        else:
-            host = fields[0]
+        host = self._fields.get(b"host")
+        if host is None and version != "1.0":
+            return MISSING
         if not self.url.startswith((b"/", b"*")):
             if host is not None and host_in(host) is None:
                 return INVALID
@@ -119,8 +114,8 @@ def check_version(version: str) -> None:
         raise BadHead(505, f"HTTP/{version} is not supported; this server speaks HTTP/1.1.")
 
 
-def _check_codings(fields: list[bytes]) -> None:
-    codings = [coding.strip(b" \t").lower() for coding in b",".join(fields).split(b",")]
+def _check_codings(field: bytes) -> None:
+    codings = [coding.strip(b" \t").lower() for coding in field.split(b",")]
     codings = [coding for coding in codings if coding]
     if codings[-1:] != [b"chunked"]:
         raise BadHead(400, "The last transfer coding of a request has to be chunked.")

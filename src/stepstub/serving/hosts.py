@@ -23,10 +23,9 @@ class Rejection(NamedTuple):
     detail: str
 
 
-INVALID = Rejection(400, "The Host is not a valid host name or address, with or without a port.")
+INVALID = Rejection(400, "Host is not one valid host name or address, with or without a port.")
 INVALID_TARGET = Rejection(400, "The request target is not an http URL with a valid host.")
 MISSING = Rejection(400, "The request has no Host header.")
-REPEATED = Rejection(400, "The request has more than one Host header.")
 
 
 class Hosts:

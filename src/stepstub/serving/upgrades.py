@@ -43,27 +43,25 @@ class UpgradeDecliningParser:
             lenient_data_after_close=True,  # the connection closes; what follows is not parsed
             lenient_version=True,  # for a 505; HTTP/1.2 is taken as 1.1 (RFC 9110, section 2.5)
         )
+        self.feed_body = parser.feed_data  # a body offers no upgrade
         self.get_method = parser.get_method
         self.get_http_version = parser.get_http_version
         self.should_keep_alive = parser.should_keep_alive
 
     def feed_data(self, data: bytes) -> None:
-        """Raises httptools.HttpParserError for what is not HTTP/1."""
-        # A view, so that the rest is not copied once per offer.
-        rest = memoryview(data)
-        while True:
-            try:
-                self._parser.feed_data(rest)
-            except httptools.HttpParserUpgrade as upgrade:
-                method = self.get_method()
-                if method == b"CONNECT":
-                    raise httptools.HttpParserError("CONNECT is for proxies") from None
-                rest = rest[upgrade.args[0] :]
-                head = self._head_without_offer(method)
-                self._renew()
-                self._parser.feed_data(head)
-            else:
-                return
+        """Parse a head, or a part of one, and no more.
+
+        Raises httptools.HttpParserError for what is not HTTP/1.
+        """
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            method = self.get_method()
+            if method == b"CONNECT":
+                raise httptools.HttpParserError("CONNECT is for proxies") from None
+            head = self._head_without_offer(method)
+            self._renew()
+            self._parser.feed_data(head)
 
     def close(self) -> None:
         """Break the reference cycle with httptools' parser."""
