@@ -1,5 +1,6 @@
 """A live server: uvicorn on a socket that already listens, so startup cannot fail on the port."""
 
+import asyncio
 import gc
 import signal
 import socket
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from ipaddress import ip_address
+from types import FrameType
 from typing import Protocol
 
 import uvicorn
@@ -16,7 +18,8 @@ from starlette.types import Receive, Scope, Send
 from stepstub.serving.connection import Connection
 from stepstub.serving.hosts import Hosts
 
-_GRACE_PERIOD = 10  # seconds that requests in flight are given at shutdown
+GRACE_PERIOD = 8
+"""Seconds that requests in flight are given at shutdown, before their connections are aborted."""
 
 
 class Application(Protocol):
@@ -68,7 +71,9 @@ def serve(
     *,
     allow_hosts: Iterable[str] = (),
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests in flight are finished first.
+    """Serve until SIGTERM or Ctrl-C, then give requests in flight `GRACE_PERIOD` to finish.
+
+    A second signal ends it at once.
 
     `allow_hosts` names the hosts that requests may be for; see `Hosts`.
     """
@@ -119,18 +124,30 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 headers=[("server", "stepstub")],
-                timeout_graceful_shutdown=_GRACE_PERIOD,
+                timeout_graceful_shutdown=GRACE_PERIOD,
             )
         )
         self._on_start = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
         self._on_start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
-        for connection in list(
-            self.server_state.connections
-        ):  # whatever outlasted the grace period
+        self._abort_connections()  # whatever outlasted the grace period
+        if self.force_exit:
+            # uvicorn leaves it out, and would log a traceback when the loop cancels its task.
+            await self.lifespan.shutdown()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End gracefully on the first signal, at once on the second."""
+        if self.should_exit:
+            self.force_exit = True
+            self._loop.call_soon_threadsafe(self._abort_connections)
+        super().handle_exit(sig, frame)
+
+    def _abort_connections(self) -> None:
+        for connection in list(self.server_state.connections):
             connection.abort()  # type: ignore[union-attr]
