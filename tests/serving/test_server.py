@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from stepstub import gate
 from stepstub.app import Stub, create_app
@@ -338,3 +339,16 @@ def test_a_signal_lets_requests_in_flight_finish_and_ends_with_0(
                 assert "Traceback" not in server.stderr.read()
             finally:
                 server.kill()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_application_that_does_not_start_is_an_error() -> None:
+    class Broken:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            raise ZeroDivisionError
+
+        def refuse(self, status: int, detail: str) -> bytes:
+            return b""
+
+    with pytest.raises(RuntimeError, match="did not start"), serve_in_thread(Broken()):
+        pass

@@ -103,7 +103,10 @@ def serve_in_thread(
         target=server.run, kwargs={"sockets": [listener]}, name="stepstub-server", daemon=True
     )
     thread.start()
-    started.wait()
+    while not started.wait(0.1):
+        if not thread.is_alive():
+            listener.close()
+            raise RuntimeError("The server did not start; its log says why.")
     try:
         yield url_of(listener)
     finally:
