@@ -246,7 +246,8 @@ def test_a_change_ends_a_wait_on_a_loop_without_a_thread() -> None:
 
         thread = threading.Thread(target=change)
         thread.start()
-        assert await asyncio.gather(*waits) == [True] * 100
+        async with asyncio.timeout(PATIENCE / 2):  # woken, not timed out
+            assert await asyncio.gather(*waits) == [True] * 100
         thread.join()
 
     asyncio.run(play())
