@@ -534,3 +534,21 @@ def test_an_application_that_fails_breaks_the_connection(caplog: pytest.LogCaptu
 
     over_transport(failing, scenario)
     assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize("rest", [b"rubbish\r\n\r\n", b"\x16\x03\x01", head(method="GET")])
+def test_what_follows_a_last_request_does_not_change_its_response(rest: bytes) -> None:
+    """HTTP/1.0 with keep-alive, half-closed while the application still works on it."""
+    goes_on = asyncio.Event()
+    line = head("Connection: keep-alive", method="GET").replace(b"HTTP/1.1", b"HTTP/1.0")
+
+    async def scenario(connection: ServedConnection, transport: Transport) -> None:
+        connection.data_received(line + rest)
+        connection.eof_received()
+        goes_on.set()
+        await turns()
+        assert transport.written.count(b"HTTP/1.1 ") == 1
+        assert b"connection: close\r\n" in transport.written
+        assert transport.closed
+
+    over_transport(when(goes_on), scenario)
