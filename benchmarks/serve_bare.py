@@ -10,7 +10,8 @@ from typing import Any
 
 import uvicorn
 
-from stepstub.http1 import Connection
+from stepstub.serving.connection import Connection
+from stepstub.serving.hosts import Hosts
 
 
 def application(response: bytes) -> Any:
@@ -36,7 +37,9 @@ def main() -> None:
         application(options.response.read_bytes()),
         host="127.0.0.1",
         port=options.port,
-        http=partial(Connection, refuse=lambda *_: b"{}") if options.http1 else "httptools",
+        http=partial(Connection, refuse=lambda *_: b"{}", hosts=Hosts(loopback=True))
+        if options.http1
+        else "httptools",
         loop="uvloop",
         ws="none",
         lifespan="off",

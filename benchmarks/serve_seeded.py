@@ -11,7 +11,7 @@ from stepstub import logs, scenario
 from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.model import Process
-from stepstub.server import listen, serve
+from stepstub.serving.server import listen, serve
 
 
 def processes(count: int, steps_each: int) -> Iterator[Process]:

@@ -15,7 +15,7 @@ import yaml
 
 from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency
-from stepstub.server import serve_in_thread
+from stepstub.serving.server import serve_in_thread
 from stepstub.settings import DEFAULT_TOKEN
 
 ROOT = Path(__file__).parent.parent

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase
 from stepstub import contract, scenario
 from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency, run_inline
-from stepstub.server import serve_in_thread
+from stepstub.serving.server import serve_in_thread
 from stepstub.settings import Limits, Settings
 from stepstub.stub import Stub
 
