@@ -42,16 +42,19 @@ def overlays(readings: Readings, example_time: str) -> Iterator[Mapping[str, Jso
     finds those that an earlier one has changed. `example_time` is a timestamp in their form.
     """
     changed = differing(readings)
-    for status in sorted({value for value in changed.values() if isinstance(value, int)}):
-        yield _filled(_overlay("undocumented-status"), {"status": str(status)})
+    statuses = sorted({value for value in changed.values() if isinstance(value, int)})
+    if statuses:
+        yield named("undocumented-response")
+    for status in statuses:
+        yield _filled(named("undocumented-status"), {"status": str(status)})
     values = {name: str(value) for name, value in as_mapping(readings).items()}
     values["timestamp"] = example_time
     seen = set()
     for name, value in changed.items():
         for candidate in (f"{name}.{value}", _SHARED.get(name, name)):
-            if candidate in _names() and candidate not in seen:
+            if candidate in names() and candidate not in seen:
                 seen.add(candidate)
-                yield _filled(_overlay(candidate), values)
+                yield _filled(named(candidate), values)
 
 
 _SHARED = {"timestamp-zone": "timestamp"}
@@ -101,7 +104,8 @@ def _filled(overlay: Json, values: Mapping[str, str]) -> Json:
 
 
 @cache
-def _names() -> frozenset[str]:
+def names() -> frozenset[str]:
+    """The names of all overlays: `reading.value`, or `reading` for one that any text fills."""
     entries = resources.files("stepstub").joinpath("overlays").iterdir()
     return frozenset(
         entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml")
@@ -109,7 +113,8 @@ def _names() -> frozenset[str]:
 
 
 @cache
-def _overlay(name: str) -> Mapping[str, Json]:
+def named(name: str) -> Mapping[str, Json]:
+    """The overlay of that name, with its places for values."""
     text = resources.files("stepstub").joinpath("overlays", f"{name}.yaml").read_text("utf-8")
     overlay: Mapping[str, Json] = yaml.safe_load(text)
     return overlay
