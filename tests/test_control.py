@@ -112,6 +112,8 @@ class Control:
         )
         assert actual == status, (operation_id, actual, response)
         check_documented(operation_id, actual, headers, response)
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-store"  # one of them bears a token
         if actual == 401:
             assert headers["www-authenticate"] == "Bearer"
         return json.loads(response) if response else None

@@ -16,8 +16,11 @@ from stepstub.errors import (
     StepRefused,
     UnknownScenario,
 )
-from stepstub.responses import Explained, Response, explanations
+from stepstub.responses import Explained, Headers, Response, explanations
 from stepstub.responses.explanations import Failure
+
+# What a test asks is true for a moment, and a new sandbox's token is for nobody's cache.
+_HEADERS: Headers = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
 class Problem:
@@ -25,7 +28,8 @@ class Problem:
 
     def success(self, value: object, status: int, now: int) -> Response:
         """`value` as JSON; an empty body for 204."""
-        return Response(status, b"" if status == HTTPStatus.NO_CONTENT else json.encode(value))
+        body = b"" if status == HTTPStatus.NO_CONTENT else json.encode(value)
+        return Response(status, body, _HEADERS)
 
     def failure(self, explained: Explained, now: int) -> Response:
         known = _failure(explained)
@@ -37,7 +41,12 @@ class Problem:
         }
         if isinstance(explained.error, BodyRefused):
             body["violations"] = explained.violations
-        return Response(known.status, json.encode(body), known.headers, b"application/problem+json")
+        return Response(
+            known.status,
+            json.encode(body),
+            (*_HEADERS, *known.headers),
+            b"application/problem+json",
+        )
 
     def injected(self, status: int, now: int) -> Response:
         error = HttpRefusal(status, explanations.INJECTED)
