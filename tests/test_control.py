@@ -406,6 +406,25 @@ def test_a_process_whose_delegate_fails_is_not_there(control: Control) -> None:
     control("startProcess", {"id": "p", "steps": [{}]}, status=201)
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://user:secret@127.0.0.1/x?y=@z", "http://user:***@127.0.0.1/x?y=@z"),
+        ("http://user:se@cret@127.0.0.1", "http://user:***@127.0.0.1"),
+        ("https://secret@127.0.0.1:9000/", "https://***@127.0.0.1:9000/"),
+        ("http://127.0.0.1/a:b@c", "http://127.0.0.1/a:b@c"),
+    ],
+)
+def test_a_password_in_the_url_of_a_delegate_is_not_shown(
+    control: Control, url: str, shown: str
+) -> None:
+    steps = [{}, {"delegate": {"http": url}}]
+    (started,) = control("startProcess", {"steps": steps}, status=201)["processes"]
+    assert started["steps"][1]["delegate"] == {"kind": "http", "url": shown}
+    step = control("getStep", processStepId=started["steps"][1]["id"])
+    assert step["delegate"]["url"] == shown
+
+
 def test_a_scenario_started_twice_gets_free_ids(control: Control) -> None:
     again = control("startProcess", {"scenario": "two-steps"}, status=201)
     (process,) = again["processes"]

@@ -72,6 +72,8 @@ def test_secrets_are_never_stored(sandbox: stepstub.Sandbox) -> None:
         "Cookie": "session=sesame",
         "Proxy-Authorization": "Basic sesame",
         "X-Stepstub-Control-Token": "sesame",
+        "X-Api-Key": "sesame",
+        "X-Auth-Token": "sesame",
     }
     post(sandbox, **secrets)
     post(sandbox, AUTHORIZATION="Bearer sesame")  # a second one, which is then the only one

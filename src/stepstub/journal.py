@@ -12,7 +12,14 @@ from stepstub.model import Status
 MAX_JOURNALED_BODY = 16 * 1024
 """Bytes of a request's and of a response's body that are kept."""
 
-_SECRET = {b"authorization", b"proxy-authorization", b"cookie", b"x-stepstub-control-token"}
+_SECRET = {
+    b"authorization",
+    b"proxy-authorization",
+    b"cookie",
+    b"x-api-key",
+    b"x-auth-token",
+    b"x-stepstub-control-token",
+}
 
 
 class Entry(Struct, kw_only=True, gc=False):
