@@ -1,6 +1,7 @@
 """Scenario files: what they mean, and what is said about those that are wrong."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import jsonschema_rs
@@ -190,6 +191,47 @@ def test_anchors_and_merge_keys_are_understood() -> None:
     ).processes
     assert [step.time_out_in_seconds for step in process.steps] == [5, 5]
     assert [step.id for step in process.steps] == ["a", "b"]
+
+
+def nested(levels: int) -> str:
+    """A process whose last step has ten to the power of `levels` params, by way of aliases."""
+    lines = ["processes:", "- id: p", "  steps:", "  - params: &a0 {p: {longValue: 1}}"]
+    for level in range(1, levels + 1):
+        merged = ", ".join([f"*a{level - 1}"] * 10)
+        lines.append(f"  - params: &a{level} {{<<: [{merged}]}}")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        nested(7),
+        "processes: &a [[], [], [], [], [], [], [], [], [], []]\n"
+        + "".join(
+            f"{chr(letter + 1)}: &{chr(letter + 1)} [{', '.join([f'*{chr(letter)}'] * 10)}]\n"
+            for letter in range(ord("a"), ord("h"))
+        ),
+    ],
+    ids=["merged", "listed"],
+)
+def test_aliases_cannot_stand_for_more_than_memory_holds(text: str) -> None:
+    assert len(text) < 1000
+    tracemalloc.start()
+    try:
+        with pytest.raises(ScenarioError, match=r"mine\.yaml: its aliases stand for more than"):
+            parse(text)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+def test_aliases_for_params_of_many_steps_are_fine() -> None:
+    params = ", ".join(f"p{number}: {{longValue: {number}}}" for number in range(50))
+    steps = "\n".join(["      - params: *shared"] * 500)
+    text = f"{PROCESS}      - params: &shared {{{params}}}\n{steps}"
+    (process,) = parse(text).processes
+    assert {len(step.params) for step in process.steps} == {50}
 
 
 def test_two_scenarios_cannot_share_an_id() -> None:
