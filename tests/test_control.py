@@ -25,6 +25,7 @@ from stepstub.app import create_app
 from stepstub.cli import main
 from stepstub.concurrency import run_inline
 from stepstub.delegates import StepStart
+from stepstub.handlers.control import MAX_STEPS
 from stepstub.settings import DEFAULT_TOKEN, Limits, Settings
 from stepstub.stub import Stub
 
@@ -679,6 +680,23 @@ def test_the_bounds_on_the_page_are_the_real_ones() -> None:
     limits = Limits()
     assert f"`--journal-size` | {limits.journal} |" in PAGE
     assert f"`--max-sandboxes` | {limits.sandboxes} |" in PAGE
+    assert f"{MAX_STEPS:,}" in PAGE
+
+
+@pytest.mark.parametrize(
+    ("operation", "body"),
+    [
+        ("createSandbox", {"processes": [{"id": "p", "steps": [{}] * (MAX_STEPS + 1)}]}),
+        ("resetSandbox", {"processes": [{"id": f"p{n}", "steps": [{}] * 101} for n in range(100)]}),
+        ("startProcess", {"steps": [{}] * (MAX_STEPS + 1)}),
+    ],
+)
+def test_one_call_cannot_bring_so_many_steps_that_others_wait(
+    control: Control, operation: str, body: Any
+) -> None:
+    problem = control(operation, body, status=400)
+    assert problem["detail"] == f"One call may bring {MAX_STEPS} steps at most; make several."
+    control("startProcess", {"steps": [{}] * MAX_STEPS}, status=201)
 
 
 def test_a_python_delegate_is_a_registered_function(control: Control) -> None:
