@@ -9,12 +9,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
+import stepstub
 from stepstub import scenario
 from stepstub.cli import main
 from stepstub.server import listen
@@ -389,6 +391,56 @@ def test_the_log_has_a_line_for_each_exchange_and_never_the_token(log_format: st
         for line, status in zip(exchanges, statuses, strict=True):
             assert re.match(rf"\d\d:\d\d:\d\d\.\d{{3}} (POST|GET) /\S* .*{status} ", line), line
     assert len(lines) == 6
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_the_log_tells_sandbox_step_and_fault(log_format: str) -> None:
+    with serve("--log-format", log_format) as served:
+        token = stepstub.Sandbox(served.url, "stub-token").call("POST", "sandboxes", dict)["token"]
+        sandbox = stepstub.Sandbox(served.url, token)
+        sandbox.start_process("two-steps")
+        sandbox.fault("before", "respond", status=500)
+        sandbox.fault("after", "disconnect")
+        completion = post({"processStepId": "order-1-approve"}, token=token)
+        with Connection(served.url) as connection:
+            assert connection.ask(completion).status == 500
+            connection.send(completion)
+            assert connection.is_closed()
+        with Connection(served.url) as connection:
+            for other in ("stub-token", "unknown"):
+                connection.ask(post({"processStepId": "order-1-ship"}, token=other))
+        lines = served.log()
+    assert token not in "".join(lines)
+    assert len(lines) == 4
+    name = blake2b(token.encode(), digest_size=4).hexdigest()
+    if log_format == "json":
+        facts = ("status", "sandbox", "processStepId", "fault")
+        assert [tuple(json.loads(line)[fact] for fact in facts) for line in lines] == [
+            (500, name, "order-1-approve", "before: respond 500"),
+            ("disconnected", name, "order-1-approve", "after: connection broken"),
+            (412, "default", "order-1-ship", None),
+            (401, None, None, None),
+        ]
+    else:
+        about = f"(sandbox {name}, step order-1-approve, fault "
+        assert re.search(rf" 500 \S+ ms {re.escape(about)}before: respond 500\)$", lines[0])
+        assert re.search(rf" disconnected .* {re.escape(about)}after: connection broken", lines[1])
+        assert " ms (sandbox default, step order-1-ship): Step order-1-ship is PENDING" in lines[2]
+        assert " 401 " in lines[3]
+        assert "sandbox" not in lines[3]
+
+
+def test_the_log_tells_of_a_client_that_went_away() -> None:
+    with serve() as served:
+        with Connection(served.url) as connection:
+            connection.send(head("Content-Type: application/json", "Content-Length: 9") + b"{")
+        with Connection(served.url) as connection:
+            connection.ask(post(b"{}"))
+        lines = served.log()
+    assert any(
+        re.search(r" disconnected .*: The client went away before its request was whole\.$", line)
+        for line in lines
+    )
 
 
 def test_the_log_can_be_silenced() -> None:

@@ -71,8 +71,10 @@ class Stub:
             await self._gate(scope, receive, send)
         except ClientDisconnected as error:
             entry.reason = str(error)
+            entry.duration = time.perf_counter() - began
             if exchange.api.journalled:
                 await self._opened(exchange)
+                self._log(exchange)
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes the one response
             exchange.response = await self._refusal(exchange, error)
@@ -157,8 +159,12 @@ class Stub:
         entry.response = response.body[:MAX_JOURNALED_BODY]
         entry.duration = time.perf_counter() - began
         await self._sandbox(exchange).store.close(entry)
+        self._log(exchange)
+
+    def _log(self, exchange: Exchange) -> None:
         if access_log.isEnabledFor(logging.INFO):
-            access_log.info("", extra={"entry": entry})
+            sandbox = exchange.chosen and self.sandboxes.name_of(exchange.chosen)
+            access_log.info("", extra={"entry": exchange.entry, "sandbox": sandbox})
 
     def _sandbox(self, exchange: Exchange) -> Sandbox:
         return exchange.chosen or self.sandboxes.default
