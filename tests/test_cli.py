@@ -121,10 +121,13 @@ def test_scenarios_says_what_is_in_a_file(tmp_path: Path) -> None:
 
 def test_scenarios_says_what_is_wrong_with_a_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text("processes:\n- id: p\n  steps: [{status: DONE}]\n")
+    file.write_text("processes:\n- id: p\n  steps: [{status: DONE}, {delegate: none}]\n- {}\n")
     result = CliRunner().invoke(main, ["scenarios", str(file)], prog_name="stepstub")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith(f"Error: {file}, line 3: processes[0].steps[0].status: ")
+    first, second, *others = result.stderr.splitlines()
+    assert first.startswith(f"Error: {file}, line 3: processes[0].steps[0].status: ")
+    assert second.startswith(f"{file}, line 3: processes[0].steps[1].delegate: ")
+    assert len(others) == 2
 
 
 def test_spec_prints_the_contract() -> None:

@@ -370,6 +370,22 @@ def test_a_bad_body_is_told_by_the_field(control: Control) -> None:
     assert len(codes) == 3
 
 
+def test_all_mistakes_of_a_body_are_told_at_once_a_line_each(control: Control) -> None:
+    steps = [{"delegate": "fialing", "timeoutInSeconds": 1}, {}]
+    assert control("startProcess", {"id": "a/b", "steps": steps}, status=400)["detail"] == (
+        "id must be text without a slash, and not empty.\n"
+        "steps[0].delegate must be one of recorded, failing, python, {http: ...};"
+        " did you mean failing?\n"
+        "steps[0].timeoutInSeconds is not known here; did you mean timeOutInSeconds?"
+    )
+    steps = [{"id": "a", "status": "PENDING"}, {"id": "a", "status": "STARTED"}]
+    assert control("startProcess", {"id": "p", "steps": steps}, status=400)["detail"] == (
+        "the request: processes[0].steps[1].id: step id 'a' is used twice\n"
+        "the request: processes[0].steps[1].status: a STARTED step cannot follow a PENDING one;"
+        " the order is COMPLETED ..., one STARTED or FAILED, PENDING ..."
+    )
+
+
 def test_refusals_name_the_remedy(control: Control) -> None:
     unknown = control("startProcess", {"scenario": "no-such"}, status=400)
     control.token = DEFAULT_TOKEN

@@ -56,7 +56,9 @@ class Problem:
 def _failure(explained: Explained) -> Failure:
     error = explained.error
     match error:
-        case BodyRefused() | BadRequest() | ScenarioError() | UnknownScenario():
+        case BodyRefused():
+            return Failure(400, "\n".join(each.detail for each in error.violations.values()))
+        case BadRequest() | ScenarioError() | UnknownScenario():
             return Failure(400, str(error))
         case StepRefused():
             status = 404 if error.refusal.status is None else 409
