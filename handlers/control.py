@@ -36,6 +36,9 @@ from stepstub.views import (
     VerificationRequest,
 )
 
+MAX_STEPS = 10_000
+"""Steps that one call may bring."""
+
 _PAGE_SIZE = 100
 _FAULT_STATUS = 500
 _DELAY_SECONDS = 1.0
@@ -119,8 +122,8 @@ async def list_exchanges(exchange: Exchange) -> ExchangeList:
         limit=limit + 1,
     )
     found, dropped = await store.exchanges(query)
-    calls = {call.exchange_number: call for call in await store.calls()}
     page = found[:limit]
+    calls = await store.calls_of(entry.number for entry in page)
     return ExchangeList(
         exchanges=tuple(ExchangeView.of(entry, calls.get(entry.number)) for entry in page),
         dropped=dropped,
@@ -207,4 +210,7 @@ def _processes_of(wanted: SandboxStart) -> Sequence[Process] | None:
 
 
 def _processes(specs: Sequence[Mapping[str, Any]]) -> Sequence[Process]:
+    # Everybody waits while they are put in place, the tests in other sandboxes too.
+    if sum(len(spec["steps"]) for spec in specs) > MAX_STEPS:
+        raise BadRequest(f"One call may bring {MAX_STEPS} steps at most; make several.")
     return build({"processes": list(specs)}, name="request", file="the request").processes

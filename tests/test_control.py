@@ -25,6 +25,7 @@ from stepstub.app import create_app
 from stepstub.cli import main
 from stepstub.concurrency import run_inline
 from stepstub.delegates import StepStart
+from stepstub.handlers.control import MAX_STEPS
 from stepstub.settings import DEFAULT_TOKEN, Limits, Settings
 from stepstub.stub import Stub
 
@@ -113,6 +114,8 @@ class Control:
         )
         assert actual == status, (operation_id, actual, response)
         check_documented(operation_id, actual, headers, response)
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-store"  # one of them bears a token
         if actual == 401:
             assert headers["www-authenticate"] == "Bearer"
         return json.loads(response) if response else None
@@ -390,6 +393,22 @@ def test_a_bad_body_is_told_by_the_field(control: Control) -> None:
     assert len(codes) == 3
 
 
+def test_all_mistakes_of_a_body_are_told_at_once_a_line_each(control: Control) -> None:
+    steps = [{"delegate": "fialing", "timeoutInSeconds": 1}, {}]
+    assert control("startProcess", {"id": "a/b", "steps": steps}, status=400)["detail"] == (
+        "id must be text without a slash, and not empty.\n"
+        "steps[0].delegate must be one of recorded, failing, python, {http: ...};"
+        " did you mean failing?\n"
+        "steps[0].timeoutInSeconds is not known here; did you mean timeOutInSeconds?"
+    )
+    steps = [{"id": "a", "status": "PENDING"}, {"id": "a", "status": "STARTED"}]
+    assert control("startProcess", {"id": "p", "steps": steps}, status=400)["detail"] == (
+        "the request: processes[0].steps[1].id: step id 'a' is used twice\n"
+        "the request: processes[0].steps[1].status: a STARTED step cannot follow a PENDING one;"
+        " the order is COMPLETED ..., one STARTED or FAILED, PENDING ..."
+    )
+
+
 def test_refusals_name_the_remedy(control: Control) -> None:
     unknown = control("startProcess", {"scenario": "no-such"}, status=400)
     control.token = DEFAULT_TOKEN
@@ -425,6 +444,25 @@ def test_a_process_whose_delegate_fails_is_not_there(control: Control) -> None:
     control("startProcess", {"id": "p", "steps": [{"delegate": "failing"}]}, status=502)
     assert control("listProcesses") == before
     control("startProcess", {"id": "p", "steps": [{}]}, status=201)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://user:secret@127.0.0.1/x?y=@z", "http://user:***@127.0.0.1/x?y=@z"),
+        ("http://user:se@cret@127.0.0.1", "http://user:***@127.0.0.1"),
+        ("https://secret@127.0.0.1:9000/", "https://***@127.0.0.1:9000/"),
+        ("http://127.0.0.1/a:b@c", "http://127.0.0.1/a:b@c"),
+    ],
+)
+def test_a_password_in_the_url_of_a_delegate_is_not_shown(
+    control: Control, url: str, shown: str
+) -> None:
+    steps = [{}, {"delegate": {"http": url}}]
+    (started,) = control("startProcess", {"steps": steps}, status=201)["processes"]
+    assert started["steps"][1]["delegate"] == {"kind": "http", "url": shown}
+    step = control("getStep", processStepId=started["steps"][1]["id"])
+    assert step["delegate"]["url"] == shown
 
 
 def test_a_scenario_started_twice_gets_free_ids(control: Control) -> None:
@@ -721,6 +759,23 @@ def test_the_bounds_on_the_page_are_the_real_ones() -> None:
     limits = Limits()
     assert f"`--journal-size` | {limits.journal} |" in PAGE
     assert f"`--max-sandboxes` | {limits.sandboxes} |" in PAGE
+    assert f"{MAX_STEPS:,}" in PAGE
+
+
+@pytest.mark.parametrize(
+    ("operation", "body"),
+    [
+        ("createSandbox", {"processes": [{"id": "p", "steps": [{}] * (MAX_STEPS + 1)}]}),
+        ("resetSandbox", {"processes": [{"id": f"p{n}", "steps": [{}] * 101} for n in range(100)]}),
+        ("startProcess", {"steps": [{}] * (MAX_STEPS + 1)}),
+    ],
+)
+def test_one_call_cannot_bring_so_many_steps_that_others_wait(
+    control: Control, operation: str, body: Any
+) -> None:
+    problem = control(operation, body, status=400)
+    assert problem["detail"] == f"One call may bring {MAX_STEPS} steps at most; make several."
+    control("startProcess", {"steps": [{}] * MAX_STEPS}, status=201)
 
 
 def test_a_python_delegate_is_a_registered_function(control: Control) -> None:

@@ -553,6 +553,24 @@ def test_the_page_needs_nothing_from_elsewhere(connection: Connection) -> None:
         assert connection.ask(head(method="GET", target=link)).status == 200
 
 
+@pytest.mark.parametrize(
+    "target",
+    ["/", "/docs", "/docs/start.js", "/docs/assets/swagger-ui.css", "/openapi.yaml"],
+)
+def test_a_page_is_taken_for_what_it_is_and_shown_in_no_frame(
+    connection: Connection, target: str
+) -> None:
+    headers = connection.ask(head(method="GET", target=target)).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    policy = headers["content-security-policy"].split("; ")
+    assert {"frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"} <= set(policy)
+
+
+def test_the_page_leaves_no_token_in_the_browser(connection: Connection) -> None:
+    start = connection.ask(head(method="GET", target="/docs/start.js")).body
+    assert b"persistAuthorization: false" in start
+
+
 def test_the_contract_is_served_as_it_was_written(connection: Connection) -> None:
     text = connection.ask(head(method="GET", target="/openapi.yaml")).body.decode()
     assert text == (ROOT / "openapi.yaml").read_text("utf-8")

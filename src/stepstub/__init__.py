@@ -20,7 +20,8 @@ The layout, from the outside in; imports run downwards only::
     faults  delegates  journal        rules of misbehaviour             another kind: here
     transitions                       what becomes of steps: pure       a decision: here
     scenario  contract                YAML with processes; openapi.yaml at work
-    schema  errors                    JSON Schema in words; what can go wrong
+    schema  outbound                  JSON Schema in words; the POST of an http delegate
+    errors                            what can go wrong
     model  settings  clock  ids  concurrency
 """
 

@@ -277,6 +277,15 @@ class Sandboxes:
             raise Unauthorized("The bearer token is not known to this server.")
         return sandbox
 
+    def name_of(self, sandbox: Sandbox) -> str:
+        """What the log calls a sandbox: default, or what a hash makes of its token.
+
+        The default one's token may be a word that a hash would give away.
+        """
+        if sandbox.token == self.default.token:
+            return "default"
+        return blake2b(sandbox.token.encode(), digest_size=4).hexdigest()
+
     async def create(
         self, processes: Sequence[Process], readings: Readings | None = None
     ) -> Sandbox:

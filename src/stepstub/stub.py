@@ -69,8 +69,10 @@ class Stub:
             await self._gate(scope, receive, send)
         except ClientDisconnected as error:
             entry.reason = str(error)
+            entry.duration = time.perf_counter() - began
             if exchange.api.is_contract:
                 await self._opened(exchange)
+                self._log(exchange)
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes the one response
             exchange.response = await self._refusal(exchange, error)
@@ -81,6 +83,7 @@ class Stub:
             sandbox = exchange.nearest_sandbox
             response = await self._checked(exchange, sandbox.contract, response)
             await self._close(entry, sandbox, response, began)
+            self._log(exchange)
         if exchange.disconnect:
             await extensions["stepstub.disconnect"]()
         else:
@@ -159,8 +162,11 @@ class Stub:
         entry.response = response.body[:MAX_JOURNALED_BODY]
         entry.duration = time.perf_counter() - began
         await sandbox.store.close(entry)
+
+    def _log(self, exchange: Exchange) -> None:
         if access_log.isEnabledFor(logging.INFO):
-            access_log.info("", extra={"entry": entry})
+            sandbox = exchange.known and self.sandboxes.name_of(exchange.known)
+            access_log.info("", extra={"entry": exchange.entry, "sandbox": sandbox})
 
 
 async def _send(response: Response, send: Send) -> None:

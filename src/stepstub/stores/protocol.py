@@ -5,7 +5,7 @@ records to decide on; `apply` writes the decision where those records still stan
 `confirm`, is needed only where a delegate is really called. All other methods are one step each.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -132,6 +132,9 @@ class Store(Protocol):
 
     async def calls(self) -> Sequence[DelegateCall]:
         """The delegate calls, oldest first."""
+
+    async def calls_of(self, exchange_numbers: Iterable[int]) -> Mapping[int, DelegateCall]:
+        """The delegate calls that these exchanges caused, by the number of the exchange."""
 
     # --- faults and the clock
 
