@@ -632,7 +632,16 @@ def ways_to_change(kept: Kept) -> dict[str, Callable[[], Any]]:
     }
 
 
-@pytest.mark.parametrize("way", ["apply", "confirm"])
+@pytest.mark.parametrize("way", ["apply", "confirm", "close"])
+def test_a_change_that_came_before_the_waiting_is_not_missed(kept: Kept, way: str) -> None:
+    kept.add(process(STARTED, PENDING))
+    change = ways_to_change(kept)[way]
+    seen = kept.run(kept.store.wait(0, 0))
+    change()
+    assert kept.run(kept.store.wait(seen, 0)) > seen
+
+
+@pytest.mark.parametrize("way", ["apply", "confirm", "close"])
 def test_waiting_ends_at_a_change(kept: Kept, way: str) -> None:
     kept.add(process(STARTED, PENDING))
     change = ways_to_change(kept)[way]

@@ -87,9 +87,9 @@ class MemoryStore:
             return Applied(self._clock.now(), self._after(entry))
 
     async def close(self, entry: Entry) -> None:
-        if self._waiting:
-            with self._lock:
-                self._notify()
+        # Also while nobody waits: somebody may be looking, and will wait for what comes after that.
+        with self._lock:
+            self._notify()
 
     def _open(self, entry: Entry) -> int:
         self._journal.append(entry)
