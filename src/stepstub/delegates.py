@@ -71,6 +71,9 @@ class Delegates:
         except DelegateFailed as failure:
             call.outcome = f"failed: {failure}"
             raise
+        except BaseException:
+            call.outcome = "failed: the request was cancelled"
+            raise
         call.outcome = ACCEPTED
 
     async def _make(self, call: DelegateCall, step: Step) -> None:
