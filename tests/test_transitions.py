@@ -45,7 +45,7 @@ REFUSALS = [
         id="failed",
     ),
     pytest.param(
-        step(STARTED, deadline=NOW, time_out_in_seconds=2.5, moved_by=None),
+        step(STARTED, deadline=NOW, time_out_in_seconds=2.5),
         Refusal("p1", "completed", FAILED, "it was not completed within 2.5 s"),
         id="out of time",
     ),
@@ -147,6 +147,7 @@ def test_a_started_step_is_failed_from_its_deadline_on(
     seen = transitions.expire(current, now)
     if expired:
         assert (seen.status, seen.deadline) == (FAILED, None)
+        assert seen.moved_by is None, "the exchange that started it is not the one that failed it"
         assert seen.failure == "it was not completed within 60 s"
         assert transitions.expire(seen, now + 1) == seen
     else:

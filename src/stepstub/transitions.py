@@ -106,6 +106,7 @@ def expire(step: Step, now: int) -> Step:
         step,
         status=Status.FAILED,
         deadline=None,
+        moved_by=None,
         failure=f"it was not completed within {step.time_out_in_seconds:g} s",
     )
 
