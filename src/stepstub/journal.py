@@ -1,7 +1,7 @@
 """The exchanges a sandbox has seen, the last of them, in the order they came."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from msgspec import Struct
@@ -71,6 +71,10 @@ class ExchangeQuery(Struct, frozen=True):
             and self.operation in (None, entry.operation)
         )
 
+    def among(self, entries: Iterable[Entry]) -> list[Entry]:
+        """The entries that match, at most `limit` of them."""
+        return list(islice(filter(self.matches, entries), self.limit))
+
 
 ALL = ExchangeQuery()
 
@@ -93,10 +97,6 @@ class Journal:
     def clear(self) -> None:
         """Forget the exchanges; the numbers continue."""
         self._entries.clear()
-
-    def find(self, query: ExchangeQuery) -> list[Entry]:
-        """The exchanges that match, oldest first."""
-        return list(islice(filter(query.matches, self), query.limit))
 
     @property
     def dropped(self) -> int:

@@ -598,6 +598,20 @@ def test_exchanges_are_found_by_what_they_are_about(kept: Kept) -> None:
     assert found(step_id="p1", after=1, limit=1) == [3]
 
 
+def test_what_has_been_pushed_out_is_not_found(backend: Backend, clock: Clock) -> None:
+    """An exchange that comes in while the others are looked through is not counted half."""
+    kept = Kept(backend.make_store(clock, bound=1), backend.run)
+    kept.opened()
+
+    class Meanwhile(ExchangeQuery, frozen=True):
+        def matches(self, entry: Entry) -> bool:
+            kept.opened()
+            return super().matches(entry)
+
+    (entry,), dropped = in_time(lambda: kept.run(kept.store.exchanges(Meanwhile())))
+    assert dropped == entry.number - 1
+
+
 def test_a_cleared_journal_goes_on_counting(kept: Kept) -> None:
     for _ in range(3):
         kept.opened()

@@ -172,7 +172,9 @@ class MemoryStore:
     # --- the journal
 
     async def exchanges(self, query: ExchangeQuery = ALL) -> tuple[list[Entry], int]:
-        return self._journal.find(query), self._journal.dropped
+        with self._lock:
+            entries, dropped = list(self._journal), self._journal.dropped
+        return query.among(entries), dropped
 
     async def clear_journal(self) -> None:
         with self._lock:
