@@ -68,8 +68,8 @@ class Sandbox:
         the call; in both cases nothing has changed.
         """
         step_id, number = entry.step_id or "", entry.number or None
-        step, next_step, now = loaded.step, loaded.next_step, loaded.now
         while True:
+            step, next_step, now = loaded.step, loaded.next_step, loaded.now
             change = transitions.complete(step_id, step, next_step, submitted, now, number)
             if isinstance(change, Refusal):
                 entry.step_before = entry.step_after = change.status
@@ -81,8 +81,9 @@ class Sandbox:
                 break
             if isinstance(outcome, Gone):
                 raise StepRefused(Refusal(step_id, "completed"))
-            now, (step, *following) = outcome.now, outcome.fresh
-            next_step = following[0] if following else None
+            # Not decided on the conflict's records: the process may have been taken away, and
+            # another one with the same ids need not have the same step after this one.
+            loaded = await self.store.step(step_id)
         if call and started and call.outcome == IN_PROGRESS:
             outcome = await self._start(change, started, call, entry)
         entry.step_before, entry.step_after = Status.STARTED, Status.COMPLETED

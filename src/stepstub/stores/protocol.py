@@ -40,7 +40,8 @@ class Conflict(Struct, frozen=True):
     """Nothing was written, because a replaced record no longer stands.
 
     `fresh` has the records that do, in the order of the change's `replaces`, None where one is
-    gone. A decision is made again on them.
+    gone. A decision that hangs on these steps alone is made again on them; which step comes after
+    one is to be loaded again.
     """
 
     now: int
