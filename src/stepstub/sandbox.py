@@ -97,9 +97,7 @@ class Sandbox:
             await self.delegates.make(call, started)
         except BaseException as failure:
             undone = await self.store.apply(transitions.undo(change), entry, call)
-            if not isinstance(failure, DelegateFailed) or not await self._completed(
-                undone, started
-            ):
+            if not isinstance(failure, DelegateFailed) or not _completed(undone, started):
                 stands = isinstance(undone, Conflict)
                 entry.step_before = Status.STARTED
                 entry.step_after = Status.COMPLETED if stands else Status.STARTED
@@ -142,18 +140,8 @@ class Sandbox:
             await self.delegates.make(call, step)
         except BaseException as failure:
             undone = await self.store.apply(transitions.remove(placed))
-            if not isinstance(failure, DelegateFailed) or not await self._completed(undone, step):
+            if not isinstance(failure, DelegateFailed) or not _completed(undone, step):
                 raise
-
-    async def _completed(self, undone: Applied | Conflict | Gone, step: Step) -> bool:
-        """Whether a start could not be undone because its step has been completed since.
-
-        The call did succeed then, whatever it ended in.
-        """
-        if not isinstance(undone, Conflict):
-            return False
-        current = (await self.store.step(step.id)).step
-        return current is not None and current.status is Status.COMPLETED
 
     async def _with_free_ids(self, process: Process) -> Process:
         used = self.store.in_use
@@ -201,6 +189,18 @@ class Sandbox:
             if isinstance(outcome, Gone):
                 raise StepRefused(Refusal(step_id, "failed"))
             now, (step,) = outcome.now, outcome.fresh
+
+
+def _completed(undone: Applied | Conflict | Gone, step: Step) -> bool:
+    """Whether a start could not be undone because its step had been completed.
+
+    The call did succeed then, whatever it ended in. What stood in the way is asked, not what
+    stands now, for that completion may have been undone since.
+    """
+    return isinstance(undone, Conflict) and any(
+        fresh is not None and fresh.id == step.id and fresh.status is Status.COMPLETED
+        for fresh in undone.fresh
+    )
 
 
 class Sandboxes:

@@ -1,11 +1,16 @@
 """A sandbox over every store: what only shows where a sandbox and a store work together."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
 from stepstub import transitions
 from stepstub.delegates import StepStart
 from stepstub.model import Process
+from stepstub.stores.protocol import Conflict, Store
+from stepstub.transitions import Change
 from store_support import (
     COMPLETED,
     PENDING,
@@ -61,3 +66,49 @@ def test_nor_is_a_step_of_another_process_started(backend: Backend) -> None:
     world.run(world.store.add([process(STARTED), other]))
     assert world.run(world.sandbox.complete({}, loaded, entry)).started is None
     assert world.statuses("q") == [PENDING]
+
+
+class Interrupted:
+    """A store that lets something happen right after its next conflict."""
+
+    def __init__(self, store: Store, happens: Callable[[], None]) -> None:
+        self._store = store
+        self._happens = happens
+
+    async def apply(self, *arguments: Any, **options: Any) -> Any:
+        outcome = await self._store.apply(*arguments, **options)
+        if isinstance(outcome, Conflict):
+            self._happens()
+        return outcome
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+def test_a_start_that_could_not_be_undone_is_judged_by_what_stood_in_the_way(
+    backend: Backend,
+) -> None:
+    """p2 is completed while its delegate is called, which fails; then that is undone as well.
+
+    The first completion was kept by the second one, so it stands. Looking again after the second
+    one is gone would call it a failure that nobody undoes.
+    """
+    world = World(backend, process(STARTED, PENDING, PENDING))
+    inner: list[Change] = []
+
+    def complete_and_fail(_: StepStart) -> None:
+        loaded = world.run(world.store.load("p2", entry := entry_about("p2")))
+        change = transitions.complete("p2", loaded.step, loaded.next_step, {}, 0, entry.number)
+        assert isinstance(change, Change)
+        world.run(world.store.apply(change))
+        inner.append(change)
+        raise OSError
+
+    def undo() -> None:
+        world.run(kept.apply(transitions.undo(inner[0])))
+
+    kept = world.store
+    world.sandbox.store = Interrupted(kept, undo)
+    world.delegates.function = complete_and_fail
+    assert world.complete("p1").started
+    assert world.statuses() == [COMPLETED, STARTED, PENDING]
