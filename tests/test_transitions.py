@@ -67,7 +67,8 @@ def test_nor_is_it_failed(current: Step | None, refusal: Refusal) -> None:
 def test_a_completion_replaces_both_steps() -> None:
     current, after = step(STARTED, deadline=NOW + 1), following(time_out_in_seconds=1.5)
     change = completed(current, after)
-    assert change.replaces == (current, after)
+    assert (change.replaces, change.until) == ((current, after), NOW + 1)
+    assert transitions.undo(change).until is None
     assert change.writes == (change.completed, change.started)
     assert change.completed == replace(current, status=COMPLETED, deadline=None, moved_by=9)
     assert change.started == replace(after, status=STARTED, deadline=NOW + 1500, moved_by=9)
@@ -111,7 +112,7 @@ def test_failing_a_step_says_why_and_leaves_the_next_one_alone() -> None:
     current = step(STARTED, deadline=NOW + 1)
     change = transitions.fail("p1", current, "why", NOW, 9)
     failed = replace(current, status=FAILED, deadline=None, failure="why", moved_by=9)
-    assert change == Change((current,), (failed,))
+    assert change == Change((current,), (failed,), NOW + 1)
 
 
 def test_starting_a_process_sets_the_deadlines_of_its_started_steps_alone() -> None:

@@ -17,12 +17,13 @@ from stepstub.model import Params, Process, Status, Step
 class Change(Struct, frozen=True):
     """Records to write in place of those they replace: all of them, or none.
 
-    It applies only where every replaced record still stands. A record that is replaced and not
-    written again is removed.
+    It applies only where every replaced record still stands, and before the time `until` (ms), the
+    deadline of the step it moves. A record that is replaced and not written again is removed.
     """
 
     replaces: tuple[Step, ...]
     writes: tuple[Step, ...]
+    until: int | None = None
 
     @property
     def completed(self) -> Step:
@@ -52,7 +53,7 @@ def complete(
         return refusal or Refusal(step_id, "completed")
     completed = replace(step, status=Status.COMPLETED, deadline=None, moved_by=number)
     if next_step is None:
-        return Change((step,), (completed,))
+        return Change((step,), (completed,), step.deadline)
     started = replace(
         next_step,
         status=Status.STARTED,
@@ -60,7 +61,7 @@ def complete(
         deadline=_deadline(next_step, now),
         moved_by=number,
     )
-    return Change((step, next_step), (completed, started))
+    return Change((step, next_step), (completed, started), step.deadline)
 
 
 def fail(
@@ -71,7 +72,7 @@ def fail(
     if refusal is not None or step is None:
         return refusal or Refusal(step_id, "failed")
     failed = replace(step, status=Status.FAILED, deadline=None, failure=reason, moved_by=number)
-    return Change((step,), (failed,))
+    return Change((step,), (failed,), step.deadline)
 
 
 def start(process: Process, now: int) -> Process:
@@ -91,7 +92,7 @@ def remove(process: Process) -> Change:
 
 
 def undo(change: Change) -> Change:
-    """Put the replaced records back where the written ones still stand."""
+    """Put the replaced records back where the written ones still stand, at whatever time."""
     return Change(change.writes, change.replaces)
 
 

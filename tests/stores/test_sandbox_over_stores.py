@@ -8,11 +8,13 @@ from msgspec.structs import replace
 
 from stepstub import transitions
 from stepstub.delegates import StepStart
+from stepstub.errors import DelegateFailed, StepRefused
 from stepstub.model import Process
 from stepstub.stores.protocol import Conflict, Store
 from stepstub.transitions import Change
 from store_support import (
     COMPLETED,
+    FAILED,
     PENDING,
     STARTED,
     Backend,
@@ -112,3 +114,41 @@ def test_a_start_that_could_not_be_undone_is_judged_by_what_stood_in_the_way(
     world.delegates.function = complete_and_fail
     assert world.complete("p1").started
     assert world.statuses() == [COMPLETED, STARTED, PENDING]
+
+
+@pytest.mark.parametrize("act", ["complete", "fail"])
+def test_a_step_that_was_seen_to_be_out_of_time_stays_so(backend: Backend, act: str) -> None:
+    """Its time passes after it was looked at, and before the change is written."""
+    world = World(backend, process(STARTED, PENDING, time_out=60))
+    entry = entry_about("p1")
+    loaded = world.run(world.store.load("p1", entry))
+    world.clock.jump(60)
+    assert world.statuses() == [FAILED, PENDING]
+    if act == "complete":
+        with pytest.raises(StepRefused) as refused:
+            world.run(world.sandbox.complete({}, loaded, entry))
+        assert refused.value.refusal.status is FAILED
+        assert "within 60 s" in str(refused.value.refusal.failure)
+    else:
+        assert loaded.step
+        change = transitions.fail("p1", loaded.step, "why", loaded.now)
+        assert isinstance(change, Change)
+        assert isinstance(world.run(world.store.apply(change)), Conflict)
+    assert world.statuses() == [FAILED, PENDING]
+
+
+def test_a_completion_is_undone_although_the_time_of_what_it_started_is_over(
+    backend: Backend,
+) -> None:
+    first, second = process(STARTED, PENDING).steps
+    world = World(backend, Process("p", (first, replace(second, time_out_in_seconds=60))))
+
+    def dawdle_and_fail(_: StepStart) -> None:
+        world.clock.jump(61)
+        raise OSError
+
+    world.delegates.function = dawdle_and_fail
+    with pytest.raises(DelegateFailed) as failed:
+        world.complete("p1")
+    assert failed.value.undone
+    assert world.statuses() == [STARTED, PENDING]

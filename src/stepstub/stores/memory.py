@@ -66,9 +66,10 @@ class MemoryStore:
             if self._retired:
                 return Gone()
             steps, now = self._steps, self._clock.now()
-            for step in change.replaces:
-                if steps.get(step.id) is not step:
-                    return Conflict(now, tuple(steps.get(each.id) for each in change.replaces))
+            if (change.until is not None and now >= change.until) or any(
+                steps.get(step.id) is not step for step in change.replaces
+            ):
+                return Conflict(now, tuple(steps.get(step.id) for step in change.replaces))
             for step in change.writes:
                 steps[step.id] = step
             if len(change.writes) < len(change.replaces):

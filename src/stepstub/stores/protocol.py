@@ -37,7 +37,7 @@ class Applied(Struct, frozen=True):
 
 
 class Conflict(Struct, frozen=True):
-    """Nothing was written, because a replaced record no longer stands.
+    """Nothing was written: a replaced record no longer stands, or the change's time is over.
 
     `fresh` has the records that do, in the order of the change's `replaces`, None where one is
     gone. A decision that hangs on these steps alone is made again on them; which step comes after
