@@ -65,7 +65,7 @@ class RemoteStore:
                 return replace(outcome, fresh=tuple(map(self._copy, outcome.fresh)))
             return deepcopy(outcome)
 
-    async def confirm(self, entry: Entry, call: DelegateCall) -> Applied:
+    async def confirm(self, entry: Entry | None, call: DelegateCall) -> Applied:
         with self._lock:
             noted = self._noted(call)
             assert noted

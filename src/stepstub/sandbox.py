@@ -139,9 +139,10 @@ class Sandbox:
         try:
             await self.delegates.make(call, step)
         except BaseException as failure:
-            undone = await self.store.apply(transitions.remove(placed))
+            undone = await self.store.apply(transitions.remove(placed), call=call)
             if not isinstance(failure, DelegateFailed) or not _completed(undone, step):
                 raise
+        await self.store.confirm(None, call)
 
     async def _with_free_ids(self, process: Process) -> Process:
         used = self.store.in_use

@@ -152,3 +152,24 @@ def test_a_completion_is_undone_although_the_time_of_what_it_started_is_over(
         world.complete("p1")
     assert failed.value.undone
     assert world.statuses() == [STARTED, PENDING]
+
+
+@pytest.mark.parametrize("accepts", [True, False])
+def test_how_the_call_for_a_first_step_ended_is_kept(backend: Backend, accepts: bool) -> None:
+    world = World(backend)
+
+    def start(_: StepStart) -> None:
+        if not accepts:
+            raise OSError
+
+    world.delegates.function = start
+    seen = world.run(world.store.wait(0, 0))
+    if accepts:
+        world.run(world.sandbox.start_process(process(STARTED, PENDING)))
+        assert world.calls() == [(None, "p1", "accepted")]
+    else:
+        with pytest.raises(DelegateFailed):
+            world.run(world.sandbox.start_process(process(STARTED, PENDING)))
+        assert world.run(world.store.process("p")) is None
+        assert world.calls() == [(None, "p1", "failed: the Python function raised OSError")]
+    assert world.run(world.store.wait(seen, 0)) > seen + 1

@@ -82,7 +82,7 @@ class MemoryStore:
             self._notify()
             return Applied(now, fault)
 
-    async def confirm(self, entry: Entry, call: DelegateCall) -> Applied:
+    async def confirm(self, entry: Entry | None, call: DelegateCall) -> Applied:
         with self._lock:
             self._notify()
             return Applied(self._clock.now(), self._after(entry))

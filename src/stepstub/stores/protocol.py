@@ -85,8 +85,11 @@ class Store(Protocol):
         after-fault is taken for the exchange of `entry` unless that call is in progress or failed.
         """
 
-    async def confirm(self, entry: Entry, call: DelegateCall) -> Applied:
-        """The delegate has accepted the call: the change is final, and an after-fault taken."""
+    async def confirm(self, entry: Entry | None, call: DelegateCall) -> Applied:
+        """The delegate call has ended, and the change stands.
+
+        An after-fault is taken for the exchange of `entry`. The call's outcome is kept.
+        """
 
     async def close(self, entry: Entry) -> None:
         """The exchange has ended; whoever waits in `changed` looks again."""
