@@ -1,12 +1,17 @@
 """The conformance suite, for the stub and for any server.
 
-findings.py   what a run can find: violations of the document, deviations from our reading
-server.py     the server under test: sends the documented operation, examines every response
-steps.py      where steps to complete come from
-stub.py       the one seam to our own stub: processes in the state that a case needs
-cases.py      the table of named cases
-generated.py  the cases whose requests Schemathesis makes up
-plugin.py     the suite as pytest tests (options, table); test_conformance.py is their body
+test_conformance.py  every case as a pytest test
+plugin.py            the suite under pytest: options, the run, the report
+run.py               one run against one server
+rendering/           a report as text, JSON, JUnit XML and HTML
+results.py           results of cases, and the verdict that they add up to
+cases/               what is sent in which situation, and what has to come back
+steps.py             where the steps come from that the cases complete
+stub.py              control of a Stepstub under test
+server.py            the server under test: sends requests, examines every response
+expectations.py      what the document and our reading of it let a server do
+findings.py          violations and deviations
+curl.py              a request as a curl line
 
-`stepstub.verify` runs the cases and reports; nothing here knows of a report.
+Imports run from the top downwards. `stepstub verify` is in `stepstub.verify`.
 """

@@ -1,6 +1,6 @@
 """The suite as pytest tests: `pytest contract_tests`, with --url for a server that is not ours.
 
-Where the suite is installed and not checked out:
+Without a checkout, from the installed package:
 `pytest -p stepstub.contract_tests.plugin --pyargs stepstub.contract_tests --url ...`.
 """
 
@@ -11,13 +11,12 @@ from typing import Any
 
 import pytest
 
-from stepstub.app import create_app
-from stepstub.concurrency import EventLoopConcurrency
 from stepstub.contract_tests.findings import CouldNotRun
-from stepstub.contract_tests.stub import LocalStub
-from stepstub.server import serve_in_thread
-from stepstub.settings import DEFAULT_TOKEN, Settings
-from stepstub.verify import Exit, Run, findings, table, write
+from stepstub.contract_tests.rendering import text, write
+from stepstub.contract_tests.results import Exit
+from stepstub.contract_tests.run import Run
+from stepstub.live import LiveServer
+from stepstub.settings import DEFAULT_TOKEN
 
 _RUN: pytest.StashKey[Run] = pytest.StashKey()
 
@@ -26,16 +25,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance of a server to Complete Step")
     group.addoption("--url", help="base URL of the server; without one, a stub is started")
     group.addoption("--token", default=DEFAULT_TOKEN, help="bearer token that the server accepts")
-    group.addoption("--control-token", help="token that the control API of a stub asks for")
+    group.addoption("--control-token", help="token that the control API of a stub requires")
     group.addoption(
         "--started-step", action="append", default=[], metavar="ID", help="id of a STARTED step"
     )
     group.addoption("--seed-command", help="command that prints an id of a fresh STARTED step")
-    group.addoption("--seed", type=int, help="repeats the generated bodies of an earlier run")
-    group.addoption("--require", help="statuses that have to be covered, as in 200,401,412")
+    group.addoption("--seed", type=int, help="repeats the generated requests of an earlier run")
+    group.addoption("--require", help="statuses that must be covered, as in 200,401,412")
     group.addoption("--report-dir", type=Path, help="where junit.xml, report.json, report.html go")
     group.addoption(
-        "--strict-readings", action="store_true", help="fail on deviations from our reading, too"
+        "--strict-readings", action="store_true", help="fail on deviations from our reading as well"
     )
 
 
@@ -46,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def run(pytestconfig: pytest.Config) -> Iterator[Run]:
-    """The one run that every case belongs to."""
+    """The run that all cases share."""
     option = pytestconfig.option
     options: dict[str, Any] = {
         "strict": option.strict_readings,
@@ -55,11 +54,7 @@ def run(pytestconfig: pytest.Config) -> Iterator[Run]:
     }
     with ExitStack() as stack:
         if option.url is None:
-            app = create_app(
-                settings=Settings(token=option.token), concurrency=EventLoopConcurrency()
-            )
-            url = stack.enter_context(serve_in_thread(app))
-            options["stub"] = LocalStub(app.sandboxes.default)
+            url = stack.enter_context(LiveServer(token=option.token)).url
             options["require"] = option.require or "200,401,412,500"
         else:
             url = option.url
@@ -69,10 +64,9 @@ def run(pytestconfig: pytest.Config) -> Iterator[Run]:
                 "control_token": option.control_token,
             }
         try:
-            run = Run(url, option.token, **options)
+            run = stack.enter_context(Run.connect(url, option.token, **options))
         except CouldNotRun as error:
             pytest.exit(f"could not run: {error}", returncode=Exit.COULD_NOT_RUN)
-        stack.callback(run.close)
         pytestconfig.stash[_RUN] = run
         yield run
 
@@ -88,7 +82,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if run is None:
         return
     terminalreporter.section("conformance")
-    for text in (*table(run.report), *findings(run.report), run.report.verdict):
-        terminalreporter.write_line(text)
+    for line in text.lines(run.report):
+        terminalreporter.write_line(line)
     if config.option.report_dir is not None:
         write(run.report, config.option.report_dir)

@@ -4,12 +4,17 @@ import subprocess
 from collections import deque
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Any
 
 from stepstub.contract_tests.findings import CouldNotRun, NotCovered
-from stepstub.contract_tests.stub import Stub
+from stepstub.contract_tests.stub import RemoteStub
 
-_CALLS = 200  # of the seed command, in one run
-_CHAIN = 40  # steps of a process on a stub
+_MAX_SEED_CALLS = 200  # of one run
+_SEED_TIMEOUT = 60  # seconds
+_STEPS_OF_A_PROCESS = 40  # on a stub
+
+OWN_PARAMS = {"own": {"strValue": "of the step"}, "both": {"strValue": "of the step"}}
+"""The params of the step after one that `Need.NEXT_HAS_PARAMS` asks for."""
 
 
 class Need(StrEnum):
@@ -28,25 +33,37 @@ class Need(StrEnum):
 
 
 _STUB_ONLY = {
-    Need.PENDING: "the documented operation tells no id of a PENDING step",
-    Need.FAILED: "the documented operation tells no id of a FAILED step",
+    Need.PENDING: "the documented operation does not reveal the id of a PENDING step",
+    Need.FAILED: "the documented operation does not reveal the id of a FAILED step",
     Need.TIME_IS_OVER: "the documented operation does not say how long a step may take",
-    Need.NEXT_HAS_PARAMS: "the documented operation does not tell a step's own params",
+    Need.NEXT_HAS_PARAMS: "the documented operation does not reveal a step's own params",
     Need.NEXT_FAILS: "the documented operation cannot make a server fail",
+}
+
+# The steps of a process, and which of them is in the state that is needed.
+_ON_A_STUB: dict[Need, tuple[list[dict[str, Any]], int]] = {
+    Need.LAST: ([{}], 0),
+    Need.PENDING: ([{}, {}], 1),
+    Need.FAILED: ([{"status": "FAILED"}], 0),
+    # A deadline is rounded to whole milliseconds, so this one has passed at once.
+    Need.TIME_IS_OVER: ([{"timeOutInSeconds": 0.0001}], 0),
+    Need.NEXT_HAS_PARAMS: ([{}, {"params": OWN_PARAMS}], 0),
+    Need.NEXT_FAILS: ([{}, {"delegate": "failing"}], 0),
 }
 
 
 class StepPool:
     """STARTED steps: those given, those that a 200 has named, then those of the seed command.
 
-    `hint` says what would give access to a stub, where there is none.
+    A stub provides steps in every state. Without one, `hint` says how to get access to it, where
+    there is a way.
     """
 
     def __init__(
         self,
         given: Iterable[str] = (),
         seed_command: str | None = None,
-        stub: Stub | None = None,
+        stub: RemoteStub | None = None,
         hint: str = "",
     ) -> None:
         self.stub = stub
@@ -54,11 +71,14 @@ class StepPool:
         self._given = deque(given)
         self._named: deque[str] = deque()
         self._seed_command = seed_command
-        self._calls = 0
+        self._seed_calls = 0
         self._completed: str | None = None
 
     def take(self, need: Need) -> str:
-        """A step in the state that is needed. Raises `NotCovered`."""
+        """A step in the state that is needed.
+
+        Raises `NotCovered`, and `CouldNotRun` when the seed command fails.
+        """
         match need:
             case Need.STARTED:
                 return self._started()
@@ -70,16 +90,16 @@ class StepPool:
                 if not self._named:
                     raise NotCovered("no 200 of this run has named a next step")
                 return self._named.pop()
-            case Need.LAST:
-                return self._started() if self.stub is None else self._process(need)
+            case Need.LAST if self.stub is None:
+                return self._started()
             case _:
-                return self._process(need)
+                return self._on_a_stub(need)
 
     def before_call(self, url: str) -> str:
         """A STARTED step before one whose delegate is a POST to `url`. Raises `NotCovered`."""
         if self.stub is None:
             raise self._lack("the documented operation does not say what a delegate calls")
-        return self.stub.process([{}, {"delegate": {"http": url}}])[0]
+        return self.stub.start_process([{}, {"delegate": {"http": url}}])[0]
 
     def completed(self, step_id: str, named: str | None) -> None:
         """Note that a step was completed, and which one its 200 says was started."""
@@ -88,7 +108,7 @@ class StepPool:
             self._named.append(named)
 
     def give_back(self, step_id: str) -> None:
-        """Note that a STARTED step was not completed after all."""
+        """Note that a step that was taken is still STARTED."""
         self._given.appendleft(step_id)
 
     def _started(self) -> str:
@@ -101,44 +121,36 @@ class StepPool:
 
     def _refill(self) -> None:
         if self._seed_command is not None:
-            if self._calls < _CALLS:
-                self._calls += 1
+            if self._seed_calls < _MAX_SEED_CALLS:
+                self._seed_calls += 1
                 self._given.extend(_output(self._seed_command))
         elif self.stub is not None:
-            self._given.append(self.stub.process([{} for _ in range(_CHAIN)])[0])
+            self._given.append(self.stub.start_process([{}] * _STEPS_OF_A_PROCESS)[0])
 
-    def _process(self, need: Need) -> str:
+    def _on_a_stub(self, need: Need) -> str:
         if self.stub is None:
             raise self._lack(_STUB_ONLY[need])
-        own = {"own": {"strValue": "of the step"}, "both": {"strValue": "of the step"}}
-        match need:
-            case Need.LAST:
-                return self.stub.process([{}])[0]
-            case Need.PENDING:
-                return self.stub.process([{}, {}])[1]
-            case Need.FAILED:
-                return self.stub.process([{"status": "FAILED"}])[0]
-            case Need.TIME_IS_OVER:
-                # A deadline is rounded to whole milliseconds, so this one is over at once.
-                return self.stub.process([{"timeOutInSeconds": 0.0001}])[0]
-            case Need.NEXT_HAS_PARAMS:
-                return self.stub.process([{}, {"params": own}])[0]
-            case _:
-                return self.stub.process([{}, {"delegate": "failing"}])[0]
+        steps, position = _ON_A_STUB[need]
+        return self.stub.start_process(steps)[position]
 
-    def _lack(self, words: str) -> NotCovered:
-        return NotCovered(f"{words}; {self._hint}" if self._hint else words)
+    def _lack(self, message: str) -> NotCovered:
+        return NotCovered(f"{message}; {self._hint}" if self._hint else message)
 
 
 def _output(command: str) -> list[str]:
-    """The lines a command prints. Raises `CouldNotRun` when it fails."""
+    """The words that a shell command prints. Raises `CouldNotRun` when it fails."""
     try:
         done = subprocess.run(
-            command, shell=True, capture_output=True, text=True, timeout=60, check=False
+            command,
+            shell=True,
+            capture_output=True,
+            text=True,
+            timeout=_SEED_TIMEOUT,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise CouldNotRun("the seed command did not end within 60 s") from error
+        raise CouldNotRun(f"the seed command did not end within {_SEED_TIMEOUT} s") from error
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        last = (done.stderr.strip().splitlines() or ["it printed no error"])[-1]
         raise CouldNotRun(f"the seed command ended with status {done.returncode}: {last}")
     return done.stdout.split()

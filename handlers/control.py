@@ -13,6 +13,7 @@ from stepstub.exchange import Exchange
 from stepstub.faults import Fault
 from stepstub.journal import ExchangeQuery
 from stepstub.model import Process
+from stepstub.readings import as_mapping, with_values
 from stepstub.scenario import build, load_built_in
 from stepstub.verification import Verification, verify
 from stepstub.views import (
@@ -28,6 +29,7 @@ from stepstub.views import (
     ProcessList,
     ProcessStart,
     ProcessView,
+    ReadingsView,
     SandboxCreated,
     SandboxStart,
     StepView,
@@ -44,7 +46,10 @@ async def get_health(exchange: Exchange) -> HealthView:
 
 
 async def create_sandbox(exchange: Exchange) -> SandboxCreated:
-    sandbox = await exchange.stub.sandboxes.create(_processes_of(exchange.body) or ())
+    wanted = convert(exchange.body or {}, SandboxStart, strict=False)
+    sandboxes = exchange.stub.sandboxes
+    readings = with_values(sandboxes.readings, wanted.readings)
+    sandbox = await sandboxes.create(_processes_of(wanted) or (), readings)
     processes, _ = await sandbox.store.page(0, len(sandbox.scenario))
     return SandboxCreated(token=sandbox.token, processes=tuple(map(ProcessView.of, processes)))
 
@@ -54,9 +59,17 @@ async def delete_sandbox(exchange: Exchange) -> None:
 
 
 async def reset_sandbox(exchange: Exchange) -> ProcessList:
-    processes = _processes_of(exchange.body)
-    sandbox = await exchange.stub.sandboxes.reset(exchange.sandbox, processes)
+    wanted = convert(exchange.body or {}, SandboxStart, strict=False)
+    sandbox = await exchange.stub.sandboxes.reset(
+        exchange.sandbox,
+        _processes_of(wanted),
+        with_values(exchange.sandbox.readings, wanted.readings),
+    )
     return ProcessList.of(*await sandbox.store.page(0, len(sandbox.scenario)))
+
+
+async def get_readings(exchange: Exchange) -> ReadingsView:
+    return ReadingsView(readings=as_mapping(exchange.sandbox.readings))
 
 
 async def list_processes(exchange: Exchange) -> ProcessList:
@@ -64,7 +77,7 @@ async def list_processes(exchange: Exchange) -> ProcessList:
 
 
 async def start_process(exchange: Exchange) -> ProcessList:
-    sandbox, wanted = exchange.sandbox, convert(exchange.body, ProcessStart)
+    sandbox, wanted = exchange.sandbox, convert(exchange.body, ProcessStart, strict=False)
     if (wanted.scenario is None) == (wanted.steps is None):
         raise BadRequest("Give either the name of a scenario or steps.")
     if wanted.scenario is not None:
@@ -120,7 +133,7 @@ async def clear_journal(exchange: Exchange) -> None:
 
 
 async def verify_completed(exchange: Exchange) -> Verification:
-    wanted = convert(exchange.body, VerificationRequest)
+    wanted = convert(exchange.body, VerificationRequest, strict=False)
     return await verify(
         exchange.sandbox, wanted.process_step_id, wanted.times, wanted.within_seconds
     )
@@ -131,7 +144,7 @@ async def list_faults(exchange: Exchange) -> FaultList:
 
 
 async def add_fault(exchange: Exchange) -> Fault:
-    wanted = convert(exchange.body, FaultRequest)
+    wanted = convert(exchange.body, FaultRequest, strict=False)
     status, seconds = wanted.status, wanted.seconds
     for member, value, belongs_to in (("status", status, "respond"), ("seconds", seconds, "delay")):
         if value is not None and wanted.action != belongs_to:
@@ -163,7 +176,7 @@ async def get_clock(exchange: Exchange) -> ClockView:
 
 
 async def set_clock(exchange: Exchange) -> ClockView:
-    wanted = convert(exchange.body, ClockChange)
+    wanted = convert(exchange.body, ClockChange, strict=False)
     try:
         state = await exchange.sandbox.store.change_clock(
             wanted.advance_seconds or 0, wanted.frozen
@@ -184,9 +197,8 @@ def _page(parameters: Mapping[str, Any]) -> tuple[int, int]:
     return parameters.get("offset", 0), parameters.get("limit", _PAGE_SIZE)
 
 
-def _processes_of(body: Any) -> Sequence[Process] | None:
-    """The processes that a body names or brings; None when it says nothing."""
-    wanted = convert(body or {}, SandboxStart)
+def _processes_of(wanted: SandboxStart) -> Sequence[Process] | None:
+    """The processes that a request names or brings; None when it says nothing."""
     if wanted.scenario is not None and wanted.processes is not None:
         raise BadRequest("Give either the name of a scenario or processes.")
     if wanted.scenario is not None:

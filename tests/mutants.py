@@ -1,7 +1,7 @@
 """Servers that are wrong on purpose: the stub, with one thing changed in what goes in or out.
 
-`MUTANTS` says of each which case of the conformance suite catches it, and in which words. A mutant
-that survives is a hole in the suite.
+The control API stays as it is. `MUTANTS` says of each which case of the conformance suite catches
+it, and with which message. A mutant that survives is a hole in the suite.
 """
 
 import asyncio
@@ -11,22 +11,22 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
+from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stepstub.concurrency import run_inline
-from stepstub.errors import PreconditionFailed
-from stepstub.model import Step
+from stepstub.settings import DEFAULT_TOKEN
 from stepstub.stub import Stub
 
 
 @dataclass
 class Request:
-    """A whole request, and the stub it is meant for."""
+    """A whole request, the token that the stub accepts, and the way to the stub's control API."""
 
-    stub: Stub
     headers: dict[bytes, bytes]
     body: bytes
+    token: str
+    control: "Control"
 
     @property
     def step_id(self) -> Any:
@@ -35,17 +35,16 @@ class Request:
         except (ValueError, TypeError, KeyError):
             return None
 
-    @property
-    def step(self) -> Step | None:
-        """The step as it is now, None when there is no such step."""
-        try:
-            return run_inline(self.stub.sandboxes.default.step(self.step_id))
-        except (PreconditionFailed, TypeError):
-            return None
+    async def step(self) -> dict[str, Any]:
+        """The step as it is now, empty when there is no such step."""
+        if not isinstance(self.step_id, str):
+            return {}
+        response = await self.control(f"/_stub/steps/{quote(self.step_id, safe='')}")
+        return response.envelope if response.status == 200 else {}
 
-    def status(self) -> str | None:
+    async def status(self) -> str | None:
         """The status that the step is in, None when there is no such step."""
-        return self.step.status if self.step else None
+        return (await self.step()).get("status")
 
 
 @dataclass
@@ -55,7 +54,7 @@ class Response:
     status: int
     body: bytes
     content_type: bytes = b"application/json"
-    withheld: int = 0  # bytes that are promised and not sent
+    withheld: int = 0  # bytes that Content-Length announces and that are not sent
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     @property
@@ -70,15 +69,16 @@ class Response:
         return self.changed(data={**self.envelope["data"], **members})
 
 
+Control = Callable[[str], Awaitable[Response]]
 Next = Callable[[Request], Awaitable[Response]]
 Change = Callable[[Request, Next], Awaitable[Response]]
 
 
-def mutated(stub: Stub, change: Change) -> ASGIApp:
-    """The stub, with `change` between it and its client."""
+def mutated(stub: Stub, change: Change, token: str = DEFAULT_TOKEN) -> ASGIApp:
+    """The stub that accepts `token`, with `change` between it and its client."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"].startswith("/_stub/"):
             await stub(scope, receive, send)
             return
         body, more = b"", True
@@ -91,7 +91,12 @@ def mutated(stub: Stub, change: Change) -> ASGIApp:
             headers = {**request.headers, b"content-length": b"%d" % len(request.body)}
             return await _ask(stub, {**scope, "headers": list(headers.items())}, request.body)
 
-        response = await change(Request(stub, dict(scope["headers"]), body), ask)
+        async def control(path: str) -> Response:
+            headers = [(b"authorization", b"Bearer " + token.encode())]
+            asked = {"method": "GET", "path": path, "raw_path": path.encode(), "headers": headers}
+            return await _ask(stub, {**scope, **asked}, b"")
+
+        response = await change(Request(dict(scope["headers"]), body, token, control), ask)
         headers = [
             (b"content-type", response.content_type),
             (b"content-length", b"%d" % (len(response.body) + response.withheld)),
@@ -100,7 +105,7 @@ def mutated(stub: Stub, change: Change) -> ASGIApp:
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
 
-    app.refuse = stub.refuse  # type: ignore[attr-defined]  # what a live server asks of a stub
+    app.refuse = stub.refuse  # type: ignore[attr-defined]  # a live server calls it
     return app
 
 
@@ -143,7 +148,7 @@ def every(change: Callable[[Response], Response]) -> Callable[[], Change]:
 
 
 def into(pattern: bytes, replacement: bytes) -> Callable[[], Change]:
-    """Changes what the stub gets to see of a body."""
+    """Changes a request body before the stub sees it."""
 
     async def apply(request: Request, ask: Next) -> Response:
         return await ask(replace(request, body=re.sub(pattern, replacement, request.body)))
@@ -151,18 +156,18 @@ def into(pattern: bytes, replacement: bytes) -> Callable[[], Change]:
     return lambda: apply
 
 
-def about(words: str, change: Callable[[Response], Response]) -> Callable[[], Change]:
-    """Changes the 412 that has a code, or other words, in its body."""
+def about(text: str, change: Callable[[Response], Response]) -> Callable[[], Change]:
+    """Changes the 412 that has a code, or another text, in its body."""
     return out(
-        412, lambda response: change(response) if words.encode() in response.body else response
+        412, lambda response: change(response) if text.encode() in response.body else response
     )
 
 
 def no_auth_check() -> Change:
     async def apply(request: Request, ask: Next) -> Response:
-        token = request.stub.sandboxes.default.token.encode()
+        authorization = b"Bearer " + request.token.encode()
         return await ask(
-            replace(request, headers={**request.headers, b"authorization": b"Bearer " + token})
+            replace(request, headers={**request.headers, b"authorization": authorization})
         )
 
     return apply
@@ -183,11 +188,11 @@ def second_completion_accepted() -> Change:
 
 
 def two_winners() -> Change:
-    """Looks whether a step is STARTED, and only a little later changes it."""
+    """Checks that a step is STARTED, and completes it only a little later."""
     first: dict[str, Response] = {}
 
     async def apply(request: Request, ask: Next) -> Response:
-        if request.status() != "STARTED":
+        if await request.status() != "STARTED":
             return await ask(request)
         await asyncio.sleep(0.005)
         response = await ask(request)
@@ -229,7 +234,7 @@ def one_completion_at_a_time() -> Change:
     busy: set[str] = set()
 
     async def apply(request: Request, ask: Next) -> Response:
-        process_id = request.step.process_id if request.step else ""
+        process_id = (await request.step()).get("processId", "")
         if process_id in busy:
             refused = await ask(replace(request, body=b""))
             return refused.changed(data={"processStepId": {"code": "STEP_PENDING"}})
@@ -257,7 +262,7 @@ def state_moves_on_refusal() -> Change:
 
     async def apply(request: Request, ask: Next) -> Response:
         response = await ask(request)
-        if response.status == 412 and request.status() == "STARTED":
+        if response.status == 412 and await request.status() == "STARTED":
             step_id = request.step_id
             await ask(replace(request, body=json.dumps({"processStepId": step_id}).encode()))
         return response
@@ -266,21 +271,22 @@ def state_moves_on_refusal() -> Change:
 
 
 def ascii_names_only() -> Change:
-    """Refuses params by names that a document of JSON may well have."""
+    """Refuses params with names that are not ASCII, which JSON allows."""
 
     async def apply(request: Request, ask: Next) -> Response:
-        response = await ask(replace(request, body=b"null")) if _fancy(request) else None
-        return response or await ask(request)
+        if _has_unusual_names(request) and await request.status() == "STARTED":
+            return await ask(replace(request, body=b"null"))
+        return await ask(request)
 
     return apply
 
 
-def _fancy(request: Request) -> bool:
+def _has_unusual_names(request: Request) -> bool:
     try:
         names = list(json.loads(request.body)["params"])
     except (ValueError, TypeError, KeyError):
         return False
-    return request.status() == "STARTED" and any(not name.isascii() for name in names)
+    return any(not name.isascii() for name in names)
 
 
 def _accepted(response: Response) -> Response:
@@ -294,7 +300,7 @@ def _html(response: Response) -> Response:
 
 @dataclass(frozen=True)
 class Mutant:
-    """A wrong server, the case that catches it, and the words that point to the cause.
+    """A wrong server, the case that catches it, and a pattern of the message that says why.
 
     `reading` is true where only our reading of the document forbids it.
     """
@@ -302,13 +308,13 @@ class Mutant:
     name: str
     change: Callable[[], Change]
     caught_by: str
-    words: str
+    message: str
     reading: bool = False
 
 
 MUTANTS = (
     Mutant(
-        "400 in place of 412",
+        "400 instead of 412",
         out(412, lambda response: replace(response, status=400)),
         "empty-body",
         "an empty body got 400 instead of 412; the document has no 400",
@@ -416,19 +422,19 @@ MUTANTS = (
         "no rollback after a 500",
         no_rollback,
         "delegate-fails",
-        "asked for twice got 412 instead of 500",
+        "requested twice got 412 instead of 500",
     ),
     Mutant(
         "404 for an unknown step",
         about("UNKNOWN_STEP", lambda response: replace(response, status=404)),
         "unknown-step",
-        "a step that there is not got 404 instead of 412",
+        "an unknown step got 404 instead of 412",
     ),
     Mutant(
         "500 for an unknown step",
         about("UNKNOWN_STEP", lambda response: replace(response, status=500)),
         "unknown-step",
-        "that can be foreseen is no internal error",
+        "a foreseeable request must not cause an internal error",
     ),
     Mutant(
         "a PENDING step accepted",
@@ -455,7 +461,7 @@ MUTANTS = (
         "two winners of a race",
         two_winners,
         "race",
-        "completions of one step at once got 200, 200",
+        "concurrent completions of one step got 200, 200",
     ),
     Mutant(
         "params missing in the 200",
@@ -472,7 +478,7 @@ MUTANTS = (
         "params dropped",
         out(200, lambda response: response.with_data(params={})),
         "params",
-        "does not hand on the param text",
+        "does not return the param text",
         reading=True,
     ),
     Mutant(
@@ -484,7 +490,7 @@ MUTANTS = (
             ),
         ),
         "params",
-        "does not hand on the param long",
+        "does not return the param long",
         reading=True,
     ),
     Mutant(
@@ -508,7 +514,7 @@ MUTANTS = (
         "a STARTED step, with a next one got 412 instead of 200",
     ),
     Mutant(
-        "params by names beyond ASCII refused",
+        "params with names beyond ASCII refused",
         ascii_names_only,
         "generated-completions",
         "for STARTED steps: got 412 instead of 200",
@@ -528,7 +534,7 @@ MUTANTS = (
         reading=True,
     ),
     Mutant(
-        "400 in place of 415",
+        "400 instead of 415",
         out(415, lambda response: replace(response, status=400)),
         "other-type",
         "a body sent as text/plain got 400 instead of 415",
@@ -550,12 +556,12 @@ MUTANTS = (
         "500 for another method",
         out(405, lambda response: replace(response, status=500)),
         "other-method",
-        "GET in place of POST got 500 instead of 405",
+        "GET instead of POST got 500 instead of 405",
     ),
     Mutant(
-        "a response that breaks off",
+        "a truncated response",
         about("INVALID_JSON", lambda response: replace(response, withheld=1)),
         "empty-body",
-        "an empty body: no response came",
+        "an empty body: no response",
     ),
 )

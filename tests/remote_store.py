@@ -18,6 +18,7 @@ from stepstub.delegates import DelegateCall
 from stepstub.faults import Fault
 from stepstub.journal import ALL, Entry, ExchangeQuery
 from stepstub.model import Process, Step
+from stepstub.readings import DEFAULT, Readings
 from stepstub.stores.memory import MemoryStore
 from stepstub.stores.protocol import Applied, ClockState, Conflict, Gone, Loaded
 from stepstub.transitions import Change
@@ -105,8 +106,10 @@ class RemoteStore:
         copy.outcome = call.outcome
         return copy
 
-    async def add(self, processes: Iterable[Process]) -> tuple[Process, ...]:
-        added = await self._kept.add(deepcopy(tuple(processes)))
+    async def add(
+        self, processes: Iterable[Process], readings: Readings = DEFAULT
+    ) -> tuple[Process, ...]:
+        added = await self._kept.add(deepcopy(tuple(processes)), readings)
         return tuple(
             Process(process.id, tuple(map(self._copy, process.steps))) for process in added
         )

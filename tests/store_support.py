@@ -13,9 +13,10 @@ from stepstub.concurrency import InlineConcurrency, run_inline
 from stepstub.delegates import DelegateCall
 from stepstub.journal import Entry
 from stepstub.model import Delegate, Param, Params, Process, Status, Step
-from stepstub.sandbox import Completion, Sandbox
+from stepstub.sandbox import Sandbox
 from stepstub.stores.memory import MemoryStore
 from stepstub.stores.protocol import Store
+from stepstub.transitions import Completion
 from support import Clock
 
 PENDING, STARTED, COMPLETED, FAILED = Status
@@ -66,7 +67,8 @@ class World:
     def complete(self, step_id: str, **params: Param) -> Completion:
         entry = entry_about(step_id)
         loaded = self.run(self.store.load(step_id, entry))
-        return self.run(self.sandbox.complete(params, loaded, entry))
+        completion, _ = self.run(self.sandbox.complete(params, loaded, entry))
+        return completion
 
     def statuses(self, process_id: str = "p") -> list[Status]:
         process = self.run(self.store.process(process_id))

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from stepstub import scenario
 from stepstub.cli import main
-from stepstub.server import listen
+from stepstub.serving.server import listen
 from support import PATIENCE, ROOT, Connection, head, post
 
 COMMAND = [sys.executable, "-c", "from stepstub.cli import main; main()"]
@@ -270,3 +270,17 @@ def test_the_log_can_be_silenced() -> None:
         with Connection(served.url) as connection:
             assert connection.ask(post(b"{}")).status == 412
         assert served.log() == []
+
+
+def test_allow_host_names_hosts_and_nothing_else() -> None:
+    with serve("--allow-host", "stub.test", STEPSTUB_ALLOW_HOST="ignored.test") as served:
+        for host, status in (("stub.test", 412), ("localhost", 412), ("ignored.test", 421)):
+            request = post(b"{}").replace(b"Host: localhost", b"Host: " + host.encode())
+            with Connection(served.url) as connection:
+                assert connection.ask(request).status == status
+
+
+def test_allow_host_takes_no_port() -> None:
+    refused = CliRunner().invoke(main, ["serve", "--allow-host", "stub.test:80"])
+    assert refused.exit_code == 2
+    assert "without a port" in refused.output

@@ -13,7 +13,7 @@ from stepstub.concurrency import InlineConcurrency, run_inline
 from stepstub.delegates import Delegates, StepStart
 from stepstub.errors import DelegateFailed
 from stepstub.model import Delegate, Param, Step
-from stepstub.server import listen
+from stepstub.serving.server import listen
 from support import Clock
 
 PARAMS = {"total": Param(long_value=3, str_value=None)}

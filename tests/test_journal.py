@@ -13,7 +13,7 @@ from stepstub.client import render_journal
 from stepstub.concurrency import EventLoopConcurrency, run_inline
 from stepstub.journal import MAX_JOURNALED_BODY, Entry
 from stepstub.model import Status
-from stepstub.server import serve_in_thread
+from stepstub.serving.server import serve_in_thread
 from stepstub.settings import Limits, Settings
 from stepstub.stores.memory import MemoryStore
 from support import Connection, head

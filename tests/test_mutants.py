@@ -10,11 +10,11 @@ import pytest
 from mutants import MUTANTS, Mutant, mutated
 from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency
-from stepstub.contract_tests.stub import LocalStub
-from stepstub.server import serve_in_thread
+from stepstub.contract_tests.results import Exit, Outcome
+from stepstub.serving.server import serve_in_thread
 from stepstub.settings import DEFAULT_TOKEN
 from stepstub.stub import Stub
-from stepstub.verify import Exit, Outcome, verify
+from stepstub.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,6 @@ def test_the_suite_fails_and_says_why(stub: Stub, mutant: Mutant, tmp_path: Path
         code = verify(
             url,
             DEFAULT_TOKEN,
-            stub=LocalStub(stub.sandboxes.default),
             seed=1,
             examples=8,
             report_dir=tmp_path,
@@ -36,8 +35,8 @@ def test_the_suite_fails_and_says_why(stub: Stub, mutant: Mutant, tmp_path: Path
         )
     report = json.loads((tmp_path / "report.json").read_text("utf-8"))
     (case,) = [case for case in report["cases"] if case["name"] == mutant.caught_by]
-    words = [finding["words"] for finding in case["findings"]]
+    messages = [finding["message"] for finding in case["findings"]]
 
     assert code is Exit.VIOLATES
-    assert case["outcome"] == (Outcome.DEVIATES if mutant.reading else Outcome.FAILED), words
-    assert any(re.search(mutant.words, word) for word in words), words
+    assert case["outcome"] == (Outcome.DEVIATES if mutant.reading else Outcome.FAILED), messages
+    assert any(re.search(mutant.message, message) for message in messages), messages

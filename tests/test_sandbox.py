@@ -10,8 +10,8 @@ from stepstub.concurrency import InlineConcurrency, run_inline
 from stepstub.delegates import StepStart
 from stepstub.errors import DelegateFailed, StepRefused
 from stepstub.model import Param, Params, Process, Status, Step
-from stepstub.responses import explanations
-from stepstub.responses.envelope import StartedStep, started_step
+from stepstub.responses.envelope import StartedStep
+from stepstub.responses.explanations import explain
 from stepstub.sandbox import Sandbox
 from stepstub.stores.memory import MemoryStore
 from store_support import COMPLETED, FAILED, PENDING, STARTED, entry_about, process
@@ -36,7 +36,12 @@ class World:
     def complete_here(self, step_id: str, params: Params | None = None) -> StartedStep:
         entry = entry_about(step_id)
         loaded = run_inline(self.store.load(step_id, entry))
-        return started_step(run_inline(self.sandbox.complete(params or {}, loaded, entry)))
+        completion, _ = run_inline(self.sandbox.complete(params or {}, loaded, entry))
+        started = completion.started
+        process_id = completion.completed.process_id
+        if started is None:
+            return StartedStep(process_id, None, {})
+        return StartedStep(process_id, started.id, started.params)
 
     def refusal(self, step_id: str) -> str:
         """The code with which a completion is refused."""
@@ -63,7 +68,7 @@ class World:
 
 
 def code(refused: StepRefused) -> str:
-    violations = explanations.violations(refused)
+    violations = explain(refused).violations
     assert violations
     return violations["processStepId"].code
 

@@ -17,7 +17,7 @@ from stepstub.concurrency import EventLoopConcurrency, run_inline
 from stepstub.delegates import StepStart
 from stepstub.journal import Entry
 from stepstub.model import Status
-from stepstub.server import serve_in_thread
+from stepstub.serving.server import serve_in_thread
 from stepstub.settings import Settings
 from support import Client, processes
 

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from stepstub import transitions
 from stepstub.errors import Refusal
 from stepstub.model import Param, Params, Process, Status, Step
-from stepstub.transitions import Change
+from stepstub.readings import DEFAULT
+from stepstub.transitions import Change, Completion
 from store_support import COMPLETED, FAILED, PENDING, STARTED, process
 
 NOW = 1_000_000
@@ -28,7 +29,7 @@ def following(**changes: object) -> Step:
 def completed(
     current: Step | None, next_step: Step | None = None, submitted: Params | None = None
 ) -> Change:
-    change = transitions.complete("p1", current, next_step, submitted or {}, NOW, 9)
+    change = transitions.complete("p1", current, next_step, submitted or {}, NOW, number=9)
     assert isinstance(change, Change)
     return change
 
@@ -56,7 +57,7 @@ REFUSALS = [
 def test_a_step_that_is_not_started_is_not_completed(
     current: Step | None, refusal: Refusal
 ) -> None:
-    assert transitions.complete("p1", current, following(), {}, NOW, 9) == refusal
+    assert transitions.complete("p1", current, following(), {}, NOW, number=9) == refusal
 
 
 @pytest.mark.parametrize(("current", "refusal"), REFUSALS)
@@ -155,6 +156,54 @@ def test_a_started_step_is_failed_from_its_deadline_on(
         assert seen == current
 
 
+def test_a_step_that_is_held_back_stays_as_it_is_until_it_begins() -> None:
+    current, after = step(STARTED, deadline=NOW + 1), following(time_out_in_seconds=1.5)
+    change = completed(current, after)
+    held = transitions.hold_back(change)
+    assert held == Change((current, after), (change.completed, after), NOW + 1)
+    begun = transitions.begin(change, NOW + 500, DEFAULT)
+    assert change.started
+    started = replace(change.started, deadline=NOW + 2000)
+    assert begun == Change(held.writes, (change.completed, started))
+
+
+def test_giving_up_leaves_the_completion_and_fails_what_it_started() -> None:
+    change = completed(step(STARTED), following(time_out_in_seconds=1.5))
+    assert change.started
+    failed = replace(
+        change.started,
+        status=FAILED,
+        deadline=None,
+        failure="its delegate could not be called: why",
+    )
+    given_up = transitions.give_up(change, change.started, "why")
+    assert given_up == Change(change.writes, (change.completed, failed))
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_a_completion_is_repeated_where_the_readings_say_so(last: bool) -> None:
+    readings = replace(DEFAULT, completed_step="repeat")
+    after, submitted = None if last else following(), {"both": Param()}
+    change = transitions.complete("p1", step(STARTED), after, submitted, NOW, readings=readings)
+    assert isinstance(change, Change)
+    again = transitions.complete(
+        "p1", change.completed, change.started, {"other": Param()}, NOW, readings=readings
+    )
+    assert again == transitions.completion(change, submitted)
+    assert again == Completion(change.completed, change.started, submitted, {} if last else OWN)
+
+
+def test_no_time_is_counted_where_the_readings_ignore_it() -> None:
+    ignored = replace(DEFAULT, time_out="ignored")
+    given_ = process(STARTED, PENDING, time_out=2)
+    assert transitions.start(given_, NOW, ignored) == given_
+    first, second = given_.steps
+    change = transitions.complete("p1", first, second, {}, NOW, readings=ignored)
+    assert isinstance(change, Change)
+    assert change.started
+    assert (change.started.deadline, change.until) == (None, None)
+
+
 # --- whatever happens in whatever order
 
 World = dict[str, Step]
@@ -208,7 +257,7 @@ def test_a_process_stays_in_order(
                 world = put(world, transitions.undo(changes[-1 - index]))
         else:
             change = (
-                transitions.complete(step_id, current, after, params, now, number)
+                transitions.complete(step_id, current, after, params, now, number=number)
                 if action == "complete"
                 else transitions.fail(step_id, current, "why", now, number)
             )

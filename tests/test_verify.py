@@ -1,4 +1,4 @@
-"""What `stepstub verify` says of servers: the stub, others, and ones that cannot be asked."""
+"""What `stepstub verify` reports about the stub, about other servers and about none."""
 
 import json
 import re
@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -20,36 +21,52 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mutants import MUTANTS, Change, Next, Request, Response, every, mutated
 from mutants import out as out_of
-from stepstub import contract
-from stepstub.app import create_app
+from stepstub import contract, scenario
 from stepstub.cli import main
-from stepstub.concurrency import EventLoopConcurrency
-from stepstub.contract_tests.cases import Undocumented
-from stepstub.contract_tests.findings import CouldNotRun, Expectations
+from stepstub.contract_tests.cases import ALL_CASES
+from stepstub.contract_tests.cases.undocumented import Undocumented
+from stepstub.contract_tests.expectations import Expectations
+from stepstub.contract_tests.findings import CouldNotRun
+from stepstub.contract_tests.results import Exit, Outcome
+from stepstub.contract_tests.run import Run
 from stepstub.contract_tests.server import Server
-from stepstub.contract_tests.stub import LocalStub
-from stepstub.server import listen, serve_in_thread, url_of
-from stepstub.settings import Settings
+from stepstub.contract_tests.stub import RemoteStub
+from stepstub.model import Process
+from stepstub.serving.server import listen, serve_in_thread, url_of
 from stepstub.stub import Stub
-from stepstub.verify import ALL_CASES, Exit, Outcome, Run, verify
-from support import PATH
+from stepstub.verify import verify
+from support import PATH, live_app
 
 TOKEN = "token-that-nobody-may-read"
 CONTROL_TOKEN = f"{TOKEN}-nor-the-other"
 FEW = {"seed": 1, "examples": 6}
 
 
+@dataclass(frozen=True)
+class ServedStub:
+    """A stub and the URL of its control API."""
+
+    app: Stub
+    url: str
+
+    def process(self, length: int) -> list[str]:
+        """Start a process; returns the ids of its steps, of which the first is STARTED."""
+        return RemoteStub(self.url, TOKEN).start_process([{}] * length)
+
+
 @pytest.fixture(scope="module")
-def stub() -> Stub:
-    return create_app(settings=Settings(token=TOKEN), concurrency=EventLoopConcurrency())
+def stub() -> Iterator[ServedStub]:
+    app = live_app(token=TOKEN)
+    with serve_in_thread(app) as url:
+        yield ServedStub(app, url)
 
 
 class Foreign:
     """A server that is no stub of ours: it has the documented operation and no control API."""
 
-    def __init__(self, stub: Stub, change: Change | None = None) -> None:
-        self._app: ASGIApp = mutated(stub, change) if change else stub
-        self._sandbox = stub.sandboxes.default
+    def __init__(self, stub: ServedStub, change: Change | None = None) -> None:
+        self._app: ASGIApp = mutated(stub.app, change, TOKEN) if change else stub.app
+        self.process = stub.process
         self.asked: set[tuple[str, str]] = set()
         self.sent: set[bytes] = set()
 
@@ -61,9 +78,6 @@ class Foreign:
             await self._app(scope, receive, send)
         else:
             await PlainTextResponse("nothing here", 404)(scope, receive, send)
-
-    def process(self, length: int) -> list[str]:
-        return LocalStub(self._sandbox).process([{}] * length)
 
 
 @contextmanager
@@ -90,40 +104,35 @@ def change(name: str) -> Change:
     return mutant.change()
 
 
-def test_the_stub_conforms_and_covers_every_status(stub: Stub, tmp_path: Path) -> None:
+def test_the_stub_conforms_and_covers_every_status(stub: ServedStub, tmp_path: Path) -> None:
     out = StringIO()
-    with serve_in_thread(stub) as url:
-        code = verify(
-            url,
-            TOKEN,
-            stub=LocalStub(stub.sandboxes.default),
-            require="200,401,412,500",
-            report_dir=tmp_path,
-            out=out,
-            **FEW,
-        )
+    code = verify(
+        stub.url,
+        TOKEN,
+        require="200,401,412,500",
+        report_dir=tmp_path,
+        out=out,
+        **FEW,
+    )
     assert code is Exit.CONFORMS, out.getvalue()
     assert set(outcome(tmp_path).values()) == {"covered"}
 
 
-def test_different_seeds_agree(stub: Stub, tmp_path: Path) -> None:
-    with serve_in_thread(stub) as url:
-        for seed in (2, 3):
-            verify(
-                url,
-                TOKEN,
-                stub=LocalStub(stub.sandboxes.default),
-                seed=seed,
-                examples=25,
-                report_dir=tmp_path / str(seed),
-                out=StringIO(),
-            )
+def test_different_seeds_agree(stub: ServedStub, tmp_path: Path) -> None:
+    for seed in (2, 3):
+        verify(
+            stub.url,
+            TOKEN,
+            seed=seed,
+            examples=25,
+            report_dir=tmp_path / str(seed),
+            out=StringIO(),
+        )
     assert outcome(tmp_path / "2") == outcome(tmp_path / "3")
 
 
-def test_a_stub_behind_a_url_is_recognised(stub: Stub, tmp_path: Path) -> None:
-    with serve_in_thread(stub) as url:
-        code = verify(url, TOKEN, require="500", report_dir=tmp_path, out=StringIO(), **FEW)
+def test_a_stub_behind_a_url_is_recognised(stub: ServedStub, tmp_path: Path) -> None:
+    code = verify(stub.url, TOKEN, require="500", report_dir=tmp_path, out=StringIO(), **FEW)
     assert code is Exit.CONFORMS
     assert outcome(tmp_path)["pending-step"] == "covered"
 
@@ -131,13 +140,9 @@ def test_a_stub_behind_a_url_is_recognised(stub: Stub, tmp_path: Path) -> None:
 @pytest.fixture
 def guarded() -> Iterator[tuple[str, list[str]]]:
     """A stub whose control API asks for a token, and the steps of a process on it."""
-    guarded = create_app(
-        settings=Settings(token=TOKEN, control_token=CONTROL_TOKEN),
-        concurrency=EventLoopConcurrency(),
-    )
-    steps = LocalStub(guarded.sandboxes.default).process([{}] * 30)
+    guarded = live_app(token=TOKEN, control_token=CONTROL_TOKEN)
     with serve_in_thread(guarded) as url:
-        yield url, steps
+        yield url, RemoteStub(url, TOKEN, CONTROL_TOKEN).start_process([{}] * 30)
 
 
 def test_a_stub_is_driven_with_its_control_token(
@@ -171,11 +176,11 @@ def test_a_wrong_control_token_ends_the_run_with_the_remedy(
     )
 
 
-def test_without_the_control_token_the_run_goes_on_and_says_what_is_lacking(
+def test_without_the_control_token_the_run_continues_and_says_what_is_missing(
     guarded: tuple[str, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url, steps = guarded
-    asks = "the control API asks for a token (--control-token)"
+    asks = "the control API requires a token (--control-token)"
 
     code = verify(url, TOKEN, out=StringIO(), **FEW)
     assert code is Exit.COULD_NOT_RUN
@@ -186,11 +191,11 @@ def test_without_the_control_token_the_run_goes_on_and_says_what_is_lacking(
     assert code is Exit.CONFORMS, out.getvalue()
     assert outcome(tmp_path)["second-completion"] == "covered"
     lacking = [line for line in out.getvalue().splitlines() if line.startswith("not covered")]
-    assert f"tells no id of a PENDING step; {asks}" in out.getvalue()
+    assert f"does not reveal the id of a PENDING step; {asks}" in out.getvalue()
     assert all(line.endswith(asks) for line in lacking)
 
 
-def test_nobody_else_is_sent_the_control_token(stub: Stub) -> None:
+def test_nobody_else_is_sent_the_control_token(stub: ServedStub) -> None:
     server = Foreign(stub)
     with served(server) as url:
         verify(
@@ -205,18 +210,17 @@ def test_nobody_else_is_sent_the_control_token(stub: Stub) -> None:
     assert CONTROL_TOKEN.encode() not in server.sent
 
 
-def test_a_netrc_has_no_say_in_what_the_control_api_is_sent(
-    stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_netrc_does_not_change_what_the_control_api_is_sent(
+    stub: ServedStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\n", "utf-8")
     monkeypatch.setenv("NETRC", str(netrc))
-    with serve_in_thread(stub) as url:
-        assert verify(url, TOKEN, require="500", out=StringIO(), **FEW) is Exit.CONFORMS
+    assert verify(stub.url, TOKEN, require="500", out=StringIO(), **FEW) is Exit.CONFORMS
 
 
 @pytest.mark.parametrize(
-    ("options", "environment", "words"),
+    ("options", "environment", "message"),
     [
         ([], "of-another-stub", "refuses the control token"),
         ([], CONTROL_TOKEN, "the seed command ended"),
@@ -225,7 +229,7 @@ def test_a_netrc_has_no_say_in_what_the_control_api_is_sent(
     ],
 )
 def test_the_command_takes_the_control_token_as_serve_does(
-    guarded: tuple[str, list[str]], options: list[str], environment: str, words: str
+    guarded: tuple[str, list[str]], options: list[str], environment: str, message: str
 ) -> None:
     result = CliRunner().invoke(
         main,
@@ -233,12 +237,12 @@ def test_the_command_takes_the_control_token_as_serve_does(
         env={"STEPSTUB_CONTROL_TOKEN": environment},
     )
     assert result.exit_code == Exit.COULD_NOT_RUN
-    assert words in result.output
+    assert message in result.output
     assert result.output.count("\n") == 1
 
 
-def test_another_server_is_asked_for_the_documented_operation_and_what_misses_it(
-    stub: Stub, tmp_path: Path
+def test_another_server_gets_the_operation_and_requests_that_match_none(
+    stub: ServedStub, tmp_path: Path
 ) -> None:
     server = Foreign(stub)
     started = [server.process(4)[0] for _ in range(10)]
@@ -257,11 +261,11 @@ def test_another_server_is_asked_for_the_documented_operation_and_what_misses_it
     assert outcomes["delegate-fails"] == "not covered"
     assert outcomes["last-step"] == "covered"
     assert outcomes["large-body"] == "covered"
-    assert "tells no id of a PENDING step" in out.getvalue()
+    assert "does not reveal the id of a PENDING step" in out.getvalue()
     assert "does not say what a delegate calls" in out.getvalue()
 
 
-def test_one_started_step_is_enough_to_begin_with(stub: Stub, tmp_path: Path) -> None:
+def test_one_started_step_is_enough_to_begin_with(stub: ServedStub, tmp_path: Path) -> None:
     server = Foreign(stub)
     with served(server) as url:
         code = verify(
@@ -279,7 +283,7 @@ def test_one_started_step_is_enough_to_begin_with(stub: Stub, tmp_path: Path) ->
     assert outcome(tmp_path)["race"] == "not covered"
 
 
-def test_a_required_status_that_was_not_covered_fails(stub: Stub) -> None:
+def test_a_required_status_that_was_not_covered_fails(stub: ServedStub) -> None:
     server = Foreign(stub)
     out = StringIO()
     with served(server) as url:
@@ -290,7 +294,9 @@ def test_a_required_status_that_was_not_covered_fails(stub: Stub) -> None:
     assert "required but not covered: 500" in out.getvalue()
 
 
-def test_a_seed_command_gives_what_runs_out(stub: Stub, tmp_path: Path) -> None:
+def test_a_seed_command_provides_more_steps_when_they_run_out(
+    stub: ServedStub, tmp_path: Path
+) -> None:
     server = Foreign(stub)
     ids = tmp_path / "ids"
     ids.write_text("\n".join(server.process(2)[0] for _ in range(60)), "utf-8")
@@ -304,7 +310,7 @@ def test_a_seed_command_gives_what_runs_out(stub: Stub, tmp_path: Path) -> None:
     assert outcome(tmp_path)["race"] == "covered"
 
 
-def test_a_deviation_is_told_apart_from_a_violation(stub: Stub, tmp_path: Path) -> None:
+def test_a_deviation_is_told_apart_from_a_violation(stub: ServedStub, tmp_path: Path) -> None:
     server = Foreign(stub, change("int64 overflow accepted"))
     codes = []
     with served(server) as url:
@@ -327,7 +333,9 @@ def test_a_deviation_is_told_apart_from_a_violation(stub: Stub, tmp_path: Path) 
     assert "Violations of the document" not in out.getvalue()
 
 
-def test_what_misses_the_operation_is_no_matter_of_the_document(stub: Stub, tmp_path: Path) -> None:
+def test_a_request_that_matches_no_operation_cannot_violate_the_document(
+    stub: ServedStub, tmp_path: Path
+) -> None:
     async def plain(request: Request, ask: Next) -> Response:
         response = await ask(request)
         if response.status in (404, 405, 413, 415):
@@ -347,24 +355,21 @@ def test_what_misses_the_operation_is_no_matter_of_the_document(stub: Stub, tmp_
     assert report["statuses"].keys() == {"200", "401", "412", "500"}
 
 
-def test_a_token_that_is_a_word_is_no_leak_where_a_sentence_has_the_word() -> None:
+def test_a_token_that_is_a_common_word_is_not_a_leak_in_a_sentence() -> None:
     out = StringIO()
-    with serve_in_thread(
-        create_app(settings=Settings(token="token"), concurrency=EventLoopConcurrency())
-    ) as url:
+    app = live_app(token="token")
+    with serve_in_thread(app) as url:
         assert verify(url, "token", out=out, **FEW) is Exit.CONFORMS, out.getvalue()
 
 
-def test_a_server_that_takes_a_large_body_has_a_limit_of_its_own(tmp_path: Path) -> None:
-    roomy = create_app(
-        settings=Settings(token=TOKEN, max_body_bytes=2**21), concurrency=EventLoopConcurrency()
-    )
+def test_a_server_that_accepts_a_large_body_has_a_higher_limit(tmp_path: Path) -> None:
+    roomy = live_app(token=TOKEN, max_body_bytes=2**21)
     out = StringIO()
     with serve_in_thread(roomy) as url:
         code = verify(url, TOKEN, report_dir=tmp_path, out=out, **FEW)
     assert code is Exit.CONFORMS
     assert outcome(tmp_path)["large-body"] == "not covered"
-    assert "its limit is its own" in out.getvalue()
+    assert "it has a higher limit" in out.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -389,37 +394,39 @@ def test_a_loopback_address_is_told_from_others(url: str, is_local: bool) -> Non
     ],
 )
 def test_a_stub_whose_delegate_cannot_call_us_is_not_blamed(
-    stub: Stub,
+    stub: ServedStub,
     is_local: bool,
     delegate: str | None,
     why: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Elsewhere(LocalStub):
-        def process(self, steps: Sequence[dict[str, Any]]) -> list[str]:
-            return super().process([{**step, "delegate": delegate or "recorded"} for step in steps])
+    start_process = RemoteStub.start_process
 
+    def with_delegate(self: RemoteStub, steps: Sequence[dict[str, Any]]) -> list[str]:
+        first, *others = steps
+        others = [{**step, "delegate": delegate or "recorded"} for step in others]
+        return start_process(self, [first, *others])
+
+    monkeypatch.setattr(RemoteStub, "start_process", with_delegate)
     monkeypatch.setattr(Server, "is_local", is_local)
-    monkeypatch.setattr("stepstub.contract_tests.cases._A_CALL_COMES_WITHIN", 0.05)
+    monkeypatch.setattr("stepstub.contract_tests.cases.sequences.DELEGATE_CALL_TIMEOUT", 0.05)
     (case,) = (case for case in ALL_CASES if case.name == "inside-the-call")
-    with serve_in_thread(stub) as url:
-        run = Run(url, TOKEN, stub=Elsewhere(stub.sandboxes.default))
-        result = run.play(case)
-        run.close()
+    with Run.connect(stub.url, TOKEN) as run:
+        result = run.execute(case)
     assert result.outcome is Outcome.NOT_COVERED
     assert result.why == why
 
 
 @pytest.mark.parametrize(
-    ("mutant", "case", "status", "words"),
+    ("mutant", "case", "status", "message"),
     [
-        ("400 in place of 412", "nan", 400, "INVALID_JSON"),
+        ("400 instead of 412", "nan", 400, "INVALID_JSON"),
         ("405 without Allow", "other-method", 405, "takes POST only"),
         ("413 without a timestamp", "large-body", 413, "is larger"),
     ],
 )
 def test_the_curl_line_of_a_failure_repeats_it(
-    stub: Stub, mutant: str, case: str, status: int, words: str
+    stub: ServedStub, mutant: str, case: str, status: int, message: str
 ) -> None:
     server = Foreign(stub, change(mutant))
     out = StringIO()
@@ -436,11 +443,11 @@ def test_the_curl_line_of_a_failure_repeats_it(
             check=True,
         )
     assert f"HTTP/1.1 {status} " in done.stdout
-    assert words in done.stdout
+    assert message in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ({"token": "another"}, "refuses the token with 401"),
         ({}, "no started step: give one with --started-step, or a --seed-command"),
@@ -449,27 +456,27 @@ def test_the_curl_line_of_a_failure_repeats_it(
         ({"require": "200,404"}, "--require: 404 is no documented status (200, 401, 412, 500)"),
     ],
 )
-def test_what_cannot_be_run_says_so_in_one_line(
-    stub: Stub, options: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str]
+def test_a_run_that_is_impossible_says_so_in_one_line(
+    stub: ServedStub, options: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with served(Foreign(stub)) as url:
         code = verify(url, **{"token": TOKEN, "out": StringIO(), **FEW, **options})
     said = capsys.readouterr().err
     assert code is Exit.COULD_NOT_RUN
     assert said.startswith("could not run: ")
-    assert words in said
+    assert message in said
     assert said.count("\n") == 1
 
 
 def test_an_unreachable_server_is_no_violation(capsys: pytest.CaptureFixture[str]) -> None:
-    with serve_in_thread(create_app(concurrency=EventLoopConcurrency())) as url:
+    with serve_in_thread(live_app()) as url:
         pass
     assert verify(url, TOKEN, started_steps=["a"]) is Exit.COULD_NOT_RUN
-    assert f"cannot reach {url}: no response came" in capsys.readouterr().err
+    assert f"cannot reach {url}: no response (" in capsys.readouterr().err
 
 
 def test_the_token_is_in_no_report_even_if_the_server_repeats_it(
-    stub: Stub, tmp_path: Path
+    stub: ServedStub, tmp_path: Path
 ) -> None:
     leak = every(lambda response: response.changed(data=f"{TOKEN} is wrong", message=TOKEN))
     server = Foreign(stub, leak())
@@ -486,16 +493,13 @@ def test_the_token_is_in_no_report_even_if_the_server_repeats_it(
 
 
 def test_the_control_token_is_in_no_report_either(tmp_path: Path) -> None:
-    guarded = create_app(
-        settings=Settings(token=TOKEN, control_token=CONTROL_TOKEN),
-        concurrency=EventLoopConcurrency(),
-    )
+    guarded = live_app(token=TOKEN, control_token=CONTROL_TOKEN)
     leak = every(lambda response: response.changed(data=f"{CONTROL_TOKEN}, {TOKEN}", message="no"))
     out = StringIO()
-    with serve_in_thread(mutated(guarded, leak())) as url:  # type: ignore[arg-type]
+    with serve_in_thread(mutated(guarded, leak(), TOKEN)) as url:  # type: ignore[arg-type]
         code = verify(url, TOKEN, control_token=CONTROL_TOKEN, report_dir=tmp_path, out=out, **FEW)
         with pytest.raises(CouldNotRun, match=r": \$CONTROL_TOKEN$"):
-            Run(
+            Run.connect(
                 url,
                 TOKEN,
                 control_token=CONTROL_TOKEN,
@@ -508,7 +512,7 @@ def test_the_control_token_is_in_no_report_either(tmp_path: Path) -> None:
     assert all("$CONTROL_TOKEN, $TOKEN" in text for text in texts)
 
 
-def test_the_reports_tell_the_same_in_three_forms(stub: Stub, tmp_path: Path) -> None:
+def test_the_three_reports_agree(stub: ServedStub, tmp_path: Path) -> None:
     server = Foreign(stub, change("404 for an unknown step"))
     with served(server) as url:
         verify(
@@ -534,7 +538,7 @@ def test_the_reports_tell_the_same_in_three_forms(stub: Stub, tmp_path: Path) ->
     assert not re.search(r"<(link|script|img)\b|url\(", page)
 
 
-def test_a_terminal_gets_a_bar_and_others_get_lines(stub: Stub) -> None:
+def test_a_terminal_gets_a_bar_and_others_get_lines(stub: ServedStub) -> None:
     class Terminal(StringIO):
         def isatty(self) -> bool:
             return True
@@ -552,7 +556,7 @@ def test_a_terminal_gets_a_bar_and_others_get_lines(stub: Stub) -> None:
 
 
 @pytest.mark.parametrize("installed", [False, True])
-def test_the_suite_runs_under_pytest(stub: Stub, installed: bool, tmp_path: Path) -> None:
+def test_the_suite_runs_under_pytest(stub: ServedStub, installed: bool, tmp_path: Path) -> None:
     server = Foreign(stub)
     suite = (
         ["-p", "stepstub.contract_tests.plugin", "--pyargs", "stepstub.contract_tests"]
@@ -602,7 +606,7 @@ def test_the_suite_under_pytest_takes_a_control_token(guarded: tuple[str, list[s
     assert TOKEN not in done.stdout
 
 
-def test_every_documented_status_has_cases(stub: Stub) -> None:
+def test_every_documented_status_has_cases(stub: ServedStub) -> None:
     (operation,) = contract.load().document["paths"][PATH].values()
     documented = [case for case in ALL_CASES if not isinstance(case, Undocumented)]
     assert {str(case.status) for case in documented} == set(operation["responses"])
@@ -610,21 +614,21 @@ def test_every_documented_status_has_cases(stub: Stub) -> None:
 
 
 def test_a_stub_is_held_to_its_readings_even_where_it_cannot_be_driven() -> None:
-    closed = create_app(
-        settings=Settings(token=TOKEN, with_control=False), concurrency=EventLoopConcurrency()
+    process = Process("p", scenario.steps([{}] * 30, "p"))
+    closed = live_app([process], token=TOKEN, with_control=False)
+    changed = mutated(
+        closed, out_of(200, lambda response: response.changed(message="Done"))(), TOKEN
     )
-    engine = LocalStub(closed.sandboxes.default)
-    changed = mutated(closed, out_of(200, lambda response: response.changed(message="Done"))())
     out = StringIO()
     with serve_in_thread(changed) as url:  # type: ignore[arg-type]
-        code = verify(url, TOKEN, started_steps=engine.process([{}] * 30)[:1], out=out, **FEW)
+        code = verify(url, TOKEN, started_steps=[process.steps[0].id], out=out, **FEW)
     assert code is Exit.VIOLATES
     assert "the 200's message is 'Done'" in out.getvalue()
     assert "Violations of the document" not in out.getvalue()
 
 
 def test_a_stub_that_can_no_longer_be_driven_ends_the_run(
-    stub: Stub, capsys: pytest.CaptureFixture[str]
+    stub: ServedStub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calls = 0
 
@@ -635,9 +639,9 @@ def test_a_stub_that_can_no_longer_be_driven_ends_the_run(
             if calls > 2:
                 await PlainTextResponse(f"no more for {TOKEN}", 503)(scope, receive, send)
                 return
-        await stub(scope, receive, send)
+        await stub.app(scope, receive, send)
 
-    tired.refuse = stub.refuse  # type: ignore[attr-defined]
+    tired.refuse = stub.app.refuse  # type: ignore[attr-defined]
     with serve_in_thread(tired) as url:  # type: ignore[arg-type]
         assert verify(url, TOKEN, out=StringIO(), **FEW) is Exit.COULD_NOT_RUN
     said = capsys.readouterr().err
@@ -646,7 +650,7 @@ def test_a_stub_that_can_no_longer_be_driven_ends_the_run(
     assert said.count("\n") == 1
 
 
-def test_a_token_that_no_header_can_bear_is_an_error_of_usage() -> None:
+def test_a_token_that_no_header_can_carry_is_a_usage_error() -> None:
     result = CliRunner().invoke(main, ["verify", "http://127.0.0.1:1", "--token", "a b"])
     assert result.exit_code == Exit.COULD_NOT_RUN
     assert "--token" in result.output

@@ -6,7 +6,7 @@ The layout, from the outside in; imports run downwards only::
     contract_tests                    the conformance suite, for any server
     live  inprocess                   a stub that listens; a stub without a socket
     client                            a sandbox as a test sees it
-    serving  logs                     HTTP on connections, by uvicorn; a line per exchange
+    serving  logs                     HTTP over TCP, by uvicorn; a line per exchange
     app                               the composition root: puts a stub together
     stub                              one exchange from request to response
     gate                              Connexion: routing, credentials, body

@@ -103,6 +103,15 @@ def main() -> None:
     "--no-control", is_flag=True, envvar="STEPSTUB_NO_CONTROL", help="No control API at all."
 )
 @click.option(
+    "--allow-host",
+    "allow_hosts",
+    envvar="STEPSTUB_ALLOW_HOST",
+    multiple=True,
+    metavar="NAME",
+    help="Host that requests may name in Host; may be given several times."
+    "  [default: loopback names on a loopback address, else any]",
+)
+@click.option(
     "--journal-size",
     envvar="STEPSTUB_JOURNAL_SIZE",
     default=1000,
@@ -136,6 +145,7 @@ def serve(
     log_level: str,
     control_token: str | None,
     no_control: bool,
+    allow_hosts: tuple[str, ...],
     journal_size: int,
     max_sandboxes: int,
     workers: int,
@@ -147,6 +157,8 @@ def serve(
     _check_token(token, "--token")
     if control_token is not None:
         _check_token(control_token, "--control-token")
+    for name in allow_hosts:
+        _check_host(name)
     if workers > 1:
         raise click.BadParameter(
             "processes and their steps live in the memory of one process; more workers would each"
@@ -162,7 +174,7 @@ def serve(
 
     from stepstub.app import create_app
     from stepstub.concurrency import EventLoopConcurrency
-    from stepstub.server import is_loopback, listen, serve, url_of
+    from stepstub.serving.server import is_loopback, listen, serve, url_of
     from stepstub.settings import Limits, Settings
 
     try:
@@ -192,7 +204,12 @@ def serve(
         concurrency=EventLoopConcurrency(),
     )
     url = url_of(listener)
-    serve(app, listener, lambda: click.echo(_banner(url, token, processes)))
+    serve(
+        app,
+        listener,
+        lambda: click.echo(_banner(url, token, processes)),
+        allow_hosts=allow_hosts,
+    )
 
 
 @main.command()
@@ -221,7 +238,7 @@ def spec(output_format: str) -> None:
     """Print the contract, openapi.yaml."""
     from importlib import resources
 
-    text = resources.files("stepstub.document").joinpath("openapi.yaml").read_text("utf-8")
+    text = resources.files("stepstub").joinpath("openapi.yaml").read_text("utf-8")
     if output_format == "json":
         import yaml
 
@@ -282,6 +299,15 @@ def verify(url: str, token: str, control_token: str | None, **options: Any) -> N
 def _check_token(token: str, option: str) -> None:
     if not token.isascii() or not token.isprintable() or not token or " " in token:
         raise click.BadParameter("a token is visible ASCII without spaces.", param_hint=option)
+
+
+def _check_host(name: str) -> None:
+    from stepstub.serving.hosts import is_host_name
+
+    if not is_host_name(name):
+        raise click.BadParameter(
+            f"{name!r} is not a host name or address without a port.", param_hint="--allow-host"
+        )
 
 
 def _banner(url: str, token: str, processes: "Sequence[Process]") -> str:

@@ -76,11 +76,11 @@ class Unauthorized(StepstubError):
 class DelegateFailed(StepstubError):
     """The delegate of a step could not be called.
 
-    `undone` says whether both steps are as they were. They are not where the next step has been
-    moved in the meantime, and that stands.
+    `stands` says whether the completion stands all the same, and the next step is FAILED; otherwise
+    both steps are as they were.
     """
 
-    undone = True
+    stands = False
 
 
 class HttpRefusal(StepstubError):

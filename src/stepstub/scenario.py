@@ -155,13 +155,10 @@ def params(raw: dict[str, Any] | None) -> dict[str, Param]:
     """Params from parsed JSON that meets the contract; members it does not know are left out."""
     if not raw:
         return {}
-    try:
-        return msgspec.convert(raw, dict[str, Param])
-    except msgspec.ValidationError:
-        # A long written as 3.0 is the integer 3; nothing else can be amiss after the schema.
-        return msgspec.convert(
-            {name: _with_whole_long(param) for name, param in raw.items()}, dict[str, Param]
-        )
+    # A long written as 3.0 is the integer 3; nothing else can be amiss after the schema.
+    return msgspec.convert(
+        {name: _with_whole_long(param) for name, param in raw.items()}, dict[str, Param]
+    )
 
 
 def _with_whole_long(param: dict[str, Any]) -> dict[str, Any]:

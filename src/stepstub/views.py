@@ -14,6 +14,7 @@ from stepstub.errors import Violation
 from stepstub.faults import Action, Fault, Phase
 from stepstub.journal import Entry
 from stepstub.model import Params, Process, Status, Step
+from stepstub.readings import Value
 from stepstub.stores.protocol import ClockState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,6 +36,7 @@ class SandboxStart(_Request, frozen=True, kw_only=True):
 
     scenario: str | None = None
     processes: Sequence[Mapping[str, Any]] | None = None
+    readings: Mapping[str, Any] = {}
 
 
 class ProcessStart(_Request, frozen=True, kw_only=True):
@@ -244,6 +246,12 @@ class FaultList(_Response, frozen=True, kw_only=True):
     """The faults that are still to strike, in the order they are tried."""
 
     faults: tuple[Fault, ...]
+
+
+class ReadingsView(_Response, frozen=True, kw_only=True):
+    """Every reading of a sandbox with its value."""
+
+    readings: Mapping[str, Value]
 
 
 class ClockView(_Response, frozen=True, kw_only=True):

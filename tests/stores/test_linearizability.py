@@ -25,7 +25,7 @@ import pytest
 from msgspec.structs import replace
 
 from linearizability import Operation, linearization
-from stepstub.concurrency import InlineConcurrency
+from stepstub.concurrency import CallLimit, InlineConcurrency
 from stepstub.delegates import StepStart
 from stepstub.errors import DelegateFailed, StepRefused
 from stepstub.model import Process
@@ -232,7 +232,7 @@ class Act:
         except StepRefused as refused:
             self.end(recorder, str(refused.refusal.status)[0])
         except DelegateFailed as failed:
-            self.end(recorder, "undone" if failed.undone else "stands")
+            self.end(recorder, "stands" if failed.stands else "undone")
         else:
             settling = self.open is not None and self.open[0] == "settle"
             self.end(recorder, "completed" if settling else "done")
@@ -321,7 +321,7 @@ class Paused:
 class PausedConcurrency(InlineConcurrency):
     """Delegates during whose calls others have their turns."""
 
-    async def call(self, function: Callable[[], None]) -> None:
+    async def call(self, function: Callable[[], None], limit: CallLimit | None = None) -> None:
         await pause()
         try:
             function()

@@ -51,7 +51,7 @@ def test_what_a_completion_meets_may_be_another_process_with_the_same_ids(
     loaded = world.run(world.store.load("p1", entry))
     world.run(world.store.apply(transitions.remove(removed)))
     world.run(world.store.add([process(STARTED, PENDING)]))
-    completion = world.run(world.sandbox.complete({}, loaded, entry))
+    completion, _ = world.run(world.sandbox.complete({}, loaded, entry))
     assert completion.started
     assert world.statuses() == [COMPLETED, STARTED]
     assert world.calls() == [(1, "p2", "accepted")]
@@ -66,7 +66,8 @@ def test_nor_is_a_step_of_another_process_started(backend: Backend) -> None:
     _, second = process(STARTED, PENDING).steps
     other = Process("q", (replace(second, process_id="q", position=0, status=PENDING),))
     world.run(world.store.add([process(STARTED), other]))
-    assert world.run(world.sandbox.complete({}, loaded, entry)).started is None
+    completion, _ = world.run(world.sandbox.complete({}, loaded, entry))
+    assert completion.started is None
     assert world.statuses("q") == [PENDING]
 
 
@@ -100,7 +101,9 @@ def test_a_start_that_could_not_be_undone_is_judged_by_what_stood_in_the_way(
 
     def complete_and_fail(_: StepStart) -> None:
         loaded = world.run(world.store.load("p2", entry := entry_about("p2")))
-        change = transitions.complete("p2", loaded.step, loaded.next_step, {}, 0, entry.number)
+        change = transitions.complete(
+            "p2", loaded.step, loaded.next_step, {}, 0, number=entry.number
+        )
         assert isinstance(change, Change)
         world.run(world.store.apply(change))
         inner.append(change)
@@ -150,7 +153,7 @@ def test_a_completion_is_undone_although_the_time_of_what_it_started_is_over(
     world.delegates.function = dawdle_and_fail
     with pytest.raises(DelegateFailed) as failed:
         world.complete("p1")
-    assert failed.value.undone
+    assert not failed.value.stands
     assert world.statuses() == [STARTED, PENDING]
 
 

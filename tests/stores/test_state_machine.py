@@ -111,14 +111,14 @@ class Both(RuleBasedStateMachine):
             if loaded.fault:
                 return ("fault before", self.place(loaded.fault))
             submitted = {name: Param(long_value=value) for name, value in params.items()}
-            done = world.run(world.sandbox.complete(submitted, loaded, entry))
+            done, applied = world.run(world.sandbox.complete(submitted, loaded, entry))
         except StepRefused as refused:
             return self.refused(refused)
         except DelegateFailed as failed:
-            return ("delegate failed", "undone" if failed.undone else "stands")
+            return ("delegate failed", "stands" if failed.stands else "undone")
         finally:
             world.run(world.store.close(entry))
-        return ("completed", done.started and done.started.id, self.place(done.fault))
+        return ("completed", done.started and done.started.id, self.place(applied.fault))
 
     def real_fail(self, step_id: str) -> tuple[Any, ...]:
         try:

@@ -96,7 +96,7 @@ def kept(store: Store, backend: Backend) -> Kept:
 
 def completion(step_id: str, loaded: Loaded, entry: Entry, **params: Param) -> Change:
     change = transitions.complete(
-        step_id, loaded.step, loaded.next_step, params, loaded.now, entry.number
+        step_id, loaded.step, loaded.next_step, params, loaded.now, number=entry.number
     )
     assert isinstance(change, Change)
     return change
@@ -237,7 +237,7 @@ def test_what_is_decided_again_on_the_fresh_records_applies(kept: Kept) -> None:
     assert isinstance(outcome, Conflict)
     assert facts(*outcome.fresh) == facts(second.started, kept.records()[2])
     fresh, after = outcome.fresh
-    again = transitions.complete("p2", fresh, after, {}, outcome.now, entry.number)
+    again = transitions.complete("p2", fresh, after, {}, outcome.now, number=entry.number)
     assert isinstance(again, Change)
     assert isinstance(kept.apply(again, entry), Applied)
     assert kept.statuses() == [COMPLETED, COMPLETED, STARTED]

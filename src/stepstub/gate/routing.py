@@ -3,9 +3,10 @@
 import warnings
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from stepstub.errors import method_not_allowed, nothing_here
+from stepstub.errors import BadRequest, HttpRefusal, method_not_allowed, nothing_here
 
 with warnings.catch_warnings():  # Connexion imports what Starlette deprecates
     warnings.simplefilter("ignore")
@@ -37,7 +38,10 @@ class Routing(RoutingMiddleware):  # type: ignore[misc]
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         operations = self._operations.get(scope.get("path", ""))
         if operations is None:
-            await super().__call__(scope, receive, send)
+            try:
+                await super().__call__(scope, receive, send)
+            except HTTPException as error:
+                raise refusal_of(error) from error
             return
         if b"%2f" in scope["raw_path"].lower():
             # An encoded slash is part of a name, not a separator (RFC 3986, section 2.2).
@@ -49,7 +53,12 @@ class Routing(RoutingMiddleware):  # type: ignore[misc]
         await self.app(scope, receive, send)
 
 
-def operation_id_of(scope: Scope) -> str | None:
-    """The id of the operation that a request has been routed to; None where it matches none."""
-    operation_id: str | None = scope["extensions"][ROUTING_CONTEXT]["operation_id"]
-    return operation_id
+def refusal_of(error: HTTPException) -> HttpRefusal | BadRequest:
+    """What Starlette's routers and Connexion's parameters refuse, as one of our errors."""
+    if allow := (error.headers or {}).get("Allow"):
+        return method_not_allowed(allow)
+    if error.status_code == 400:
+        return BadRequest(error.detail or "The parameters are wrong.")
+    return (
+        nothing_here() if error.status_code == 404 else HttpRefusal(error.status_code, error.detail)
+    )

@@ -3,12 +3,10 @@
 import warnings
 from functools import cache
 
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepstub import contract
 from stepstub.concurrency import run_inline
-from stepstub.errors import BadRequest, HttpRefusal, method_not_allowed, nothing_here
 from stepstub.exchange import exchange_of
 from stepstub.gate.body import BodyAndParameters, JsonBody
 from stepstub.gate.credentials import Bearer, ControlToken, Credentials
@@ -41,31 +39,13 @@ def gate(*, with_control: bool) -> ASGIApp:
         stack.add_api(contract.control_document())
     # Connexion builds lazily, and two first requests could race.
     run_inline(stack({"type": "lifespan"}, _receive_nothing, _send_nothing))
-
-    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await stack(scope, receive, send)
-        except HTTPException as error:
-            raise _refusal(error) from error
-
-    return guarded
+    return stack  # type: ignore[no-any-return]
 
 
 async def _dispatch(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
         exchange = exchange_of(scope)
         await exchange.stub.dispatch(exchange, scope, receive, send)
-
-
-def _refusal(error: HTTPException) -> HttpRefusal | BadRequest:
-    """What Starlette's routers and Connexion's parameters refuse, as one of our errors."""
-    if allow := (error.headers or {}).get("Allow"):
-        return method_not_allowed(allow)
-    if error.status_code == 400:
-        return BadRequest(error.detail or "The parameters are wrong.")
-    return (
-        nothing_here() if error.status_code == 404 else HttpRefusal(error.status_code, error.detail)
-    )
 
 
 async def _receive_nothing() -> Message:

@@ -2,12 +2,16 @@
 
 explanations.py   the sentences of refusals, and the errors that mean the same in both forms
 envelope.py       the contract's `{message, timestamp, data, version}`
+undocumented.py   other forms of what the document has no status for
 problem.py        the control API's plain JSON, and problem details (RFC 9457)
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from msgspec import Struct
+
+from stepstub.errors import Violation
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -21,14 +25,25 @@ class Response(Struct, frozen=True):
     content_type: bytes = b"application/json"
 
 
+class Explained(Struct, frozen=True):
+    """An error with its sentences: why the request was refused, and what is wrong with which field.
+
+    `violations` is None for an error that is not about any field or subject.
+    """
+
+    error: Exception
+    reason: str
+    violations: Mapping[str, Violation] | None = None
+
+
 class Responses(Protocol):
     """One form of response. `now` is milliseconds since the epoch, on the sandbox's clock."""
 
     def success(self, value: object, status: int, now: int) -> Response:
         """The response to a request that was carried out; `value` is what its handler returned."""
 
-    def failure(self, error: Exception, now: int) -> Response:
-        """The response to a request that ended in `error`, an unforeseen one included."""
+    def failure(self, explained: Explained, now: int, path: str) -> Response:
+        """The response to a request for `path` that ended in an error, foreseen or not."""
 
-    def injected(self, status: int, now: int) -> Response:
+    def injected(self, status: int, now: int, path: str) -> Response:
         """The response of a fault, whose status need not be one that is documented."""

@@ -1,7 +1,6 @@
 """What went wrong, in words: the sentences that envelope, problem details and journal share."""
 
 import logging
-from collections.abc import Mapping
 from http import HTTPStatus
 
 from msgspec import Struct
@@ -16,7 +15,7 @@ from stepstub.errors import (
     Violation,
 )
 from stepstub.model import Status
-from stepstub.responses import Headers
+from stepstub.responses import Explained, Headers
 from stepstub.schema import shorten
 
 log = logging.getLogger("stepstub")
@@ -50,31 +49,24 @@ def failure(error: Exception) -> Failure:
             return Failure(500, "Something unexpected went wrong in the stub; its log says what.")
 
 
-def violations(error: Exception) -> Mapping[str, Violation] | None:
-    """What is wrong with which field or subject; None for an error that is not about any."""
+def explain(error: Exception) -> Explained:
+    """The sentences of an error."""
     match error:
         case StepRefused():
-            return {"processStepId": _violation(error.refusal)}
+            violation = _violation(error.refusal)
+            return Explained(error, violation.detail, {"processStepId": violation})
         case BodyRefused():
-            return error.violations
-        case _:
-            return None
-
-
-def reason(error: Exception) -> str:
-    """Why a request was refused: one or more sentences."""
-    match error:
-        case StepRefused():
-            return _violation(error.refusal).detail
+            return Explained(error, str(error), error.violations)
         case DelegateFailed():
             fate = (
-                "both steps are as they were"
-                if error.undone
-                else "the step is COMPLETED all the same, for the next one was moved meanwhile"
+                "the step is COMPLETED, and the next one is FAILED"
+                if error.stands
+                else "both steps are as they were"
             )
-            return f"The delegate of the next step could not be called: {error}; {fate}."
+            reason = f"The delegate of the next step could not be called: {error}; {fate}."
+            return Explained(error, reason)
         case _:
-            return str(error)
+            return Explained(error, str(error))
 
 
 def _violation(refusal: Refusal) -> Violation:

@@ -16,7 +16,8 @@ from stepstub.errors import (
     StepRefused,
     UnknownScenario,
 )
-from stepstub.responses import Response, explanations
+from stepstub.readings import InvalidReadings
+from stepstub.responses import Explained, Response, explanations
 from stepstub.responses.explanations import Failure
 
 
@@ -27,29 +28,31 @@ class Problem:
         """`value` as JSON; an empty body for 204."""
         return Response(status, b"" if status == HTTPStatus.NO_CONTENT else json.encode(value))
 
-    def failure(self, error: Exception, now: int) -> Response:
-        known = _failure(error)
+    def failure(self, explained: Explained, now: int, path: str) -> Response:
+        known = _failure(explained)
         body: dict[str, Any] = {
             "type": "about:blank",
             "title": known.phrase,
             "status": known.status,
             "detail": known.detail,
         }
-        if isinstance(error, BodyRefused):
-            body["violations"] = error.violations
+        if isinstance(explained.error, BodyRefused):
+            body["violations"] = explained.violations
         return Response(known.status, json.encode(body), known.headers, b"application/problem+json")
 
-    def injected(self, status: int, now: int) -> Response:
-        return self.failure(HttpRefusal(status, explanations.INJECTED), now)
+    def injected(self, status: int, now: int, path: str) -> Response:
+        error = HttpRefusal(status, explanations.INJECTED)
+        return self.failure(explanations.explain(error), now, path)
 
 
-def _failure(error: Exception) -> Failure:
+def _failure(explained: Explained) -> Failure:
+    error = explained.error
     match error:
-        case BodyRefused() | BadRequest() | ScenarioError() | UnknownScenario():
+        case BodyRefused() | BadRequest() | InvalidReadings() | ScenarioError() | UnknownScenario():
             return Failure(400, str(error))
         case StepRefused():
             status = 404 if error.refusal.status is None else 409
-            return Failure(status, explanations.reason(error))
+            return Failure(status, explained.reason)
         case NotFound():
             return Failure(404, str(error))
         case InConflict():

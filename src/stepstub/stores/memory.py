@@ -18,6 +18,7 @@ from stepstub.faults import Fault, Faults
 from stepstub.ids import Ids
 from stepstub.journal import ALL, Entry, ExchangeQuery, Journal
 from stepstub.model import Process, Step
+from stepstub.readings import DEFAULT, Readings
 from stepstub.stores.protocol import Applied, ClockState, Conflict, Gone, Loaded
 from stepstub.transitions import Change
 
@@ -69,18 +70,16 @@ class MemoryStore:
             if (change.until is not None and now >= change.until) or any(
                 steps.get(step.id) is not step for step in change.replaces
             ):
-                return Conflict(now, tuple(steps.get(step.id) for step in change.replaces))
+                return Conflict(now, tuple([steps.get(step.id) for step in change.replaces]))
             for step in change.writes:
                 steps[step.id] = step
             if len(change.writes) < len(change.replaces):
                 self._remove(change)
-            fault = None
             if call is not None and call.outcome in (IN_PROGRESS, ACCEPTED):
                 self._calls.append(call)
-            if call is None or call.outcome == ACCEPTED:
-                fault = self._after(entry)
+            final = call is None or call.outcome == ACCEPTED
             self._notify()
-            return Applied(now, fault)
+            return Applied(now, self._after(entry) if final and self._faults else None)
 
     async def confirm(self, entry: Entry | None, call: DelegateCall) -> Applied:
         with self._lock:
@@ -98,7 +97,7 @@ class MemoryStore:
         return now
 
     def _after(self, entry: Entry | None) -> Fault | None:
-        if not self._faults or entry is None or entry.step_id is None:
+        if entry is None or entry.step_id is None:
             return None
         fault, self._faults = faults.take(self._faults, "after", entry.step_id)
         return fault
@@ -121,11 +120,13 @@ class MemoryStore:
 
     # --- processes
 
-    async def add(self, processes: Iterable[Process]) -> tuple[Process, ...]:
+    async def add(
+        self, processes: Iterable[Process], readings: Readings = DEFAULT
+    ) -> tuple[Process, ...]:
         steps: dict[str, Step] = {}
         with self._lock:
             now = self._clock.now()
-            placed = tuple(transitions.start(process, now) for process in processes)
+            placed = tuple(transitions.start(process, now, readings) for process in processes)
             for process in placed:
                 if process.id in self._processes:
                     raise ValueError(f"process id {process.id!r} is in use")

@@ -14,6 +14,7 @@ from stepstub.delegates import DelegateCall
 from stepstub.faults import Fault
 from stepstub.journal import ALL, Entry, ExchangeQuery
 from stepstub.model import Process, Step
+from stepstub.readings import DEFAULT, Readings
 from stepstub.transitions import Change
 
 
@@ -96,7 +97,9 @@ class Store(Protocol):
 
     # --- processes
 
-    async def add(self, processes: Iterable[Process]) -> tuple[Process, ...]:
+    async def add(
+        self, processes: Iterable[Process], readings: Readings = DEFAULT
+    ) -> tuple[Process, ...]:
         """Put processes in place as they are, with deadlines counted from now; returns them.
 
         Raises ValueError for ids in use, and then adds none of them.

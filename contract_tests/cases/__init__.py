@@ -1,0 +1,23 @@
+"""The cases of the suite.
+
+case.py          what a case is, and what the cases of a run share
+senders.py       how a request differs from a plain completion
+checks.py        what else a response must have beside its status
+undocumented.py  cases whose requests match no operation
+sequences.py     cases that need more than one request
+refusals.py      the table of cases that change nothing
+completions.py   the table of cases that complete steps
+generated.py     cases whose requests Schemathesis generates
+
+Cases that change nothing run before those that complete a step: one STARTED step goes a long way.
+"""
+
+from stepstub.contract_tests.cases import completions, generated, refusals
+from stepstub.contract_tests.cases.case import Case
+
+ALL_CASES: tuple[Case, ...] = (
+    *refusals.CASES,
+    *generated.REFUSALS,
+    *completions.CASES,
+    *generated.COMPLETIONS,
+)
