@@ -9,15 +9,13 @@ import pytest
 from stepstub.concurrency import InlineConcurrency, run_inline
 from stepstub.delegates import StepStart
 from stepstub.errors import DelegateFailed, StepRefused
-from stepstub.journal import Entry
-from stepstub.model import Delegate, Param, Params, Process, Status, Step
+from stepstub.model import Param, Params, Process, Status, Step
 from stepstub.responses.envelope import StartedStep
 from stepstub.responses.explanations import explain
 from stepstub.sandbox import Sandbox
 from stepstub.stores.memory import MemoryStore
+from store_support import COMPLETED, FAILED, PENDING, STARTED, entry_about, process
 from support import PATIENCE, Clock, in_time
-
-PENDING, STARTED, COMPLETED, FAILED = Status
 
 
 class World:
@@ -69,39 +67,10 @@ class World:
         return [call.start.process_step_id for call in run_inline(self.store.calls())]
 
 
-def entry_about(step_id: str) -> Entry:
-    return Entry(method="POST", path="/", headers=(), wall_clock=0, step_id=step_id)
-
-
 def code(refused: StepRefused) -> str:
     violations = explain(refused).violations
     assert violations
     return violations["processStepId"].code
-
-
-def process(
-    *statuses: Status,
-    process_id: str = "p",
-    delegate: str = "recorded",
-    params: Params | None = None,
-    time_out: float = 0,
-) -> Process:
-    """Steps p1, p2, ...; delegate, params and time-out are the same for all."""
-    return Process(
-        process_id,
-        tuple(
-            Step(
-                id=f"{process_id}{number}",
-                process_id=process_id,
-                position=number - 1,
-                status=status,
-                delegate=Delegate(delegate),  # type: ignore[arg-type]
-                params=params or {},
-                time_out_in_seconds=time_out,
-            )
-            for number, status in enumerate(statuses, 1)
-        ),
-    )
 
 
 def test_completing_a_step_starts_the_next_by_its_delegate() -> None:

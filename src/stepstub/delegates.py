@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from msgspec import Struct, json
 
-from stepstub.concurrency import Concurrency
+from stepstub.concurrency import CallLimit, Concurrency
 from stepstub.errors import DelegateFailed
 from stepstub.model import Params, Step
 
@@ -41,11 +41,19 @@ class DelegateCall(Struct, kw_only=True):
 class Delegates:
     """Starts steps by their delegates.
 
-    `function`, once set, starts the steps whose delegate is recorded or python.
+    `function`, once set, starts the steps whose delegate is recorded or python. `limit` bounds the
+    calls at a time.
     """
 
-    def __init__(self, concurrency: Concurrency, *, http_timeout: float = HTTP_TIMEOUT) -> None:
+    def __init__(
+        self,
+        concurrency: Concurrency,
+        limit: CallLimit | None = None,
+        *,
+        http_timeout: float = HTTP_TIMEOUT,
+    ) -> None:
         self._concurrency = concurrency
+        self._limit = limit
         self._http_timeout = http_timeout
         self.function: Callable[[StepStart], None] | None = None
 
@@ -71,6 +79,9 @@ class Delegates:
         except DelegateFailed as failure:
             call.outcome = f"failed: {failure}"
             raise
+        except BaseException:
+            call.outcome = "failed: the request was cancelled"
+            raise
         call.outcome = ACCEPTED
 
     async def _make(self, call: DelegateCall, step: Step) -> None:
@@ -79,9 +90,9 @@ class Delegates:
             raise DelegateFailed("it is a delegate that fails on purpose")
         if call.kind == "http":
             url = step.delegate.url or ""
-            await self._concurrency.call(lambda: self._post(url, start))
+            await self._concurrency.call(lambda: self._post(url, start), self._limit)
         elif (function := self.function) is not None:
-            await self._concurrency.call(lambda: _call(function, start))
+            await self._concurrency.call(lambda: _call(function, start), self._limit)
         elif call.kind == "python":
             raise DelegateFailed("no Python function is registered for it")
 

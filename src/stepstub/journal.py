@@ -81,6 +81,10 @@ class ExchangeQuery(Struct, frozen=True):
             and self.operation in (None, entry.operation)
         )
 
+    def among(self, entries: Iterable[Entry]) -> list[Entry]:
+        """The entries that match, at most `limit` of them."""
+        return list(islice(filter(self.matches, entries), self.limit))
+
 
 ALL = ExchangeQuery()
 
@@ -125,17 +129,15 @@ class Journal:
         self._entries.clear()
         self._by_step.clear()
 
-    def find(self, query: ExchangeQuery) -> list[Entry]:
-        """The exchanges that match, oldest first."""
+    def candidates(self, query: ExchangeQuery) -> Iterable[Entry]:
+        """The exchanges among which those that match are, as they are at this moment."""
         if query.step_id is None:
             # Numbers have no gaps, so those up to `after` need not be looked at.
             entries = self._entries.copy()
             before = query.after + 1 - entries[0].number if entries else 0
-            candidates: Iterable[Entry] = islice(entries, max(0, before), None)
-        else:
-            known = self._by_step.get(query.step_id, ())
-            candidates = (known,) if isinstance(known, Entry) else copy(known)
-        return list(islice(filter(query.matches, candidates), query.limit))
+            return islice(entries, max(0, before), None)
+        known = self._by_step.get(query.step_id, ())
+        return (known,) if isinstance(known, Entry) else copy(known)
 
     @property
     def dropped(self) -> int:

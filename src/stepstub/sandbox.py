@@ -11,7 +11,7 @@ from threading import Lock
 from msgspec.structs import replace
 
 from stepstub import contract, transitions
-from stepstub.concurrency import Concurrency, run_inline
+from stepstub.concurrency import CallLimit, Concurrency, run_inline
 from stepstub.delegates import IN_PROGRESS, DelegateCall, Delegates, StepStart
 from stepstub.errors import DelegateFailed, InConflict, Refusal, StepRefused, Unauthorized
 from stepstub.journal import Entry
@@ -48,7 +48,7 @@ class Sandbox:
         self.scenario = processes
         self.store = store
         self.concurrency = concurrency
-        self.delegates = Delegates(concurrency)
+        self.delegates = Delegates(concurrency, CallLimit())
         self.readings = readings
         self.contract = contract.effective(readings)
         self.responses = envelope(self.contract)
@@ -64,8 +64,8 @@ class Sandbox:
         changed then; and `DelegateFailed` when the next step's delegate does not accept the call.
         """
         step_id, number, readings = entry.step_id or "", entry.number or None, self.readings
-        step, next_step, now = loaded.step, loaded.next_step, loaded.now
         while True:
+            step, next_step, now = loaded.step, loaded.next_step, loaded.now
             change = transitions.complete(
                 step_id, step, next_step, submitted, now, readings=readings, number=number
             )
@@ -81,11 +81,13 @@ class Sandbox:
                 break
             if isinstance(outcome, Gone):
                 raise StepRefused(Refusal(step_id, "completed"))
-            now, (step, *following) = outcome.now, outcome.fresh
-            next_step = following[0] if following else None
+            # Not decided on the conflict's records: the process may have been taken away, and
+            # another one with the same ids need not have the same step after this one.
+            loaded = await self.store.step(step_id)
         if pending and call and started:
             outcome = await self._start(change, written, call, entry)
         entry.step_before, entry.step_after = Status.STARTED, Status.COMPLETED
+        self.store.changes.notify()
         return transitions.completion(change, submitted), outcome
 
     def _not_changed(
@@ -138,7 +140,7 @@ class Sandbox:
             else transitions.give_up(written, started, str(failure))
         )
         outcome = await self.store.apply(change, entry, call)
-        if await self._completed(outcome, started):
+        if _completed(outcome, started):
             return True
         failure.stands = isinstance(outcome, Conflict) or reading != "undone"
         entry.step_after = Status.COMPLETED if failure.stands else Status.STARTED
@@ -177,19 +179,10 @@ class Sandbox:
         try:
             await self.delegates.make(call, step)
         except BaseException as failure:
-            undone = await self.store.apply(transitions.remove(placed))
-            if not isinstance(failure, DelegateFailed) or not await self._completed(undone, step):
+            undone = await self.store.apply(transitions.remove(placed), call=call)
+            if not isinstance(failure, DelegateFailed) or not _completed(undone, step):
                 raise
-
-    async def _completed(self, outcome: Applied | Conflict | Gone, step: Step) -> bool:
-        """Whether a change to a started step came too late, for it has been completed since.
-
-        The call did succeed then, whatever it ended in.
-        """
-        if not isinstance(outcome, Conflict):
-            return False
-        current = (await self.store.step(step.id)).step
-        return current is not None and current.status is Status.COMPLETED
+        await self.store.confirm(None, call)
 
     async def _with_free_ids(self, process: Process) -> Process:
         used = self.store.in_use
@@ -237,6 +230,18 @@ class Sandbox:
             if isinstance(outcome, Gone):
                 raise StepRefused(Refusal(step_id, "failed"))
             now, (step,) = outcome.now, outcome.fresh
+
+
+def _completed(outcome: Applied | Conflict | Gone, step: Step) -> bool:
+    """Whether a change to a started step came too late, because the step had been completed.
+
+    The call did succeed then, whatever it ended in. What stood in the way is asked, not what
+    stands now, for that completion may have been undone since.
+    """
+    return isinstance(outcome, Conflict) and any(
+        fresh is not None and fresh.id == step.id and fresh.status is Status.COMPLETED
+        for fresh in outcome.fresh
+    )
 
 
 class Sandboxes:

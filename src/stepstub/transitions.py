@@ -18,12 +18,13 @@ from stepstub.readings import DEFAULT, Readings
 class Change(Struct, frozen=True):
     """Records to write in place of those they replace: all of them, or none.
 
-    It applies only where every replaced record still stands. A record that is replaced and not
-    written again is removed.
+    It applies only where every replaced record still stands, and before the time `until` (ms), the
+    deadline of the step it moves. A record that is replaced and not written again is removed.
     """
 
     replaces: tuple[Step, ...]
     writes: tuple[Step, ...]
+    until: int | None = None
 
     @property
     def completed(self) -> Step:
@@ -77,7 +78,7 @@ def complete(
         result=Result(submitted, own) if readings.completed_step == "repeat" else None,
     )
     if next_step is None:
-        return Change((step,), (completed,))
+        return Change((step,), (completed,), step.deadline)
     started = replace(
         next_step,
         status=Status.STARTED,
@@ -85,7 +86,7 @@ def complete(
         deadline=_deadline(next_step, now, readings),
         moved_by=number,
     )
-    return Change((step, next_step), (completed, started))
+    return Change((step, next_step), (completed, started), step.deadline)
 
 
 def completion(change: Change, submitted: Params) -> Completion:
@@ -98,7 +99,7 @@ def completion(change: Change, submitted: Params) -> Completion:
 
 def hold_back(change: Change) -> Change:
     """The same completion, but for the next step, which stays PENDING until `begin`."""
-    return Change(change.replaces, (change.completed, *change.replaces[1:]))
+    return Change(change.replaces, (change.completed, *change.replaces[1:]), change.until)
 
 
 def begin(change: Change, now: int, readings: Readings) -> Change:
@@ -127,7 +128,7 @@ def fail(
     if refusal is not None or step is None:
         return refusal or Refusal(step_id, "failed")
     failed = replace(step, status=Status.FAILED, deadline=None, failure=reason, moved_by=number)
-    return Change((step,), (failed,))
+    return Change((step,), (failed,), step.deadline)
 
 
 def start(process: Process, now: int, readings: Readings = DEFAULT) -> Process:
@@ -149,7 +150,7 @@ def remove(process: Process) -> Change:
 
 
 def undo(change: Change) -> Change:
-    """Put the replaced records back where the written ones still stand."""
+    """Put the replaced records back where the written ones still stand, at whatever time."""
     return Change(change.writes, change.replaces)
 
 
@@ -164,6 +165,7 @@ def expire(step: Step, now: int) -> Step:
         step,
         status=Status.FAILED,
         deadline=None,
+        moved_by=None,
         failure=f"it was not completed within {step.time_out_in_seconds:g} s",
     )
 

@@ -1,6 +1,5 @@
 """Whether a step was completed as often as it should, and in words why (not)."""
 
-import time
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -38,21 +37,12 @@ async def _settled(
     """The exchanges about a step, once they settle the question or the time is over."""
     store, query = sandbox.store, ExchangeQuery(step_id=step_id)
 
-    def is_settled(entries: Sequence[Entry]) -> bool:
-        completed = _completions(entries)
+    def is_settled() -> bool:
+        completed = _completions(run_inline(store.exchanges(query))[0])
         return completed > times or (completed == times > 0)
 
-    def wait() -> None:
-        deadline = time.monotonic() + within
-        seen = run_inline(store.wait(0, 0))
-        while not is_settled(run_inline(store.exchanges(query))[0]):
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return
-            seen = run_inline(store.wait(seen, left))
-
     if within:
-        await sandbox.concurrency.call(wait)
+        await sandbox.concurrency.wait_for_change(store.changes, is_settled, within)
     return await store.exchanges(query)
 
 

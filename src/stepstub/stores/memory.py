@@ -7,12 +7,13 @@ dictionary work only, never while a delegate runs.
 from collections import deque
 from collections.abc import Iterable
 from itertools import islice
-from threading import Condition, Lock
+from threading import Lock
 
 from msgspec.structs import replace
 
 from stepstub import transitions
 from stepstub.clock import Clock, SandboxClock, SystemClock
+from stepstub.concurrency import Changes
 from stepstub.delegates import ACCEPTED, IN_PROGRESS, DelegateCall
 from stepstub.faults import Fault, Faults
 from stepstub.ids import Ids
@@ -41,9 +42,7 @@ class MemoryStore:
         self._faults = Faults()
         self._ids = Ids()
         self._retired = False
-        self._changes = 1
-        self._changed = Condition(self._lock)
-        self._waiting = 0
+        self.changes = Changes()
 
     # --- one exchange
 
@@ -69,6 +68,8 @@ class MemoryStore:
             if self._retired:
                 return Gone()
             steps, now = self._steps, self._clock.now()
+            if change.until is not None and now >= change.until:
+                return Conflict(now, tuple([steps.get(each.id) for each in change.replaces]))
             for step in change.replaces:
                 if steps.get(step.id) is not step:
                     return Conflict(now, tuple([steps.get(each.id) for each in change.replaces]))
@@ -79,18 +80,18 @@ class MemoryStore:
             if call is not None and call.outcome in (IN_PROGRESS, ACCEPTED):
                 self._keep(call)
             final = call is None or call.outcome == ACCEPTED
-            self._notify()
-            return Applied(now, self._after(entry) if final and self._faults else None)
+            fault = self._after(entry) if final and self._faults else None
+        self.changes.notify()
+        return Applied(now, fault)
 
-    async def confirm(self, entry: Entry, call: DelegateCall) -> Applied:
+    async def confirm(self, entry: Entry | None, call: DelegateCall) -> Applied:
         with self._lock:
-            self._notify()
-            return Applied(self._clock.now(), self._after(entry))
+            applied = Applied(self._clock.now(), self._after(entry))
+        self.changes.notify()
+        return applied
 
     async def close(self, entry: Entry) -> None:
-        if self._waiting:
-            with self._lock:
-                self._notify()
+        self.changes.notify()
 
     def _open(self, entry: Entry) -> int:
         self._journal.append(entry)
@@ -174,7 +175,9 @@ class MemoryStore:
     # --- the journal
 
     async def exchanges(self, query: ExchangeQuery = ALL) -> tuple[list[Entry], int]:
-        return self._journal.find(query), self._journal.dropped
+        with self._lock:
+            candidates, dropped = self._journal.candidates(query), self._journal.dropped
+        return query.among(candidates), dropped
 
     async def clear_journal(self) -> None:
         with self._lock:
@@ -195,20 +198,6 @@ class MemoryStore:
         self._calls.append(call)
         if call.exchange_number is not None:
             self._calls_by_exchange[call.exchange_number] = call
-
-    async def wait(self, seen: int, seconds: float) -> int:
-        with self._changed:
-            self._waiting += 1
-            try:
-                self._changed.wait_for(lambda: self._changes > seen, seconds)
-                return self._changes
-            finally:
-                self._waiting -= 1
-
-    def _notify(self) -> None:
-        self._changes += 1
-        if self._waiting:
-            self._changed.notify_all()
 
     # --- faults and the clock
 

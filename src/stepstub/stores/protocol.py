@@ -10,6 +10,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from stepstub.concurrency import Changes
 from stepstub.delegates import DelegateCall
 from stepstub.faults import Fault
 from stepstub.journal import ALL, Entry, ExchangeQuery
@@ -38,10 +39,11 @@ class Applied(Struct, frozen=True):
 
 
 class Conflict(Struct, frozen=True):
-    """Nothing was written, because a replaced record no longer stands.
+    """Nothing was written: a replaced record no longer stands, or the change's time is over.
 
     `fresh` has the records that do, in the order of the change's `replaces`, None where one is
-    gone. A decision is made again on them.
+    gone. A decision that hangs on these steps alone is made again on them; which step comes after
+    one is to be loaded again.
     """
 
     now: int
@@ -62,8 +64,11 @@ class ClockState(Struct, frozen=True):
 class Store(Protocol):
     """The state of one sandbox. Every method may be called from any thread.
 
-    A method that says so raises; all others always succeed.
+    A method that says so raises; all others always succeed. `changes` announces every change of a
+    step and every end of an exchange, after it has been written.
     """
+
+    changes: Changes
 
     # --- one exchange
 
@@ -85,11 +90,14 @@ class Store(Protocol):
         after-fault is taken for the exchange of `entry` unless that call is in progress or failed.
         """
 
-    async def confirm(self, entry: Entry, call: DelegateCall) -> Applied:
-        """The delegate has accepted the call: the change is final, and an after-fault taken."""
+    async def confirm(self, entry: Entry | None, call: DelegateCall) -> Applied:
+        """The delegate call has ended, and the change stands.
+
+        An after-fault is taken for the exchange of `entry`. The call's outcome is kept.
+        """
 
     async def close(self, entry: Entry) -> None:
-        """The exchange has ended; whoever waits in `changed` looks again."""
+        """The exchange has ended; whoever waits for `changes` looks again."""
 
     # --- processes
 
@@ -120,12 +128,6 @@ class Store(Protocol):
 
     async def exchanges(self, query: ExchangeQuery = ALL) -> tuple[list[Entry], int]:
         """The exchanges that match, oldest first, and how many the bound has pushed out."""
-
-    async def wait(self, seen: int, seconds: float) -> int:
-        """Wait until anything has changed since `seen` changes, or until the time is over.
-
-        Returns how many changes there have been; 0 is a `seen` that nobody has to wait for.
-        """
 
     async def clear_journal(self) -> None:
         """Forget exchanges and delegate calls; numbers continue."""
