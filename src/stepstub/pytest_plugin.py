@@ -33,7 +33,7 @@ def stepstub(request: pytest.FixtureRequest) -> "Iterator[InProcess]":
     """
     from stepstub.inprocess import InProcess
 
-    with InProcess(request.config.getini("stepstub_url")) as sandbox:
+    with InProcess(url=request.config.getini("stepstub_url")) as sandbox:
         _remember(request, sandbox)
         yield sandbox
 
