@@ -1,9 +1,10 @@
 """The stub without a socket: whatever requests and httpx can send reaches the application."""
 
+import asyncio
 import io
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -321,6 +322,85 @@ def test_httpx(sandbox: stepstub.InProcess) -> None:
         assert client.get("/nowhere").status_code == 404
 
 
+def test_httpx_without_a_thread_to_wait_in(sandbox: stepstub.InProcess) -> None:
+    path = "/api/v1/processes/complete-step"
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield BODY[:10].encode()
+        yield BODY[10:].encode()
+
+    async def use() -> None:
+        async with httpx.AsyncClient(
+            transport=sandbox.httpx_transport(), base_url=sandbox.url, headers=sandbox.headers
+        ) as client:
+            json_type = {"content-type": "application/json"}
+            response = await client.post(path, content=parts(), headers=json_type)
+            assert (response.status_code, response.json()["data"]["processStepId"]) == (200, NEXT)
+            sandbox.fault("before", "disconnect")
+            with pytest.raises(httpx.RemoteProtocolError):
+                await client.post(path, json={"processStepId": NEXT})
+            sandbox.fault("before", "delay", seconds=10)
+            with pytest.raises(httpx.ReadTimeout):
+                await client.post(path, json={"processStepId": NEXT}, timeout=3)
+            both = [client.post(path, json={"processStepId": NEXT}) for _ in range(2)]
+            responses = await asyncio.gather(*both)
+            assert [response.status_code for response in responses] == [412, 412]
+
+    asyncio.run(use())
+
+
+def test_httpx_may_be_asked_by_a_delegate_in_the_same_loop(sandbox: stepstub.InProcess) -> None:
+    """The stub holds up no event loop while it waits for a delegate."""
+    path = "/api/v1/processes/complete-step"
+
+    async def use() -> int:
+        loop = asyncio.get_running_loop()
+        async with httpx.AsyncClient(
+            transport=sandbox.httpx_transport(), base_url=sandbox.url, headers=sandbox.headers
+        ) as client:
+
+            def delegate(start: StepStart) -> None:
+                body = {"processStepId": start.process_step_id}
+                call = asyncio.run_coroutine_threadsafe(client.post(path, json=body), loop)
+                assert call.result(10).status_code == 200
+
+            sandbox.on_delegate(delegate)
+            return (await client.post(path, json={"processStepId": STEP})).status_code
+
+    assert asyncio.run(use()) == 200
+    assert sandbox.step(NEXT).status is Status.COMPLETED
+
+
+@pytest.mark.parametrize("fault", ["disconnect", "delay"])
+@pytest.mark.parametrize("kind", [httpx.Client, httpx.AsyncClient])
+def test_httpx_raises_what_it_does_with_a_connection(
+    stepstub: stepstub.InProcess, stepstub_sandbox: stepstub.Sandbox, kind: Any, fault: Any
+) -> None:
+    def raised(sandbox: Any, **options: Any) -> object:
+        sandbox.start_process("two-steps")
+        sandbox.fault("before", fault, seconds=0.5 if fault == "delay" else None)
+        request = {"url": sandbox.complete_step_url, "json": {"processStepId": STEP}}
+        options |= {"headers": sandbox.headers, "timeout": 0.2, "trust_env": False}
+
+        async def use() -> None:
+            async with httpx.AsyncClient(**options) as client:
+                await client.post(**request)
+
+        def use_either() -> None:
+            if kind is httpx.AsyncClient:
+                asyncio.run(use())
+            else:
+                with httpx.Client(**options) as client:
+                    client.post(**request)
+
+        with pytest.raises(httpx.HTTPError) as caught:
+            use_either()
+        return caught.type
+
+    expected = raised(stepstub_sandbox)
+    assert raised(stepstub, transport=stepstub.httpx_transport()) is expected
+
+
 def test_a_python_delegate_is_told(sandbox: stepstub.InProcess) -> None:
     told: list[StepStart] = []
     sandbox.on_delegate(told.append)
@@ -401,8 +481,6 @@ def test_threads_within_a_test(stepstub: stepstub.InProcess) -> None:
 
 
 def test_inside_a_running_event_loop(sandbox: stepstub.InProcess) -> None:
-    import asyncio
-
     async def client() -> int:
         return post(sandbox).status_code
 

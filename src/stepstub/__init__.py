@@ -5,7 +5,8 @@ The layout, from the outside in; imports run downwards only::
     cli  pytest_plugin  verify        ways to use it
     contract_tests                    the conformance suite, for any server
     live  inprocess                   a stub that listens; a stub without a socket
-    client  interception              a sandbox as a test sees it; requests' calls taken to it
+    client                            a sandbox as a test sees it
+    interception  httpx_transport     the calls of requests and httpx, brought to it
     serving  logs                     HTTP on connections, by uvicorn; a line per exchange
     app                               the composition root: puts a stub together
     stub                              one exchange from request to response

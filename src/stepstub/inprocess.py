@@ -18,8 +18,9 @@ from stepstub.interception import Carried, Interception
 from stepstub.settings import DEFAULT_TOKEN
 
 if TYPE_CHECKING:
-    import httpx
     from requests import PreparedRequest
+
+    from stepstub.httpx_transport import HttpxTransport
 
 DEFAULT_URL = "http://stepstub.test"
 
@@ -68,30 +69,11 @@ class InProcess(Sandbox):
     def __exit__(self, *_: object) -> None:
         self.responses.stop(allow_assert=False)
 
-    def httpx_transport(self) -> "httpx.BaseTransport":
-        """A transport for `httpx.Client(transport=...)`; every host leads to the stub."""
-        import httpx
+    def httpx_transport(self) -> "HttpxTransport":
+        """A transport for `httpx.Client` and `httpx.AsyncClient`; every host leads to the stub."""
+        from stepstub.httpx_transport import HttpxTransport
 
-        exchange = self.exchange
-
-        class StepstubTransport(httpx.BaseTransport):
-            def handle_request(self, request: httpx.Request) -> httpx.Response:
-                timeout = request.extensions.get("timeout", {}).get("read")
-                try:
-                    status, headers, body = exchange(
-                        request.method,
-                        request.url.raw_path,
-                        request.headers.raw,
-                        request.read(),
-                        timeout,
-                    )
-                except Disconnected as error:
-                    raise httpx.RemoteProtocolError(str(error), request=request) from None
-                except TimedOut as error:
-                    raise httpx.ReadTimeout(str(error), request=request) from None
-                return httpx.Response(status, headers=headers, content=body)
-
-        return StepstubTransport()
+        return HttpxTransport(self.exchange)
 
     def exchange(
         self,
