@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -84,10 +85,26 @@ def test_secrets_are_never_stored(sandbox: stepstub.Sandbox) -> None:
         assert headers[name] == "(redacted)"
 
 
-def test_nor_those_of_a_request_whose_token_nobody_has(stepstub: stepstub.InProcess) -> None:
-    post(stepstub, Authorization="Bearer sesame")
-    post(stepstub, Authorization="sesame")
-    journal = stepstub.journal()
+@pytest.fixture(params=["stepstub", "stepstub_server"])
+def stub(request: pytest.FixtureRequest) -> Iterator[tuple[stepstub.Sandbox, stepstub.Sandbox]]:
+    """A sandbox for a test, and the default one beside it, which is empty."""
+    if request.param == "stepstub":
+        sandbox = request.getfixturevalue("stepstub")
+        yield sandbox, sandbox.default_sandbox()
+    else:
+        with stepstub.LiveServer() as server, server.sandbox() as fresh:
+            yield fresh, server.default_sandbox()
+
+
+Stub = tuple[stepstub.Sandbox, stepstub.Sandbox]
+
+
+def test_nor_those_of_a_request_whose_token_nobody_has(stub: Stub) -> None:
+    sandbox, default = stub
+    post(sandbox, Authorization="Bearer sesame")
+    post(sandbox, Authorization="sesame")
+    assert sandbox.journal() == []
+    journal = default.journal()
     assert [exchange.status for exchange in journal] == [401, 401]
     assert "sesame" not in repr(journal)
     assert all("bearer token" in str(e.reason).lower() for e in journal)
@@ -167,10 +184,12 @@ def test_a_fault_and_what_had_moved(sandbox: stepstub.Sandbox, action: Any) -> N
     assert exchange.duration_ms is not None
 
 
-def test_a_miss_is_journaled_in_the_default_sandbox(stepstub: stepstub.InProcess) -> None:
-    requests.get(stepstub.url + "/nowhere", timeout=5)
-    requests.get(stepstub.complete_step_url, timeout=5)
-    assert [(e.method, e.path, e.status) for e in stepstub.journal()] == [
+def test_a_miss_is_journaled_in_the_default_sandbox(stub: Stub) -> None:
+    sandbox, default = stub
+    requests.get(sandbox.url + "/nowhere", headers=sandbox.headers, timeout=5)
+    requests.get(sandbox.complete_step_url, headers=sandbox.headers, timeout=5)
+    assert sandbox.journal() == []
+    assert [(e.method, e.path, e.status) for e in default.journal()] == [
         ("GET", "/nowhere", 404),
         ("GET", "/api/v1/processes/complete-step", 405),
     ]

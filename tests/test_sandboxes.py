@@ -206,7 +206,7 @@ def test_a_deleted_sandbox_is_gone(server: stepstub.LiveServer) -> None:
 def test_a_deleted_sandbox_leaves_no_memory_behind() -> None:
     app = create_app(concurrency=EventLoopConcurrency())
     with serve_in_thread(app) as url, requests.Session() as session:
-        with stepstub.Sandbox(url, "stub-token", scenario="two-steps") as sandbox:
+        with stepstub.Sandbox.create(url, "stub-token", scenario="two-steps") as sandbox:
             world = weakref.ref(app.sandboxes.by_token(sandbox.token.encode()))
             store = weakref.ref(world().store)  # type: ignore[union-attr]
             session.headers.update(sandbox.headers)
@@ -218,9 +218,10 @@ def test_a_deleted_sandbox_leaves_no_memory_behind() -> None:
 
 
 def test_one_deleted_while_a_request_is_in_flight(server: stepstub.LiveServer) -> None:
-    sandbox = server.sandbox("two-steps").__enter__()
+    context = server.sandbox("two-steps")
+    sandbox = context.__enter__()
     with held(sandbox):
-        sandbox.__exit__()
+        context.__exit__()
         assert post(sandbox).status_code == 401
 
 

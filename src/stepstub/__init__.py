@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stepstub.client import ControlFailed, NotCompletedAsExpected, Sandbox
     from stepstub.delegates import StepStart
+    from stepstub.errors import ScenarioError
     from stepstub.faults import Action, Phase
     from stepstub.inprocess import InProcess
     from stepstub.live import LiveServer
@@ -49,6 +50,7 @@ _HOME = {
     "Phase": "faults",
     "ProcessView": "views",
     "Sandbox": "client",
+    "ScenarioError": "errors",
     "Status": "model",
     "StepStart": "delegates",
     "StepView": "views",
@@ -67,6 +69,7 @@ __all__ = [
     "Phase",
     "ProcessView",
     "Sandbox",
+    "ScenarioError",
     "Status",
     "StepStart",
     "StepView",

@@ -7,9 +7,11 @@ in the caller's own thread.
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
 
+from stepstub import scenario
 from stepstub.app import create_app
 from stepstub.client import Sandbox
 from stepstub.concurrency import InlineConcurrency, run_inline
@@ -47,18 +49,23 @@ class _Patience(InlineConcurrency):
 
 
 class InProcess(Sandbox):
-    """A sandbox on a stub of its own in this process: `with InProcess() as sandbox: ...`
+    """A sandbox on a stub of its own in this process: `with InProcess("two-steps") as sandbox: ...`
+
+    `scenarios`, names or paths of files, are what it begins with.
 
     While the context lasts, what requests sends to `url` goes to the stub, and everything else
     where it would go anyway. `responses` is the `RequestsMock` that does it, for a test that
     intercepts other addresses as well.
     """
 
-    def __init__(self, *, url: str = DEFAULT_URL) -> None:
+    def __init__(self, *scenarios: str | Path, url: str = DEFAULT_URL) -> None:
+        processes = scenario.merge([scenario.load(each) for each in scenarios])
         self._patience = _Patience()
         self.app = create_app(concurrency=self._patience)
+        # Not the default sandbox, so that what its journal has is what it would have on a server.
+        own = run_inline(self.app.sandboxes.create(processes))
         super().__init__(
-            url, DEFAULT_TOKEN, transport=self._carry, register=self.app.sandboxes.on_delegate
+            url, own.token, transport=self._carry, register=self.app.sandboxes.on_delegate
         )
         self.responses = Interception(self.url, self._on_request)
 
@@ -68,6 +75,13 @@ class InProcess(Sandbox):
 
     def __exit__(self, *_: object) -> None:
         self.responses.stop(allow_assert=False)
+
+    def default_sandbox(self) -> Sandbox:
+        """The sandbox whose journal has the requests that named none.
+
+        That is, those with an unknown token and those to an unknown path.
+        """
+        return self._sibling(DEFAULT_TOKEN)
 
     def httpx_transport(self) -> "HttpxTransport":
         """A transport for `httpx.Client` and `httpx.AsyncClient`; every host leads to the stub."""

@@ -1,14 +1,16 @@
 """A stub that listens: for clients in any language, in threads and in other processes."""
 
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Self
 
 from stepstub import scenario as scenarios
 from stepstub.app import create_app
-from stepstub.client import Sandbox
+from stepstub.client import NewSandbox, NotEntered, Sandbox
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.server import serve_in_thread
 from stepstub.settings import DEFAULT_TOKEN, Settings
+from stepstub.stub import Stub
 
 
 class LiveServer:
@@ -17,33 +19,45 @@ class LiveServer:
         with stepstub.LiveServer("two-steps") as server, server.sandbox() as sandbox:
             ...
 
-    `scenarios` fill the default sandbox, the one of `token`.
+    `scenarios`, names or paths of files, fill the default sandbox, the one of `token`.
     """
 
-    def __init__(self, *scenarios: str, port: int = 0, token: str = DEFAULT_TOKEN) -> None:
+    def __init__(self, *scenarios: str | Path, port: int = 0, token: str = DEFAULT_TOKEN) -> None:
         self.url = ""
         self.token = token
         self._scenarios = scenarios
         self._port = port
         self._stack = ExitStack()
+        self._app: Stub | None = None
+
+    def __repr__(self) -> str:
+        return f"<LiveServer at {self.url}>" if self._app else "<LiveServer, not started>"
 
     def __enter__(self) -> Self:
         processes = scenarios.merge([scenarios.load(name) for name in self._scenarios])
         concurrency = EventLoopConcurrency()
         self._stack.callback(concurrency.close)
-        self._app = create_app(processes, Settings(token=self.token), concurrency=concurrency)
-        self.url = self._stack.enter_context(serve_in_thread(self._app, port=self._port))
+        app = create_app(processes, Settings(token=self.token), concurrency=concurrency)
+        self.url = self._stack.enter_context(serve_in_thread(app, port=self._port))
+        self._app = app
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._app = None
         self._stack.close()
 
-    def sandbox(self, scenario: str | None = None) -> Sandbox:
-        """A fresh sandbox on this server, as a context manager."""
-        return Sandbox(
-            self.url, self.token, scenario=scenario, register=self._app.sandboxes.on_delegate
-        )
+    def sandbox(self, scenario: str | Path | None = None) -> NewSandbox:
+        """A fresh sandbox on this server, for a with statement, which deletes it in the end."""
+        return NewSandbox(self.default_sandbox(), scenario)
 
     def default_sandbox(self) -> Sandbox:
-        """The sandbox of the server's own token, which holds its scenarios."""
+        """The sandbox of the server's own token, which holds its scenarios.
+
+        Its journal also has the requests that named no sandbox: an unknown token, an unknown path.
+        """
+        if self._app is None:
+            raise NotEntered(
+                "This server is not running. Use it in a with statement:"
+                " `with stepstub.LiveServer() as server:`."
+            )
         return Sandbox(self.url, self.token, register=self._app.sandboxes.on_delegate)
