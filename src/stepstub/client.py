@@ -4,7 +4,9 @@ It is the same object whether the stub runs in this very process, without a sock
 here or elsewhere; only what carries the calls differs.
 """
 
+import asyncio
 import http.client
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +29,7 @@ from stepstub.views import (
     DelegateCallView,
     ExchangeList,
     ExchangeView,
+    FaultList,
     FaultRequest,
     ProcessList,
     ProcessSpec,
@@ -39,6 +42,9 @@ from stepstub.views import (
 )
 
 T = TypeVar("T")
+
+_TURN = 0.25
+"""Seconds that a thread waits for a verification before the event loop is asked again."""
 
 COMPLETE_STEP = "/api/v1/processes/complete-step"
 """Path of the contract's one operation."""
@@ -138,6 +144,7 @@ class Sandbox:
         self._control_token = control_token
         self._transport = transport or over_http(self.url)
         self._register = register
+        self._faults: dict[str, Fault] = {}
 
     @staticmethod
     def create(
@@ -267,26 +274,72 @@ class Sandbox:
             times=times,
             process_step_id=step_id,
         )
-        self.call("POST", "faults", Fault, request)
+        added = self.call("POST", "faults", Fault, request)
+        self._faults[added.id] = added
+
+    def unused_faults(self) -> list[Fault]:
+        """The faults of `fault` that have not struck once, and were not cleared.
+
+        A misspelt step id is the usual reason.
+        """
+        left = self.call("GET", "faults", FaultList).faults
+        return [fault for fault in left if self._faults.get(fault.id) == fault]
 
     def clear_faults(self) -> None:
         """Remove all faults."""
         self.call("DELETE", "faults", NoneType)
+        self._faults.clear()
 
     def verify_completed(self, step_id: str, times: int = 1, within: float = 0) -> Verification:
         """Check that a step was completed `times` times, waiting up to `within` seconds for it.
 
-        Raises `NotCompletedAsExpected`, an AssertionError, with what was seen and why.
+        Raises `NotCompletedAsExpected`, an AssertionError, with what was seen and why. It blocks
+        the thread; in a coroutine use `verify_completed_async`.
         """
-        request = VerificationRequest(process_step_id=step_id, times=times, within_seconds=within)
-        verification = self.call("POST", "verifications", Verification, request)
+        verification = self._verification(step_id, times, within)
+        if verification.holds:
+            return verification
+        explanation = verification.explanation
+        if within and _in_event_loop():
+            explanation += (
+                " The event loop stood still while this waited;"
+                " await verify_completed_async there, so that the client can go on."
+            )
+        raise NotCompletedAsExpected(explanation)
+
+    async def verify_completed_async(
+        self, step_id: str, times: int = 1, within: float = 0
+    ) -> Verification:
+        """As `verify_completed`, but the event loop goes on: the waiting is done by a thread.
+
+        The thread waits for a quarter of a second at a time, so cancelling takes no longer. Works
+        on asyncio and trio.
+        """
+        import anyio.to_thread
+
+        end = time.monotonic() + within
+        left = within
+        while True:
+            verification = await anyio.to_thread.run_sync(
+                self._verification, step_id, times, min(left, _TURN)
+            )
+            completed = verification.completed
+            is_settled = completed > times or (completed == times > 0)
+            if is_settled or left <= _TURN:
+                break
+            left = max(end - time.monotonic(), 0)
         if not verification.holds:
             raise NotCompletedAsExpected(verification.explanation)
         return verification
 
+    def _verification(self, step_id: str, times: int, within: float) -> Verification:
+        request = VerificationRequest(process_step_id=step_id, times=times, within_seconds=within)
+        return self.call("POST", "verifications", Verification, request)
+
     def reset(self, scenario: str | Path | None = None) -> None:
         """Back to what the sandbox began with, or to another scenario, by name or path."""
         self.call("POST", "reset", ProcessList, _start(scenario))
+        self._faults.clear()
 
     def on_delegate(self, function: Callable[[StepStart], None] | None) -> None:
         """Have `function` called whenever a step is started whose delegate is recorded or python.
@@ -350,6 +403,14 @@ def _start(scenario: str | Path | None) -> SandboxStart:
         return SandboxStart(scenario=str(scenario))
     specs = [ProcessSpec.of(process) for process in load(scenario).processes]
     return SandboxStart(processes=msgspec.to_builtins(specs))
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _shown(token: str) -> str:
