@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -321,3 +322,18 @@ def test_public_names_come_when_they_are_asked_for() -> None:
     )
     assert run.stdout.strip() == f"False {sorted(stepstub.__all__)}"
     assert {"InProcess", "LiveServer", "Sandbox"} <= set(stepstub.__all__)
+
+
+def test_what_a_test_gets_hold_of_can_be_annotated(stepstub_server: stepstub.LiveServer) -> None:
+    made = stepstub_server.sandbox("two-steps")
+    with made as sandbox:
+        sandbox.fault("before", times=2)
+        (process,) = sandbox.processes()
+        values = [
+            *(stepstub_server, made, sandbox, sandbox.clock, process, process.steps[0]),
+            *(process.steps[0].delegate, sandbox.unused_faults()[0]),
+            *(sandbox.verify_completed("order-1-approve", times=0), process.steps[0].status),
+        ]
+    public = {getattr(stepstub, name) for name in stepstub.__all__}
+    assert {type(value) for value in values} <= public
+    assert stepstub.__version__ == version("stepstub")

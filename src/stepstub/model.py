@@ -5,10 +5,11 @@ consistent snapshot. `gc=False` is safe because a record never refers back to wh
 keeps the garbage collector from walking a million steps.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, to_builtins
 
 
 class Status(StrEnum):
@@ -21,12 +22,22 @@ class Status(StrEnum):
 
 
 class Param(Struct, frozen=True, gc=False, rename="camel"):
-    """One named value. UNSET is a field that was not there, None one that was null."""
+    """One named value. UNSET is a field that was not there, None one that was null.
+
+    It equals the mapping that it is in JSON: `param == {"longValue": 3, "type": "LONG"}`.
+    """
 
     str_value: str | None | UnsetType = UNSET
     long_value: int | None | UnsetType = UNSET
     double_value: float | None | UnsetType = UNSET
     type: Literal["STRING", "LONG", "DOUBLE"] | None | UnsetType = UNSET
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Param) and isinstance(other, Mapping):
+            return bool(to_builtins(self) == other)
+        return super().__eq__(other)
+
+    __hash__ = Struct.__hash__
 
 
 Params = dict[str, Param]
