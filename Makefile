@@ -1,72 +1,102 @@
 PYTHON ?= python3
-BIN := .venv/bin
+VENV := .venv
+# The requirements to install; test-lowest uses others.
+RUN_PINS := requirements/build.txt
+DEV_PINS := requirements/dev.txt
+BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# A directory changes when a file comes or goes, which is when the install has to be renewed.
-PACKAGES := src/stepstub handlers fixtures contract_tests
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+        --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test lint lint-contract types unit wheel test-clients bench bench-quick lock clean
+.PHONY: help serve demo test lint lint-contract types unit unit-plain wheel test-pythons test-lowest test-clients \
+        bench bench-quick bench-smoke lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-serve: .venv/run  ## run the stub (ARGS="--port 0 --scenario every-status")
+serve: $(VENV)/run  ## run the stub (ARGS="--port 0 --scenario every-status")
 	@$(BIN)/stepstub serve $(ARGS)
 
-demo: .venv/dev  ## a third-party application works through a whole process
+demo: $(VENV)/dev  ## run a whole process with a third-party application
 	@$(BIN)/python examples/demo.py
 
-test: lint types unit wheel  ## everything that has to hold before a change lands
+test: lint types unit wheel  ## style, types, tests, the built wheel: run this before a commit
 
-lint: .venv/dev  ## style, the import rule, the contract as an OpenAPI document
+lint: $(VENV)/dev  ## style, import rules, validity of the OpenAPI documents
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports
-	$(BIN)/openapi-spec-validator openapi.yaml
+	$(BIN)/openapi-spec-validator openapi.yaml src/stepstub/control.yaml
 
-lint-contract: .venv/dev  ## the contract, by openapi-spec-validator, spectral and redocly (needs Node)
-	$(BIN)/openapi-spec-validator openapi.yaml
+lint-contract: $(VENV)/dev  ## lint both OpenAPI documents, also with spectral and redocly (needs Node)
+	$(BIN)/openapi-spec-validator openapi.yaml src/stepstub/control.yaml
 	@$(BIN)/python clients/check.py contract
 
-types: .venv/dev  ## mypy --strict
+types: $(VENV)/dev  ## mypy --strict
 	$(BIN)/mypy
 
-unit: .venv/dev  ## the tests, with branch coverage
-	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=
+unit: $(VENV)/dev  ## the tests, with branch coverage
+	$(BIN)/python -m pytest -q -n 2 -m "not bench" --cov --cov-report=
 	$(BIN)/python -m pytest -q contract_tests --cov --cov-append --cov-report=term
 
-wheel: .venv/dev  ## the built wheel in an environment of its own
+unit-plain: $(VENV)/dev  ## the tests, without coverage
+	$(BIN)/python -m pytest -q -n 2 -m "not bench"
+	$(BIN)/python -m pytest -q contract_tests
+
+wheel: $(VENV)/dev  ## build the wheel and test it in a fresh environment
 	bash tests/check_wheel.sh $(BIN)/python
 
-test-clients: .venv/run  ## clients generated from the contract, each used (needs Node and a JDK)
-	@$(BIN)/python clients/check.py clients
-
-bench: .venv/dev  ## compare with other servers, into benchmarks/results.md (needs Node, wrk)
-	$(BIN)/python benchmarks/bench.py
-
-bench-quick: .venv/dev  ## the same in two minutes, into build/bench
-	$(BIN)/python benchmarks/bench.py --quick
-
-lock:  ## renew the pinned requirements (needs uv)
-	for extra in build dev; do \
-	  uv pip compile pyproject.toml --extra $$extra --universal --python-version 3.11 --upgrade \
-	    --generate-hashes --no-strip-extras --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
-	    --quiet --output-file requirements/$$extra.txt; \
+test-pythons: $(VENV)/python  ## the tests on every other installed Python from 3.11 on
+	@tested=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	pythons=$$(bash tests/pythons.sh) || exit; \
+	echo "Pythons found:" $$(echo "$$pythons" | cut -d ' ' -f 1) "($$tested is the one of make test)"; \
+	echo "$$pythons" | while read -r version python; do \
+	  [ "$$version" != "$$tested" ] || continue; \
+	  echo "Python $$version:"; \
+	  $(MAKE) --no-print-directory unit-plain VENV=.venv-$$version PYTHON=$$python </dev/null || exit; \
 	done
 
-clean:  ## remove what the targets made
-	rm -rf .venv build dist reports .coverage* .mypy_cache .pytest_cache .ruff_cache
+test-lowest:  ## the tests on the oldest installed Python with the lowest versions that pyproject.toml allows
+	@pythons=$$(bash tests/pythons.sh) || exit; \
+	echo "$$pythons" | { \
+	  read -r version python; \
+	  echo "Python $$version, lowest versions:"; \
+	  $(MAKE) --no-print-directory unit-plain VENV=.venv-lowest PYTHON=$$python \
+	    RUN_PINS=requirements/lowest.txt DEV_PINS=requirements/lowest.txt </dev/null; \
+	}
 
-.venv/python:
+test-clients: $(VENV)/run  ## generate clients from both OpenAPI documents and call a stub with each (needs Node and a JDK)
+	@$(BIN)/python clients/check.py clients
+
+bench: $(VENV)/dev  ## compare with other servers, into benchmarks/results.md (needs Node and wrk)
+	$(BIN)/python benchmarks/bench.py
+
+bench-quick: $(VENV)/dev  ## the same in two minutes, into build/bench
+	$(BIN)/python benchmarks/bench.py --quick
+
+bench-smoke: $(VENV)/dev  ## check that the benchmark works, without figures (needs wrk)
+	$(BIN)/python -m pytest -q -m bench
+
+lock:  ## pin the requirements of pyproject.toml (needs uv; ARGS=--upgrade updates every pin)
+	$(LOCK) requirements/build.txt --extra build $(ARGS)
+	$(LOCK) requirements/dev.txt --extra dev $(ARGS)
+	$(LOCK) requirements/lowest.txt --extra dev --resolution lowest-direct $(ARGS)
+
+clean:  ## remove everything that the targets created
+	rm -rf .venv .venv-* build dist reports .coverage* .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Stepstub needs Python 3.11 or newer")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-.venv/run: .venv/python requirements/build.txt pyproject.toml openapi.yaml $(PACKAGES)
-	$(PIP) install --require-hashes -r requirements/build.txt
-	$(PIP) install --no-deps --no-build-isolation --config-settings editable_mode=strict -e .
+# The install is editable, so only changes to the requirements or pyproject.toml require a new one.
+$(VENV)/run: $(VENV)/python $(RUN_PINS) pyproject.toml
+	$(PIP) install --require-hashes -r $(RUN_PINS)
+	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-.venv/dev: .venv/run requirements/dev.txt
-	$(PIP) install --require-hashes -r requirements/dev.txt
+$(VENV)/dev: $(VENV)/run $(DEV_PINS)
+	$(PIP) install --require-hashes -r $(DEV_PINS)
 	@touch $@

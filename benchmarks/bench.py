@@ -1,8 +1,8 @@
-"""The bench: how fast the stub is beside its peers, and whether it stays so as the work grows.
+"""The benchmark: how fast the stub is compared with other servers, and how well it scales.
 
-Everything is compared in one go: all servers are up at once, share one core, and are hit in short
-slices in a random order, round after round. So a change of the machine's speed hits all of them,
-and the ratios hold where the absolute figures do not. See README.md.
+All servers run at once, share one core, and take turns under load: short slices in a random order,
+round after round. A change of the machine's speed affects all of them, so ratios are reliable even
+if absolute figures are not. See README.md.
 """
 
 import argparse
@@ -33,9 +33,10 @@ PEERS = ("prism", "bare", "bare-http1", "wiremock", "connexion")
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is done. Each cell of the comparison takes `rounds` times `seconds`.
+    """The amount of work. Each cell of the comparison takes `rounds` times `seconds`.
 
-    `soak` counts requests, `sandbox` steps of a sandbox that is made and deleted again.
+    `soak` is a number of requests, `sandbox` the number of steps in a sandbox that is created and
+    deleted again.
     """
 
     rounds: int
@@ -59,7 +60,7 @@ FULL = Plan(
     connections=(16, 32),
 )
 QUICK = Plan(rounds=5, seconds=1, steps=200_000, sizes=(1, 100, 10_000, 100_000), cold_starts=3)
-# Figures of a smoke run mean nothing; it only shows that the bench works.
+# The figures of a smoke run are meaningless; it only shows that the benchmark works.
 SMOKE = Plan(rounds=1, seconds=1, steps=100_000, sizes=(1, 100), cold_starts=1, sandbox=2_000)
 
 
@@ -68,18 +69,20 @@ def main() -> None:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="under two minutes; rough figures")
     size.add_argument(
-        "--smoke", action="store_true", help="some seconds, no plots; shows that the bench works"
+        "--smoke",
+        action="store_true",
+        help="a few seconds, no plots; shows that the benchmark works",
     )
     parser.add_argument(
         "--servers",
         default=",".join(PEERS),
-        help="peers to compare the stub with, of %(default)s",
+        help="servers to compare the stub with; default: %(default)s",
     )
-    parser.add_argument("--output", type=Path, default=None, help="folder for what it writes")
+    parser.add_argument("--output", type=Path, default=None, help="directory for the results")
     options = parser.parse_args()
     plan = QUICK if options.quick else SMOKE if options.smoke else FULL
     peers = [name for name in options.servers.split(",") if name]
-    # A quick look does not replace the figures that stand beside the code.
+    # A quick run must not replace the published figures.
     output = options.output or (servers.HERE if plan is FULL else BUILD)
     try:
         run(plan, peers, output)
@@ -91,7 +94,7 @@ def run(plan: Plan, peers: list[str], output: Path) -> None:
     """Measure everything, and write results.json, results.md and the plots into `output`."""
     unknown = [name for name in peers if name not in PEERS]
     if unknown:
-        raise servers.BenchError(f"unknown: {', '.join(unknown)}; there are {', '.join(PEERS)}")
+        raise servers.BenchError(f"unknown: {', '.join(unknown)}; known: {', '.join(PEERS)}")
     BUILD.mkdir(parents=True, exist_ok=True)
     output.mkdir(parents=True, exist_ok=True)
     servers.install_wrk()
@@ -100,7 +103,7 @@ def run(plan: Plan, peers: list[str], output: Path) -> None:
     left_out = {}
     if "wiremock" in peers and not shutil.which("java"):
         peers.remove("wiremock")
-        left_out["wiremock"] = "there is no Java on this machine"
+        left_out["wiremock"] = "Java is not installed"
 
     results: dict[str, Any] = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -130,7 +133,7 @@ def run(plan: Plan, peers: list[str], output: Path) -> None:
 
 
 def comparison(plan: Plan, peers: list[str]) -> dict[str, Any]:
-    """Throughput and latency of all servers, and the stub's memory on the way."""
+    """Throughput and latency of all servers, and the memory of the stub meanwhile."""
     core, _ = measure.cores()
     with ExitStack() as stack:
 
@@ -142,19 +145,19 @@ def comparison(plan: Plan, peers: list[str]) -> dict[str, Any]:
         few = start(servers.stub(10, name="stub-10"))
         many = start(servers.stub(plan.steps))
         memory = {"idle": idle.rss(), "steps": plan.steps, "loaded": many.rss(), "few": few.rss()}
-        answer = BUILD / "answer.json"
-        answer.write_bytes(many.answer)
+        response = BUILD / "response.json"
+        response.write_bytes(many.response)
         make = {
             "prism": lambda: servers.prism(BUILD),
-            "bare": lambda: servers.bare(answer),
-            "bare-http1": lambda: servers.bare_http1(answer),
-            "wiremock": lambda: servers.wiremock(BUILD, answer),
-            "connexion": lambda: servers.connexion(answer),
+            "bare": lambda: servers.bare(response),
+            "bare-http1": lambda: servers.bare_http1(response),
+            "wiremock": lambda: servers.wiremock(BUILD, response),
+            "connexion": lambda: servers.connexion(response),
         }
         targets = {"stub": many} | {name: start(make[name]()) for name in peers}
         probes = {name: measure.probe(target) for name, target in targets.items()}
         if probes["stub"] != {"second": 412, "bad-body": 412, "bad-token": 401}:
-            raise servers.BenchError(f"the stub does not answer as it should: {probes['stub']}")
+            raise servers.BenchError(f"the stub does not respond as expected: {probes['stub']}")
         cells = [
             Cell(name, "success", connections)
             for connections in plan.connections
@@ -175,7 +178,7 @@ def comparison(plan: Plan, peers: list[str]) -> dict[str, Any]:
             "titles": {name: target.server.title for name, target in targets.items()}
             | {"stub-10": few.server.title},
             "probes": probes,
-            "answerBytes": len(many.answer),
+            "responseBytes": len(many.response),
             "comparison": compared,
             "sandboxes": shares,
             "memory": memory,
@@ -183,14 +186,14 @@ def comparison(plan: Plan, peers: list[str]) -> dict[str, Any]:
 
 
 def machine() -> dict[str, str]:
-    """What the figures were measured on."""
+    """A description of the machine."""
     server, generator = measure.cores()
     pinned = f"servers on core {server}, wrk on core {generator}"
     libraries = ("stepstub", "connexion", "uvicorn", "uvloop", "httptools")
     return {
         "processor": _processor(),
         "cores": f"{len(os.sched_getaffinity(0))}; "
-        + (pinned if generator is not None else "not pinned: there is only one"),
+        + (pinned if generator is not None else "not pinned: only one core"),
         "system": f"{platform.system()} {platform.release()}",
         "load before": f"{os.getloadavg()[0]:.2f}",
         "python": platform.python_version(),
@@ -202,7 +205,7 @@ def machine() -> dict[str, str]:
 
 
 def draw(output: Path) -> None:
-    """The plots, by matplotlib in an environment of its own."""
+    """Draw the plots, with matplotlib in a separate environment."""
     python = BUILD / "venv" / "bin" / "python"
     wanted = servers.HERE / "requirements.txt"
     installed = BUILD / "venv" / "requirements.txt"

@@ -1,7 +1,7 @@
-"""What one completion costs in a stub that holds so many steps; prints one JSON object.
+"""The cost of one completion in a stub with a given number of steps; prints one JSON object.
 
-The application is called in-process, so sockets do not hide a small difference. A stub with few
-steps is used up soon; then another like it is made.
+The application is called in-process, so that sockets do not hide small differences. A stub with few
+steps is soon used up and is then replaced by another one.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def scope(body: bytes) -> dict[str, Any]:
 
 
 def call(app: Stub, body: bytes) -> tuple[int, float]:
-    """Status, and microseconds taken."""
+    """Status and duration in microseconds."""
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -61,11 +61,11 @@ def call(app: Stub, body: bytes) -> tuple[int, float]:
 
 
 def completions(steps: int) -> Iterator[float]:
-    """Times of single completions; every one of them starts a next step."""
+    """Durations of single completions, each of which starts a next step."""
     count = max(1, steps // 10)
     for _ in range(_STUBS):
         app = create_app(tuple(processes(count, steps // count + 1)))
-        call(app, completion("unknown"))  # Connexion puts itself together at the first request
+        call(app, completion("unknown"))  # Connexion builds its stack on the first request
         for position in range(min(steps, _SAMPLES)):
             status, taken = call(app, completion(step_id(position % count, position // count)))
             if status != 200:

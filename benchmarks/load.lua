@@ -1,9 +1,9 @@
 -- What wrk sends: wrk ... URL -- TOKEN BODY FIRST COUNT STEPS
 --
--- BODY names the first step of the first process, p000000-0001. Without COUNT it is sent as it is,
--- again and again. Otherwise the id in it is that of COUNT processes from FIRST on, so many STEPS of
--- each; the processes take turns (the first step of each, then the second of each), so a step has
--- been started long before its own completion is sent, and no id comes twice.
+-- BODY names the first step of the first process, p000000-0001. If COUNT is 0, it is sent unchanged,
+-- again and again. Otherwise the id is replaced with the ids of STEPS steps in each of COUNT processes,
+-- starting with process FIRST. The processes take turns (the first step of each, then the second of
+-- each), so a step is STARTED long before its own completion is sent, and no id is sent twice.
 
 local PATH = "/api/v1/processes/complete-step"
 local MARKER = "p000000-0001"
@@ -16,14 +16,14 @@ function init(args)
     ["Content-Type"] = "application/json",
     ["Authorization"] = "Bearer " .. args[1],
   }, args[2])
-  -- All ids are of one width, so only the id differs from request to request.
+  -- All ids have the same width, so requests differ in the id only.
   local from, to = string.find(whole, MARKER, 1, true)
   before, after = string.sub(whole, 1, from - 1), string.sub(whole, to + 1)
 end
 
 function request()
-  if count == 0 or not looked_at then
-    looked_at = true -- wrk asks once for itself, to look at it, and never sends that one
+  if count == 0 or not inspected then
+    inspected = true -- wrk calls this once to inspect the request, which it does not send
     return whole
   end
   local process, step = first + position % count, math.floor(position / count) + 1

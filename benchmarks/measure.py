@@ -1,4 +1,4 @@
-"""What the bench measures: load by wrk, cold starts, memory, and cost against size."""
+"""The measurements: load by wrk, cold starts, memory, and cost by number of steps."""
 
 import json
 import os
@@ -25,11 +25,11 @@ from servers import (
     step_id,
 )
 
-_WRK_GRACE = 30  # seconds beyond a slice after which wrk is given up
+_WRK_GRACE = 30  # seconds that wrk may take beyond the slice
 
 
-# What each kind of load sends for a step that has been completed: token and body. For success
-# the step is another one in every request.
+# Token and body of each kind of load; the body names a completed step. For success, each request
+# names a different step.
 _DONE = step_id(0, 0)
 LOADS = {
     "success": (TOKEN, completion(_DONE)),
@@ -41,7 +41,7 @@ LOADS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One line of the comparison: a server under one kind of load, of `LOADS`."""
+    """One row of the comparison: a server under one kind of load from `LOADS`."""
 
     server: str
     load: str
@@ -50,7 +50,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Slice:
-    """What one run of wrk saw. Milliseconds; `generator` is wrk's share of its own core."""
+    """The result of one run of wrk. Milliseconds; `generator` is how busy wrk's own core was."""
 
     rate: float
     p50: float
@@ -59,13 +59,13 @@ class Slice:
 
 
 def cores() -> tuple[int | None, int | None]:
-    """Cores for the server and for the generator; None where there is nothing to choose."""
+    """Cores for the server and the generator; None if there is only one."""
     available = sorted(os.sched_getaffinity(0))
     return (available[0], available[1]) if len(available) > 1 else (None, None)
 
 
 def probe(target: Running) -> dict[str, int]:
-    """The statuses a server answers the refused loads with; what it claims is not asked."""
+    """The statuses that the refused kinds of load really get from a server."""
     return {
         kind: post(target.port, body, token)[0]
         for kind, (token, body) in LOADS.items()
@@ -83,10 +83,10 @@ def load(
     *,
     token: str | None = None,
 ) -> Slice:
-    """Run wrk against a server for some seconds, and check that it got what it should.
+    """Run wrk against a server for some seconds, and check the statuses that it got.
 
-    A success slice completes the steps of the next `lane` processes. It has them to itself, since
-    what was under way when wrk hung up is completed or not, and its process may be stuck.
+    A success slice completes the steps of the next `lane` processes. They are not used again:
+    requests in flight when wrk stopped may or may not be completed, so a process may be stuck.
     """
     server = target.server
     pin = ["taskset", "--cpu-list", str(core)] if core is not None else []
@@ -110,10 +110,10 @@ def load(
     seen = json.loads(run.stdout.splitlines()[-1])
     wanted = 0 if kind == "success" or not server.keeps_state else seen["requests"]
     if seen["broken"] or not seen["requests"] or seen["refused"] != wanted:
-        raise BenchError(f"{server.name}, {kind}: not the answers that were expected: {seen}")
+        raise BenchError(f"{server.name}, {kind}: unexpected responses: {seen}")
     if kind == "success" and seen["requests"] >= lane * steps:
-        # wrk counts the rest of its time as if it had been at work.
-        raise BenchError(f"{server.name} was faster than there were steps for: {seen}")
+        # wrk includes its idle time in the rate.
+        raise BenchError(f"{server.name} used up all its steps: {seen}")
     used = after.children_user + after.children_system
     used -= before.children_user + before.children_system
     return Slice(
@@ -127,7 +127,7 @@ def load(
 def compare(
     targets: dict[str, Running], cells: Sequence[Cell], *, rounds: int, seconds: int
 ) -> list[dict[str, Any]]:
-    """All cells in every round, in an order of its own, after a slice to warm each server up."""
+    """Measure all cells in every round, in random order, after one slice to warm up each server."""
     _, core = cores()
     completing = [cell for cell in cells if cell.load == "success"]
     lane = min(
@@ -155,7 +155,7 @@ def compare(
 def cold_starts(
     servers: Sequence[tuple[Server, str]], build: Path, *, rounds: int
 ) -> dict[str, list[float]]:
-    """Seconds from the start of the process to its first 200; the servers take turns, unpinned."""
+    """Seconds from process start to first 200; the servers take turns and are not pinned."""
     seen: dict[str, list[float]] = {server.name: [] for server, _ in servers}
     for _ in range(rounds):
         for server, first_step in servers:
@@ -165,7 +165,7 @@ def cold_starts(
 
 
 def soak(target: Running, requests: int, seconds: int) -> dict[str, Any]:
-    """Resident memory before and after many refused requests, when nothing may be kept."""
+    """Resident memory before and after many refused requests, which must not accumulate."""
     _, core = cores()
     kinds = ("second", "bad-body", "bad-token")
     for kind in kinds:
@@ -178,10 +178,10 @@ def soak(target: Running, requests: int, seconds: int) -> dict[str, Any]:
 
 
 def sandboxes(target: Running, *, rounds: int, seconds: int) -> list[dict[str, float]]:
-    """Two sandboxes under load: what each gets of the rate that it has alone.
+    """The rate of each of two sandboxes under load together, relative to its rate alone.
 
-    The load is completions of a step that the sandbox does not have; they go all the way to its
-    engine. `total` is both together against one alone.
+    The load is completions of an unknown step, which reach the sandbox's engine. `total` is both
+    together, relative to one alone.
     """
     _, core = cores()
     tokens = [create_sandbox(target) for _ in range(2)]
@@ -202,7 +202,7 @@ def sandboxes(target: Running, *, rounds: int, seconds: int) -> list[dict[str, f
 
 
 def given_back(target: Running, *, steps: int, cycles: int) -> list[dict[str, int]]:
-    """Resident memory before a sandbox, with `steps` steps in it, and after it was deleted."""
+    """Resident memory before a sandbox is created, with `steps` steps, and after its deletion."""
     at_once = 2000
     specs = [
         {"params": {"decision": {"strValue": f"approved by the reader number {number}"}}}
@@ -214,7 +214,7 @@ def given_back(target: Running, *, steps: int, cycles: int) -> list[dict[str, in
         before = target.rss()
         token = create_sandbox(target)
         for _ in range(max(1, steps // at_once)):
-            status, _answer = request(target.port, "POST", "/_stub/processes", body, token)
+            status, _ = request(target.port, "POST", "/_stub/processes", body, token)
             if status != 201:
                 raise BenchError(f"a process could not be started: {status}")
         loaded = target.rss()
@@ -225,15 +225,15 @@ def given_back(target: Running, *, steps: int, cycles: int) -> list[dict[str, in
 
 def create_sandbox(target: Running) -> str:
     """The token of a new sandbox on a stub."""
-    status, answer = request(target.port, "POST", "/_stub/sandboxes", b"{}")
+    status, body = request(target.port, "POST", "/_stub/sandboxes", b"{}")
     if status != 201:
-        raise BenchError(f"a sandbox could not be made: {status}")
-    token: str = json.loads(answer)["token"]
+        raise BenchError(f"a sandbox could not be created: {status}")
+    token: str = json.loads(body)["token"]
     return token
 
 
 def script(name: str, *options: str) -> Any:
-    """What a script of the bench prints, which is one JSON value; pinned as the servers are."""
+    """The JSON value that a script of the benchmark prints; pinned to the core of the servers."""
     core, _ = cores()
     pin = ["taskset", "--cpu-list", str(core)] if core is not None else []
     command = [*pin, sys.executable, str(HERE / name), *options]
@@ -244,6 +244,6 @@ def script(name: str, *options: str) -> Any:
 
 
 def cost(sizes: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Microseconds a completion, in-process, for stubs with so many steps."""
+    """Microseconds per completion, in-process, for stubs with these numbers of steps."""
     for size in sizes:
         yield script("cost.py", f"--steps={size}")

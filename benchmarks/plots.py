@@ -1,4 +1,4 @@
-"""The two plots, from results.json in the folder given; run in an environment with matplotlib."""
+"""Draws both plots from results.json in the given directory; needs matplotlib."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ import matplotlib as mpl
 
 mpl.use("svg")
 mpl.rcParams |= {
-    "svg.hashsalt": "stepstub",  # the same figures give the same file
+    "svg.hashsalt": "stepstub",  # makes the files reproducible
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -21,7 +21,7 @@ from matplotlib import pyplot as plt  # noqa: E402 - after the backend has been 
 _OURS, _OTHERS = "#0b6e4f", "#9aa5b1"
 _NAMES = {
     "stub": "Stepstub",
-    "bare": "bare ASGI, static answer",
+    "bare": "bare ASGI, static response",
     "bare-http1": "the same on Stepstub's HTTP/1.1",
     "prism": "Prism",
     "wiremock": "WireMock, schema matcher",
@@ -30,7 +30,7 @@ _NAMES = {
 
 
 def comparison(results: dict[str, Any]) -> plt.Figure:
-    """Completions a second of every server, one bar each, with the spread over the rounds."""
+    """Completions per second of every server, with the range over the rounds."""
     rates = {
         cell["server"]: [one["rate"] for one in cell["rounds"]]
         for cell in results["comparison"]
@@ -58,16 +58,16 @@ def comparison(results: dict[str, Any]) -> plt.Figure:
         )
     axes.set_yticks(range(len(ordered)), [_NAMES[name] for name in ordered])
     axes.set_xlabel(
-        "requests a second, Prism = 1; the line is the spread over the rounds"
+        "requests per second, Prism = 1; the line is the range over the rounds"
         if compared
-        else "requests a second"
+        else "requests per second"
     )
     axes.margins(x=0.12)
     return figure
 
 
 def cost(results: dict[str, Any]) -> plt.Figure:
-    """Microseconds a completion against the number of steps in the stub."""
+    """Microseconds per completion by number of steps in the stub."""
     points = results["cost"]
     steps = [point["steps"] for point in points]
     figure, axes = plt.subplots(figsize=(8, 3), layout="constrained")
@@ -83,7 +83,7 @@ def cost(results: dict[str, Any]) -> plt.Figure:
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)
     axes.set_xlabel("steps in the stub")
-    axes.set_ylabel("µs a completion")
+    axes.set_ylabel("µs per completion")
     return figure
 
 

@@ -1,5 +1,5 @@
-"""What a call of requests costs that the pytest plugin answers, beside one that a bare callback of
-`responses` answers; prints one JSON object.
+"""The cost of a `requests` call handled by the pytest plugin, compared with a bare callback of
+`responses`; prints one JSON array.
 """
 
 import argparse
@@ -21,7 +21,7 @@ _PARAMS = {
     "confidence": {"doubleValue": 0.97, "type": "DOUBLE"},
 }
 
-_ANSWER = json.dumps(
+_BODY = json.dumps(
     {
         "message": "Success",
         "timestamp": "2026-03-29T12:50:59.211Z",
@@ -36,10 +36,10 @@ def timed(call: Callable[[str], requests.Response], step_ids: list[str]) -> floa
     times = []
     for step_id in step_ids:
         began = time.perf_counter_ns()
-        answer = call(step_id)
+        response = call(step_id)
         times.append((time.perf_counter_ns() - began) / 1000)
-        if answer.status_code != 200:
-            raise SystemExit(f"{step_id}: {answer.status_code} {answer.text}")
+        if response.status_code != 200:
+            raise SystemExit(f"{step_id}: {response.status_code} {response.text}")
     return median(times)
 
 
@@ -49,19 +49,17 @@ def post(url: str, step_id: str, headers: dict[str, str]) -> requests.Response:
 
 
 def plugin() -> float:
-    """Completions that the stub carries out."""
+    """Completions by the stub."""
     with InProcess() as stub:
         step_ids = [step.id for step in stub.start_process([{}] * _STEPS).steps]
         return timed(lambda step: post(stub.complete_step_url, step, stub.headers), step_ids)
 
 
 def bare() -> float:
-    """The same requests, answered by a callback that does nothing."""
+    """The same requests, handled by a callback with a static response."""
     headers = {"content-type": "application/json"}
     with responses.RequestsMock() as mock:
-        mock.add_callback(
-            responses.POST, _URL, lambda _: (200, headers, _ANSWER), content_type=None
-        )
+        mock.add_callback(responses.POST, _URL, lambda _: (200, headers, _BODY), content_type=None)
         token = {"Authorization": "Bearer stub-token"}
         return timed(lambda step: post(_URL, step, token), [f"p-{n}" for n in range(_STEPS)])
 

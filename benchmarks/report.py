@@ -1,4 +1,4 @@
-"""results.md from what was measured."""
+"""Builds results.md from the measurements."""
 
 from collections.abc import Iterable, Sequence
 from statistics import median
@@ -10,11 +10,11 @@ _LOADS = {
     "bad-token": "wrong token, 401",
     "second": "second completion, 412",
 }
-_BUSY = 0.9  # from here on the generator is taken for the bottleneck
+_BUSY = 0.9  # above this, the generator counts as the bottleneck
 
 
 class Comparison:
-    """The cells of the comparison. Ratios are taken round by round, so drift cancels out."""
+    """The cells of the comparison. Ratios are computed per round, so that drift cancels out."""
 
     def __init__(self, cells: Sequence[dict[str, Any]]) -> None:
         self._cells = {
@@ -41,7 +41,7 @@ class Comparison:
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
-    """`4.1 (3.9 to 4.4)`: the median, the least and the most."""
+    """`4.1 (3.9 to 4.4)`: median, minimum and maximum."""
     low, middle, high = (
         f"{value:.{digits}f}" for value in (min(values), median(values), max(values))
     )
@@ -52,22 +52,22 @@ def markdown(results: dict[str, Any]) -> str:
     """The whole page."""
     comparison = Comparison(results["comparison"])
     parts = [
-        "# Results of the bench\n",
+        "# Benchmark results\n",
         _introduction(results),
         _table(("", ""), results["machine"].items()),
         "## Targets\n",
-        _table(("target", "wanted", "measured", ""), _targets(results, comparison)),
+        _table(("metric", "target", "measured", ""), _targets(results, comparison)),
         "## Completions\n",
         _completions(results, comparison),
         _notes(results, comparison),
         "## Kinds of load on the stub\n",
         _table(
-            ("server", "load", "against completions", "requests/s", "p50 ms", "p99 ms"),
+            ("server", "load", "relative to completions", "requests/s", "p50 ms", "p99 ms"),
             _kinds(results, comparison),
         ),
-        "## Cold start: process started to first 200, ms\n",
+        "## Cold start: process start to first 200, ms\n",
         _table(
-            ("server", "median (least to most)"),
+            ("server", "median (minimum to maximum)"),
             (
                 (name, spread([1000 * seconds for seconds in seen], 0))
                 for name, seen in results["coldStarts"].items()
@@ -75,7 +75,7 @@ def markdown(results: dict[str, Any]) -> str:
         ),
         "## Memory\n",
         _table(("", ""), _memory(results["memory"])),
-        "## Cost of one completion against the number of steps\n",
+        "## Cost of one completion by number of steps\n",
         "In-process, no sockets; microseconds: median (lower to upper quartile).\n",
         _table(
             ("steps", "µs"),
@@ -94,10 +94,11 @@ def markdown(results: dict[str, Any]) -> str:
 def _introduction(results: dict[str, Any]) -> str:
     plan = results["plan"]
     return (
-        f"`{results['command']}`, {results['at']}. Every server on one core, wrk on another; all"
-        f" up at once and hit in slices of {plan['seconds']} s in a random order, {plan['rounds']}"
-        " rounds. Ratios are taken within a round: median (least to most). Absolute figures hold"
-        " for this machine and hour only. How it is done: [README.md](README.md).\n"
+        f"`{results['command']}`, {results['at']}. All servers run at once on one core, wrk on"
+        f" another; they take turns under load in slices of {plan['seconds']} s in random order,"
+        f" {plan['rounds']} rounds. Ratios are computed per round: median (minimum to maximum)."
+        " Absolute figures are valid for this machine and this run only. The method is described"
+        " in [README.md](README.md).\n"
     )
 
 
@@ -111,48 +112,48 @@ def _targets(results: dict[str, Any], comparison: Comparison) -> Iterable[Sequen
         if (peer, "success", 16) in comparison:
             values = comparison.ratios(stub, (peer, "success", 16))
             met = median(values) >= least
-            yield row(f"throughput against {peer}", f"at least {least}", values, met=met)
+            yield row(f"throughput relative to {peer}", f"at least {least}", values, met=met)
     for connections in (16, 32):
         if ("prism", "success", connections) in comparison:
             values = comparison.ratios(
                 ("stub", "success", connections), ("prism", "success", connections), "p99"
             )
-            name = f"p99 against prism, {connections} connections"
+            name = f"p99 relative to prism, {connections} connections"
             yield row(name, "at most 0.5", values, met=median(values) <= 0.5)
     for kind in ("bad-body", "bad-token"):
         values = comparison.ratios(("stub", kind, 16), stub)
-        name = f"{_LOADS[kind]}: throughput against completions"
+        name = f"{_LOADS[kind]}: throughput relative to completions"
         yield row(name, "at least 1", values, met=median(values) >= 0.97)
     values = comparison.ratios(("stub", "second", 16), ("stub-10", "second", 16))
     steps = f"{results['memory']['steps']:,}"
     met = median(values) >= 0.95
-    yield row(f"second completion, {steps} steps against 10", "1 within noise", values, met=met)
+    yield row(f"second completion, {steps} steps relative to 10", "1 within noise", values, met=met)
     starts = results["coldStarts"]
     if "prism" in starts:
         ours, theirs = (starts[name] for name in ("stepstub-serve", "prism"))
         values = [one / other for one, other in zip(ours, theirs, strict=True)]
-        yield row("cold start against prism", "at most 0.5", values, met=median(values) <= 0.5)
+        yield row("cold start relative to prism", "at most 0.5", values, met=median(values) <= 0.5)
     values = [one["plugin"] / one["bare"] for one in results["plugin"]]
-    name = "call through the plugin against a bare callback of responses"
+    name = "call through the plugin relative to a bare callback of responses"
     yield row(name, "at most 1.5", values, met=median(values) <= 1.5)
     values = [min(one["first"], one["second"]) for one in results["sandboxes"]]
-    name = "the slower of two sandboxes under load, of its rate alone"
+    name = "the slower of two sandboxes under load, relative to its rate alone"
     yield row(name, "at least 0.45", values, met=median(values) >= 0.45)
     memory = results["memory"]
     idle = memory["idle"] / 2**20
     yield row("idle memory, MiB", "at most 80", [idle], met=idle <= 80)
     each = (memory["loaded"] - memory["few"]) / memory["steps"]
-    yield row("bytes a step with three params", "at most 1000", [each], met=each <= 1000)
+    yield row("bytes per step with three params", "at most 1000", [each], met=each <= 1000)
     kept = _kept(memory["sandbox"])
-    name = f"memory kept after {len(memory['sandbox'])} deleted sandboxes, of what one took"
+    name = f"memory kept after {len(memory['sandbox'])} deleted sandboxes, relative to one sandbox"
     yield row(name, "at most 0.25", [kept], met=kept <= 0.25)
     if "soak" in memory:
         ratio = memory["soak"]["after"] / memory["soak"]["before"]
-        yield row("memory after the soak against before", "1", [ratio], met=ratio <= 1.02)
+        yield row("memory after the soak relative to before", "1", [ratio], met=ratio <= 1.02)
 
 
 def _kept(sandboxes: Sequence[dict[str, int]]) -> float:
-    """Of the memory that the first sandbox took, what is still held after the last was deleted."""
+    """Memory still held after the last sandbox was deleted, relative to the first sandbox."""
     first, last = sandboxes[0], sandboxes[-1]
     took = first["loaded"] - first["before"]
     return (last["after"] - first["before"]) / max(took, 1)
@@ -186,7 +187,7 @@ def _completions(results: dict[str, Any], comparison: Comparison) -> str:
         )
     return _table(
         (
-            *("server", "connections", "against Prism", "against bare ASGI"),
+            *("server", "connections", "relative to Prism", "relative to bare ASGI"),
             *("requests/s", "p50 ms", "p99 ms"),
             *("bad body gets", "wrong token gets", "second completion gets"),
         ),
@@ -227,10 +228,10 @@ def _memory(memory: dict[str, Any]) -> Iterable[Sequence[object]]:
     yield "`stepstub serve`, idle, after one request", f"{memory['idle'] / 2**20:.0f} MiB"
     yield f"with {memory['steps']:,} steps", f"{memory['loaded'] / 2**20:.0f} MiB"
     each = (memory["loaded"] - memory["few"]) / memory["steps"]
-    yield "a step with three params, its ids and texts included", f"{each:.0f} bytes"
+    yield "a step with three params, including its ids and strings", f"{each:.0f} bytes"
     first, last = memory["sandbox"][0], memory["sandbox"][-1]
     yield (
-        "before, with and after a sandbox that is deleted again",
+        "before, with and after a sandbox that is then deleted",
         ", ".join(f"{first[moment] / 2**20:.0f} MiB" for moment in ("before", "loaded", "after")),
     )
     yield f"after {len(memory['sandbox'])} such sandboxes", f"{last['after'] / 2**20:.0f} MiB"

@@ -1,6 +1,6 @@
-"""The reference: an ASGI application with a static answer, on uvicorn at its fastest.
+"""The baseline: an ASGI application with a static response, on uvicorn's fastest configuration.
 
-It reads nothing and checks nothing, so it is what the server itself costs.
+It neither reads nor checks requests, so it shows the cost of the server itself.
 """
 
 import argparse
@@ -10,18 +10,19 @@ from typing import Any
 
 import uvicorn
 
-from stepstub.http1 import Connection
+from stepstub.serving.connection import Connection
+from stepstub.serving.hosts import Hosts
 
 
-def application(answer: bytes) -> Any:
+def application(response: bytes) -> Any:
     headers = [
         (b"content-type", b"application/json"),
-        (b"content-length", str(len(answer)).encode()),
+        (b"content-length", str(len(response)).encode()),
     ]
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
+        await send({"type": "http.response.body", "body": response})
 
     return app
 
@@ -29,14 +30,16 @@ def application(answer: bytes) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--answer", type=Path, required=True)
+    parser.add_argument("--response", type=Path, required=True)
     parser.add_argument("--http1", action="store_true", help="with the stub's own HTTP protocol")
     options = parser.parse_args()
     uvicorn.run(
-        application(options.answer.read_bytes()),
+        application(options.response.read_bytes()),
         host="127.0.0.1",
         port=options.port,
-        http=partial(Connection, refuse=lambda *_: b"{}") if options.http1 else "httptools",
+        http=partial(Connection, refuse=lambda *_: b"{}", hosts=Hosts(loopback=True))
+        if options.http1
+        else "httptools",
         loop="uvloop",
         ws="none",
         lifespan="off",

@@ -1,4 +1,4 @@
-"""Connexion's AsyncApp as it comes, with the same contract and a handler that keeps no state."""
+"""Connexion's AsyncApp with default settings, the same contract and a stateless handler."""
 
 import argparse
 import json
@@ -24,9 +24,9 @@ def check(token: str) -> dict[str, Any]:
     return {}
 
 
-def application(answer: dict[str, Any]) -> AsyncApp:
+def application(response: dict[str, Any]) -> AsyncApp:
     async def complete_step(body: dict[str, Any]) -> dict[str, Any]:
-        return answer
+        return response
 
     contract = yaml.safe_load(_CONTRACT.read_text("utf-8"))
     contract["components"]["securitySchemes"]["bearer"]["x-bearerInfoFunc"] = (
@@ -40,10 +40,10 @@ def application(answer: dict[str, Any]) -> AsyncApp:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--answer", type=Path, required=True)
+    parser.add_argument("--response", type=Path, required=True)
     options = parser.parse_args()
     uvicorn.run(
-        application(json.loads(options.answer.read_bytes())),
+        application(json.loads(options.response.read_bytes())),
         host="127.0.0.1",
         port=options.port,
         http="httptools",

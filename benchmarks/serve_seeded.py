@@ -1,7 +1,7 @@
-"""`stepstub serve --log-level warning`, with as many steps as the bench needs.
+"""`stepstub serve --log-level warning`, with as many steps as the benchmark needs.
 
-The processes are what a scenario file of the same content would give; only reading a million
-steps from YAML is left out. Ids are those of `load.lua`: process p000007, step p000007-0001.
+The processes are the same as from a scenario file, without the time that reading a million steps
+from YAML would take. Ids match `load.lua`: process p000007, step p000007-0001.
 """
 
 import argparse
@@ -11,11 +11,11 @@ from stepstub import logs, scenario
 from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.model import Process
-from stepstub.server import listen, serve
+from stepstub.serving.server import listen, serve
 
 
 def processes(count: int, steps_each: int) -> Iterator[Process]:
-    """Processes with three params on every step; the first step of each is STARTED."""
+    """Processes with three params in each step; the first step of each is STARTED."""
     for number in range(count):
         process_id = f"p{number:06}"
         specs = [

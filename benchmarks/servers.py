@@ -1,4 +1,4 @@
-"""The servers the bench compares: how each is installed, started and stopped."""
+"""The servers that the benchmark compares: how each is installed, started and stopped."""
 
 import json
 import os
@@ -20,17 +20,17 @@ CONTRACT = HERE.parent / "openapi.yaml"
 PATH = "/api/v1/processes/complete-step"
 TOKEN = "stub-token"
 
-_STARTS_WITHIN = 180.0  # seconds; a million steps take a while to load
-_ENDS_WITHIN = 30.0
+_START_TIMEOUT = 180.0  # seconds; a million steps take a while to load
+_STOP_TIMEOUT = 30.0
 
 
 class BenchError(Exception):
-    """The bench cannot go on, or what it measured would not mean anything."""
+    """The benchmark cannot continue, or its figures would be meaningless."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """One of the compared. `command` is given the port to listen on."""
+    """One of the compared servers. `command` takes the port to listen on."""
 
     name: str
     title: str
@@ -42,14 +42,14 @@ class Server:
 
 @dataclass
 class Running:
-    """A server that has answered its first request, `seconds` after its process was started."""
+    """A server that has responded for the first time, `seconds` after its process was started."""
 
     server: Server
     process: subprocess.Popen[bytes]
     port: int
     seconds: float
-    answer: bytes
-    used: int = 1  # processes that have been worked on; the first has answered the first request
+    response: bytes
+    used: int = 1  # processes already used; the first one served the first request
 
     def rss(self) -> int:
         """Resident memory in bytes."""
@@ -62,11 +62,11 @@ class Running:
 def running(
     server: Server, build: Path, *, core: int | None, first_step: str | None = None
 ) -> Iterator[Running]:
-    """Start a server, wait for its first 200, and end it with the context."""
+    """Start a server, wait for its first 200, and stop it when the context ends."""
     port = _free_port()
     pin = ["taskset", "--cpu-list", str(core)] if core is not None else []
     with (build / f"{server.name}.log").open("wb") as log:
-        began = time.perf_counter()
+        started = time.perf_counter()
         process = subprocess.Popen(
             [*pin, *server.command(port)],
             stdin=subprocess.DEVNULL,
@@ -76,19 +76,19 @@ def running(
         )
         try:
             body = completion(first_step or step_id(0, 0))
-            answer = _first_answer(process, port, body, began, log.name)
-            yield Running(server, process, port, time.perf_counter() - began, answer)
+            response = _first_response(process, port, body, started, log.name)
+            yield Running(server, process, port, time.perf_counter() - started, response)
         finally:
             process.terminate()
             try:
-                process.wait(_ENDS_WITHIN)
+                process.wait(_STOP_TIMEOUT)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
 
 
 def step_id(process: int, position: int) -> str:
-    """The id of a process's step; both count from 0."""
+    """The id of a step; process and position count from 0."""
     return f"p{process:06}-{position + 1:04}"
 
 
@@ -116,27 +116,27 @@ def request(
     try:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
         connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        response = connection.getresponse()
+        return response.status, response.read()
     finally:
         connection.close()
 
 
-def _first_answer(
-    process: subprocess.Popen[bytes], port: int, body: bytes, began: float, log: str
+def _first_response(
+    process: subprocess.Popen[bytes], port: int, body: bytes, started: float, log: str
 ) -> bytes:
-    while time.perf_counter() - began < _STARTS_WITHIN:
+    while time.perf_counter() - started < _START_TIMEOUT:
         if process.poll() is not None:
             break
         try:
-            status, answer = post(port, body)
+            status, response = post(port, body)
         except (OSError, HTTPException):
             time.sleep(0.002)
             continue
         if status != 200:
-            raise BenchError(f"the first answer was a {status}: {answer[:300]!r}; see {log}")
-        return answer
-    raise BenchError(f"no answer from {process.args}; see {log}")
+            raise BenchError(f"the first response was a {status}: {response[:300]!r}; see {log}")
+        return response
+    raise BenchError(f"no response from {process.args}; see {log}")
 
 
 def _free_port() -> int:
@@ -168,7 +168,7 @@ def stub(steps: int, *, name: str = "stub") -> Server:
 
 
 def stub_command() -> Server:
-    """What a user starts."""
+    """The command that users run."""
     script = Path(sys.executable).with_name("stepstub")
     return Server(
         "stepstub-serve",
@@ -177,36 +177,36 @@ def stub_command() -> Server:
     )
 
 
-def bare(answer: Path) -> Server:
+def bare(response: Path) -> Server:
     return Server(
         "bare",
-        "bare ASGI application, static answer, uvicorn with uvloop and httptools",
-        lambda port: [*_python("serve_bare.py", port), f"--answer={answer}"],
+        "bare ASGI application, static response, uvicorn with uvloop and httptools",
+        lambda port: [*_python("serve_bare.py", port), f"--response={response}"],
     )
 
 
-def bare_http1(answer: Path) -> Server:
+def bare_http1(response: Path) -> Server:
     return Server(
         "bare-http1",
         "the same application on the stub's own HTTP protocol",
-        lambda port: [*_python("serve_bare.py", port), f"--answer={answer}", "--http1"],
+        lambda port: [*_python("serve_bare.py", port), f"--response={response}", "--http1"],
     )
 
 
-def connexion(answer: Path) -> Server:
+def connexion(response: Path) -> Server:
     return Server(
         "connexion",
-        "Connexion AsyncApp, defaults, static answer",
-        lambda port: [*_python("serve_connexion.py", port), f"--answer={answer}"],
+        "Connexion AsyncApp, defaults, static response",
+        lambda port: [*_python("serve_connexion.py", port), f"--response={response}"],
     )
 
 
 def prism(build: Path) -> Server:
     """Prism with logging off, its largest cost; requests are validated by default.
 
-    Of an enum with null that is nullable as well, which OpenAPI 3.0.3 asks for, Prism makes one
-    with null twice; its validator does not compile that, and then Prism validates nothing and
-    says nothing. So it is given the contract without that null.
+    A nullable enum must contain null in OpenAPI 3.0.3. Prism adds null once more, its validator
+    then fails to compile the schema, and Prism silently validates nothing. It therefore gets the
+    contract without that null.
     """
     script = build / "node_modules/@stoplight/prism-cli/dist/index.js"
     document = yaml.safe_load(CONTRACT.read_text("utf-8"))
@@ -223,13 +223,13 @@ def prism(build: Path) -> Server:
     )
 
 
-def wiremock(build: Path, answer: Path) -> Server:
+def wiremock(build: Path, response: Path) -> Server:
     """WireMock with the contract's schema as body matcher, its journal off."""
     (jar,) = (build / "node_modules/wiremock/build").glob("wiremock-standalone-*.jar")
     root = build / "wiremock"
     mappings = root / "mappings"
     mappings.mkdir(parents=True, exist_ok=True)
-    for name, mapping in _wiremock_mappings(answer.read_text()).items():
+    for name, mapping in _wiremock_mappings(response.read_text()).items():
         (mappings / f"{name}.json").write_text(json.dumps(mapping))
     return Server(
         "wiremock",
@@ -251,7 +251,7 @@ def _npm_version(build: Path, package: str) -> str:
     return str(description["version"])
 
 
-def _wiremock_mappings(answer: str) -> dict[str, dict[str, object]]:
+def _wiremock_mappings(success: str) -> dict[str, dict[str, object]]:
     request: dict[str, object] = {"method": "POST", "urlPath": PATH}
     authorized = {"Authorization": {"equalTo": f"Bearer {TOKEN}"}}
     body = [{"matchesJsonSchema": json.dumps(_request_schema()), "schemaVersion": "V202012"}]
@@ -262,14 +262,14 @@ def _wiremock_mappings(answer: str) -> dict[str, dict[str, object]]:
         return {"priority": priority, "request": {**request, **matcher}, "response": response}
 
     return {
-        "success": mapping(1, {"headers": authorized, "bodyPatterns": body}, 200, answer),
+        "success": mapping(1, {"headers": authorized, "bodyPatterns": body}, 200, success),
         "bad-body": mapping(2, {"headers": authorized}, 412, "{}"),
         "bad-token": mapping(3, {}, 401, "{}"),
     }  # type: ignore[return-value]
 
 
 def _request_schema() -> object:
-    """The contract's request as plain JSON Schema, for a tool that knows no OpenAPI."""
+    """The contract's request as plain JSON Schema, for tools that do not support OpenAPI."""
     schemas = yaml.safe_load(CONTRACT.read_text("utf-8"))["components"]["schemas"]
 
     def plain(schema: object) -> object:
@@ -295,14 +295,14 @@ def _request_schema() -> object:
 
 
 def install_wrk() -> None:
-    """Raises `BenchError` when wrk is missing and cannot be installed from here."""
+    """Raises `BenchError` if wrk is missing and cannot be installed."""
     if shutil.which("wrk"):
         return
     if os.geteuid() == 0 and shutil.which("apt-get"):
         subprocess.run(["apt-get", "update", "--quiet=2"], check=False)
         subprocess.run(["apt-get", "install", "--yes", "--quiet=2", "wrk"], check=False)
     if not shutil.which("wrk"):
-        raise BenchError("The bench needs wrk: apt-get install wrk, or your system's package.")
+        raise BenchError("The benchmark needs wrk: apt-get install wrk, or your system's package.")
 
 
 def install_npm(build: Path) -> None:
@@ -313,7 +313,7 @@ def install_npm(build: Path) -> None:
         return
     if not shutil.which("npm"):
         raise BenchError(
-            "The bench needs Node.js with npm for Prism; or leave prism out: --servers."
+            "The benchmark needs Node.js with npm for Prism; or omit prism from --servers."
         )
     copy.write_bytes(wanted)
     try:

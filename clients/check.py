@@ -1,11 +1,11 @@
-"""Generates clients from openapi.yaml and calls a live stub with each; or lints openapi.yaml.
+"""Generates clients and calls a live stub with each, or lints the OpenAPI documents.
 
-    python clients/check.py clients    one call for each documented answer, with five clients
-    python clients/check.py contract   spectral and redocly
+    python clients/check.py clients    five clients of the contract, two of the control API
+    python clients/check.py contract   spectral and redocly, for both documents
 
-Run it with the Python of an environment that has Stepstub. What it installs (from PyPI and npm,
-in the versions that are pinned here) and generates goes into build/clients. Needs Node.js 20 and
-JDK 17, or newer. Exit status 1 when anything failed.
+Run it with the Python of an environment in which Stepstub is installed. It installs pinned
+packages from PyPI and npm; they and the generated code go into build/clients. Needs Node.js 20 and
+JDK 17, or newer. The exit status is 1 if anything failed.
 """
 
 import hashlib
@@ -17,24 +17,35 @@ import sys
 import venv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CONTRACT = HERE.parent / "openapi.yaml"
+CONTROL = HERE.parent / "src" / "stepstub" / "control.yaml"
 BUILD = HERE.parent / "build" / "clients"
 GENERATED = BUILD / "generated"
 BIN = BUILD / "venv" / ("Scripts" if os.name == "nt" else "bin")
 NODE_BIN = BUILD / "node_modules" / ".bin"
 
-ANSWERS = ["200 next step", "200 last step", "401", "412", "500"]
+RESPONSES = ("200 next step", "200 last step", "401", "412", "500")
 EXACT, ROUNDED = "int64", "int64 rounded"
+CONTROL_CALLS = (
+    "create sandbox",
+    "start process",
+    "add faults",
+    "verify completions",
+    "read a problem",
+    "delete sandbox",
+)
 
 TOKEN = "stub-token"
-SECONDS = 300  # that any one command may take
+CONTROL_TOKEN = "control-token"
+TIMEOUT = 300  # seconds for any one command
 
 ENVIRONMENT = {
     **os.environ,
-    "JAVA_OPTS": "-XX:TieredStopAtLevel=1",  # a generator's run is too short for more
+    "JAVA_OPTS": "-XX:TieredStopAtLevel=1",  # a generator runs too briefly for optimised code
     "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
     "PYTHONPATH": str(GENERATED / "python"),
     "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true",
@@ -46,11 +57,21 @@ Command = list[str | Path]
 
 
 class Failed(Exception):
-    """A command did not do what it should; the text is what it said."""
+    """A command failed; the text is its output."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """One generated client. `prepare` builds it and returns the command that makes the calls."""
+
+    name: str
+    prepare: Callable[[], Command]
+    calls: tuple[str, ...]
+    control_token: str | None = None
 
 
 def main() -> None:
-    """Run the command that the arguments name."""
+    """Run the command given on the command line."""
     try:
         match sys.argv[1:]:
             case ["clients"]:
@@ -59,19 +80,19 @@ def main() -> None:
                 sys.exit(lint_contract())
             case _:
                 sys.exit(__doc__)
-    except Failed as failure:  # to install something
+    except Failed as failure:  # while installing something
         sys.exit(str(failure))
 
 
 def lint_contract() -> int:
-    """Lint the contract; a hint or a warning is a failure too."""
+    """Lint both documents; hints and warnings count as failures."""
     install_node()
     spectral: Command = [NODE_BIN / "spectral", "lint", "--fail-severity", "hint", "--quiet"]
     redocly: Command = [NODE_BIN / "redocly", "lint"]
     failed = 0
     for name, command in {
-        "spectral": [*spectral, "--ruleset", HERE / ".spectral.yaml", CONTRACT],
-        "redocly": [*redocly, "--config", HERE / "redocly.yaml", CONTRACT],
+        "spectral": [*spectral, "--ruleset", HERE / ".spectral.yaml", CONTRACT, CONTROL],
+        "redocly": [*redocly, "--config", HERE / "redocly.yaml", CONTRACT, CONTROL],
     }.items():
         try:
             run(*command)
@@ -84,33 +105,34 @@ def lint_contract() -> int:
 
 
 def check_clients() -> int:
-    """Generate, build and call each client; a line for each client and answer."""
+    """Generate, build and call each client; print one line for each call."""
     install_python()
     install_node()
     shutil.rmtree(GENERATED, ignore_errors=True)
     passed = failed = 0
-    for name, (prepare, int64) in CLIENTS.items():
-        printed = calls_of(prepare)
-        missing = {*ANSWERS, int64} - {
+    for client in CLIENTS:
+        printed = output_of(client)
+        missing = set(client.calls) - {
             line.removeprefix("ok ") for line in printed.splitlines() if line.startswith("ok ")
         }
-        for answer in [*ANSWERS, int64]:
-            print(f"{name:24} {answer:16} {'FAILED' if answer in missing else 'ok'}")
+        for call in client.calls:
+            print(f"{client.name:24} {call:20} {'FAILED' if call in missing else 'ok'}")
         if missing:
             print(printed)
         sys.stdout.flush()
         failed += len(missing)
-        passed += len(ANSWERS) + 1 - len(missing)
+        passed += len(client.calls) - len(missing)
     print(f"{passed} passed, {failed} failed")
     return min(failed, 1)
 
 
-def calls_of(prepare: Callable[[], Command]) -> str:
-    """What a client's calls print: a line for each answer, and why any of them failed."""
+def output_of(client: Client) -> str:
+    """What a client's calls print: a line for each call, and why any of them failed."""
+    tokens = [token for token in (TOKEN, client.control_token) if token]
     try:
-        command = prepare()
-        with stub() as url:
-            return run(*command, url, TOKEN)
+        command = client.prepare()
+        with stub(client.control_token) as url:
+            return run(*command, url, *tokens)
     except Failed as failure:
         return str(failure)
 
@@ -150,35 +172,67 @@ def typescript_fetch() -> Command:
     return typescript("typescript_fetch")
 
 
+def typescript_fetch_control() -> Command:
+    openapi_generator(
+        "typescript-fetch",
+        GENERATED / "typescript-fetch-control",
+        document=CONTROL,
+        importFileExtension=".js",
+    )
+    return typescript("typescript_fetch_control")
+
+
 def java() -> Command:
-    # JsonNullable would be one more library; without it a null that is set is not sent.
-    openapi_generator("java", GENERATED / "java", library="native", openApiNullable="false")
-    # The generator's own jar has Jackson in it, which is all that the generated code needs.
+    return compiled_java("OpenapiGeneratorJava", CONTRACT, "org.openapitools.client")
+
+
+def java_control() -> Command:
+    return compiled_java("OpenapiGeneratorJavaControl", CONTROL, "org.openapitools.control")
+
+
+def compiled_java(calls: str, document: Path, package: str) -> Command:
+    """Generate a client in `package` and compile it with one class of calls."""
+    output = GENERATED / calls
+    openapi_generator(
+        "java",
+        output,
+        document=document,
+        library="native",
+        openApiNullable="false",  # otherwise one more library; without it, explicit nulls are lost
+        invokerPackage=package,
+        apiPackage=f"{package}.api",
+        modelPackage=f"{package}.model",
+    )
+    # The generator's own jar contains Jackson, the only dependency of the generated code.
     (jar,) = BUILD.glob("venv/**/openapi-generator.jar")
-    classes = GENERATED / "java" / "classes"
+    classes = output / "classes"
     run(
         *("javac", "-proc:none", "-nowarn", "-encoding", "UTF-8"),
-        *("-classpath", jar, "-d", classes),
-        *sorted((GENERATED / "java" / "src" / "main").rglob("*.java")),
-        *sorted((HERE / "calls").rglob("*.java")),
+        *("-classpath", jar, "-sourcepath", HERE / "calls", "-d", classes),
+        *sorted((output / "src" / "main").rglob("*.java")),
+        HERE / "calls" / f"{calls}.java",
     )
-    return ["java", "-classpath", f"{classes}{os.pathsep}{jar}", "OpenapiGeneratorJava"]
+    return ["java", "-classpath", f"{classes}{os.pathsep}{jar}", calls]
 
 
-CLIENTS: dict[str, tuple[Callable[[], Command], str]] = {
-    "openapi-python-client": (openapi_python_client, EXACT),
-    "openapi-generator python": (openapi_generator_python, EXACT),
-    "openapi-fetch": (openapi_typescript, ROUNDED),
-    "typescript-fetch": (typescript_fetch, ROUNDED),
-    "java": (java, EXACT),
-}
+CLIENTS = [
+    Client("openapi-python-client", openapi_python_client, (*RESPONSES, EXACT)),
+    Client("openapi-generator python", openapi_generator_python, (*RESPONSES, EXACT)),
+    Client("openapi-fetch", openapi_typescript, (*RESPONSES, ROUNDED)),
+    Client("typescript-fetch", typescript_fetch, (*RESPONSES, ROUNDED)),
+    Client("java", java, (*RESPONSES, EXACT)),
+    Client("control typescript-fetch", typescript_fetch_control, CONTROL_CALLS),
+    Client("control java", java_control, CONTROL_CALLS, CONTROL_TOKEN),
+]
 
 
-def openapi_generator(generator: str, output: Path, **options: str) -> None:
+def openapi_generator(
+    generator: str, output: Path, document: Path = CONTRACT, **options: str
+) -> None:
     run(
         BIN / "openapi-generator-cli",
         "generate",
-        *("--input-spec", CONTRACT),
+        *("--input-spec", document),
         *("--generator-name", generator),
         *("--output", output),
         *("--global-property", "apiDocs=false,modelDocs=false,apiTests=false,modelTests=false"),
@@ -187,7 +241,7 @@ def openapi_generator(generator: str, output: Path, **options: str) -> None:
 
 
 def typescript(calls: str) -> Command:
-    """Type-check and compile one file of calls, with what it imports."""
+    """Type-check and compile one file of calls and its imports."""
     shutil.copytree(HERE / "calls", BUILD / "calls", dirs_exist_ok=True)
     compiled = GENERATED / f"{calls}-compiled"
     run(
@@ -202,9 +256,11 @@ def typescript(calls: str) -> Command:
 
 
 @contextmanager
-def stub() -> Iterator[str]:
-    """A stub of its own for each client, so that none finds a step completed; gives the URL."""
+def stub(control_token: str | None) -> Iterator[str]:
+    """Yield the URL of a fresh stub, in which no step has been completed."""
     command: Command = [Path(sys.executable).with_name("stepstub"), "serve", "--port", "0"]
+    if control_token:
+        command += ["--control-token", control_token]
     options: Command = [
         "--scenario",
         HERE / "scenario.yaml",
@@ -236,7 +292,7 @@ def install_node() -> None:
     with installation("node_modules", HERE / "package.json") as needed:
         if needed:
             shutil.copy(HERE / "package.json", BUILD)
-            # No package's own scripts are run: none of these needs them, and one phones home.
+            # None of these packages needs its install scripts, and one of those phones home.
             options = ["--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund"]
             npm = shutil.which("npm") or "npm"
             run(npm, "install", *options, directory=BUILD)
@@ -244,7 +300,7 @@ def install_node() -> None:
 
 @contextmanager
 def installation(directory: str, pins: Path) -> Iterator[bool]:
-    """Says whether `directory` has to be made, for it is not what `pins` asks for."""
+    """Yield whether `directory` has to be installed because it does not match `pins`."""
     BUILD.mkdir(parents=True, exist_ok=True)
     stamp = BUILD / f"{directory}.sha256"
     digest = hashlib.sha256(pins.read_bytes()).hexdigest()
@@ -255,7 +311,7 @@ def installation(directory: str, pins: Path) -> Iterator[bool]:
 
 
 def run(*command: str | Path, directory: Path | None = None) -> str:
-    """What a command prints. Raises `Failed` with it when the exit status is not 0."""
+    """Return the output of a command. Raises `Failed` with it if the exit status is not 0."""
     try:
         done = subprocess.run(
             command,
@@ -264,7 +320,7 @@ def run(*command: str | Path, directory: Path | None = None) -> str:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=SECONDS,
+            timeout=TIMEOUT,
             check=True,
         )
     except subprocess.CalledProcessError as error:

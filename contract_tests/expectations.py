@@ -23,7 +23,7 @@ class Expectations:
         self.path = contract.path
         self.document = document
         (operation,) = document["paths"][contract.path].values()
-        components = document["components"]
+        components = contract.components
         wide, narrow = _wide(components), _narrow(components)
         request = operation["requestBody"]["content"]["application/json"]["schema"]
         self._request = Schema(request, components)
@@ -36,7 +36,7 @@ class Expectations:
             )
             for status, response in operation["responses"].items()
         }
-        self._undocumented = contract.beyond
+        _, self._undocumented = contract.undocumented
 
     @property
     def statuses(self) -> tuple[int, ...]:
@@ -75,9 +75,10 @@ def _wide(components: dict[str, Any]) -> dict[str, Any]:
     """All that the document says of these three is "number", "number" and "enum"."""
     wide = deepcopy(components)
     schemas = wide["schemas"]
-    schemas["Param"]["properties"]["longValue"] = {"type": "number", "nullable": True}
-    schemas["Param"]["properties"]["doubleValue"] = {"type": "number", "nullable": True}
-    schemas["ParamType"] = {}
+    for name in ("SubmittedParam", "Param"):
+        for value in ("longValue", "doubleValue"):
+            schemas[name]["properties"][value] = {"type": "number", "nullable": True}
+        schemas[f"{name}Type"] = {}
     schemas["Violation"] = {"type": "object"}
     return wide
 
@@ -88,8 +89,8 @@ def _narrow(components: dict[str, Any]) -> dict[str, Any]:
     schemas = narrow["schemas"]
     schemas["Completion"]["additionalProperties"] = False
     schemas["SubmittedParams"]["nullable"] = False
-    schemas["Param"]["additionalProperties"] = False
-    del schemas["Param"]["properties"]["type"]
-    for field in schemas["Param"]["properties"].values():
+    schemas["SubmittedParam"]["additionalProperties"] = False
+    del schemas["SubmittedParam"]["properties"]["type"]
+    for field in schemas["SubmittedParam"]["properties"].values():
         field["nullable"] = False
     return narrow

@@ -14,6 +14,7 @@ import jiter
 import requests
 from requests import PreparedRequest, Session
 
+from stepstub.clock import TimestampForm
 from stepstub.contract_tests.curl import curl_line
 from stepstub.contract_tests.expectations import Expectations
 from stepstub.contract_tests.findings import (
@@ -28,7 +29,7 @@ from stepstub.schema import shorten
 RESPONSE_TIMEOUT = 30  # seconds
 
 _MIN_TOKEN_LENGTH = 8  # a shorter token could be part of any sentence
-_TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z")
+_TIMESTAMP = re.compile(TimestampForm().pattern)
 
 
 class NoResponse(Exception):

@@ -1,6 +1,6 @@
-"""A whole process over real sockets: the stub on one side, a third-party application on the other.
+"""A whole process over real sockets, between the stub and a third-party application.
 
-The application is `third_party_app.py`, the process the one of the scenario `third-party`.
+The application is `third_party_app.py`; the process comes from the scenario `third-party`.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from werkzeug.serving import make_server
 import stepstub
 
 SCENARIO = Path(__file__).parent.parent / "fixtures" / "third-party.yaml"
-TIME_OUT = 10.0  # seconds
+TIMEOUT = 10.0  # seconds
 ORDER = {
     "customer": {"strValue": "Ada Lovelace", "type": "STRING"},
     "amount": {"longValue": 1250, "type": "LONG"},
@@ -33,7 +33,7 @@ ORDER = {
 
 
 class Story(NamedTuple):
-    """What happened: the process in the end, the requests, and the calls of delegates."""
+    """What happened: the process afterwards, the requests, and the delegate calls."""
 
     process: stepstub.ProcessView
     exchanges: list[stepstub.ExchangeView]
@@ -41,10 +41,13 @@ class Story(NamedTuple):
 
 
 def main() -> str | None:
-    """Run the demo; returns what went wrong, None if nothing did."""
+    """Run the demo. Returns an error message, or None on success."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--port", type=int, default=8090, help="of the third-party application; 0 picks a free one"
+        "--port",
+        type=int,
+        default=8090,
+        help="port of the third-party application; 0 picks a free one",
     )
     port = parser.parse_args().port
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
@@ -57,13 +60,13 @@ def main() -> str | None:
     print("\n".join(timeline(story)))
     states = ", ".join(f"{step.id} is {step.status}" for step in story.process.steps)
     if any(step.status != "COMPLETED" for step in story.process.steps):
-        return f"The process did not come to its end within {TIME_OUT:g} s: {states}."
-    print(f"\nThe process has come to its end: {states}.")
+        return f"The process did not finish within {TIMEOUT:g} s: {states}."
+    print(f"\nThe process is finished: {states}.")
     return None
 
 
 def run(listener: socket.socket) -> Story:
-    """Complete the first step, and let the application on `listener` do the rest."""
+    """Complete the first step; the application on `listener` completes the others."""
     steps = steps_for(f"http://127.0.0.1:{listener.getsockname()[1]}/steps")
     with stepstub.LiveServer() as server, server.sandbox() as sandbox:
         process = sandbox.start_process(steps, id="order-7")
@@ -72,15 +75,15 @@ def run(listener: socket.socket) -> Story:
                 sandbox.complete_step_url,
                 json={"processStepId": process.steps[0].id, "params": ORDER},
                 headers={**sandbox.headers, "User-Agent": "demo"},
-                timeout=TIME_OUT,
+                timeout=TIMEOUT,
             )
             with suppress(stepstub.NotCompletedAsExpected):
-                sandbox.verify_completed(process.steps[-1].id, within=TIME_OUT)
+                sandbox.verify_completed(process.steps[-1].id, within=TIMEOUT)
         return Story(sandbox.process(process.id), sandbox.journal(), sandbox.delegate_calls())
 
 
 def steps_for(url: str) -> list[dict[str, Any]]:
-    """The scenario's steps, with `url` in place of that of the http delegates."""
+    """The steps of the scenario, with `url` as the URL of the http delegates."""
     (process,) = yaml.safe_load(SCENARIO.read_text("utf-8"))["processes"]
     return [
         {**step, "delegate": {"http": url}} if "delegate" in step else step
@@ -102,7 +105,7 @@ def serving(app: Flask, listener: socket.socket) -> Iterator[None]:
 
 
 def timeline(story: Story) -> Iterator[str]:
-    """Each request, followed by the delegate call it led to."""
+    """Each request, followed by the delegate call that it caused."""
     callers = {"demo": "demo", "third-party-app": "application"}
     seen: dict[str, object] = {}
 
@@ -113,7 +116,7 @@ def timeline(story: Story) -> Iterator[str]:
         shown = ", ".join(f"{name}={given}" for name, given in new.items())
         return f"{at:%H:%M:%S.%f}"[:12] + f"  {who:19}  {what:29}  {outcome:<8}  {shown}".rstrip()
 
-    yield f"{'time':12}  {'who calls whom':19}  {'what':29}  {'outcome':8}  params that are new"
+    yield f"{'time':12}  {'caller -> callee':19}  {'action':29}  {'outcome':8}  new params"
     for exchange in story.exchanges:
         who = callers.get(dict(exchange.headers).get("user-agent", ""), "?")
         what = f"complete {exchange.process_step_id}"
@@ -128,7 +131,7 @@ def timeline(story: Story) -> Iterator[str]:
 
 
 def value(param: "dict[str, Any] | stepstub.Param") -> object:
-    """The one of its three values that a param has."""
+    """The value that is set."""
     values = (
         (param.get("strValue"), param.get("longValue"), param.get("doubleValue"))
         if isinstance(param, dict)

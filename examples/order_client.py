@@ -1,4 +1,4 @@
-"""An integrator's client of Complete Step: it reports a step as done, and survives a bad day."""
+"""An integrator's client of Complete Step, which retries where that is safe."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import requests
 
 
 class Refused(Exception):
-    """The server will not complete the step, however often it is asked."""
+    """The server refuses to complete the step, and retrying does not help."""
 
 
 def complete_step(
@@ -20,10 +20,10 @@ def complete_step(
     attempts: int = 3,
     pause: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any] | None:
-    """Complete a step. Returns what was started next; None where an earlier attempt got through.
+    """Complete a step. Returns the step started next, or None if an earlier attempt succeeded.
 
-    A 500 and a lost response are tried again. After a lost response nobody knows whether the step
-    was completed; the 412 of the next attempt tells, so it is then no error.
+    A 500 and a lost response are retried. After a lost response it is unknown whether the step was
+    completed; a 412 with STEP_COMPLETED then means that it was, so it is not an error.
     """
     response_lost = False
     for attempt in range(attempts):
@@ -37,7 +37,7 @@ def complete_step(
                 timeout=2,
             )
             body = response.json()
-        except requests.RequestException:  # no connection, no response in time, or half a JSON
+        except requests.RequestException:  # no connection, no response in time, or truncated JSON
             response_lost = True
             continue
         if response.status_code == 200:

@@ -1,7 +1,7 @@
-"""A third-party application: it is told that a step has started, does the work, and reports back.
+"""A third-party application: it is called to start a step, does the work, and completes the step.
 
-It may report before or after its own 202 has gone out: a step is STARTED before its delegate is
-called.
+It may complete the step before or after it has sent its own 202, because a step is STARTED before
+its delegate is called.
 """
 
 import argparse
@@ -39,11 +39,11 @@ WORK: dict[str, Work] = {"check-credit": check_credit, "pack": pack, "notify": n
 
 
 class NotCompleted(Exception):
-    """A step could not be reported as done."""
+    """A step could not be completed."""
 
 
 def complete_step(base_url: str, token: str, step_id: str, params: Params) -> None:
-    """Report a step as done, in two attempts at most. Raises `NotCompleted`."""
+    """Complete a step, with at most two attempts. Raises `NotCompleted`."""
     problem = ""
     for _ in range(2):
         try:
@@ -61,7 +61,7 @@ def complete_step(base_url: str, token: str, step_id: str, params: Params) -> No
             continue
         if response.status_code == 412:
             code = data.get("processStepId", {}).get("code")
-            if code == "STEP_COMPLETED":  # by an earlier attempt whose response was lost
+            if code == "STEP_COMPLETED":  # by an earlier attempt, whose response was lost
                 return
         problem = f"{response.status_code}, {data}"
         if response.status_code != 500:
@@ -76,10 +76,10 @@ def create_app(base_url: str, token: str) -> Flask:
 
     def carry_out(work: Work, step_id: str, params: Params) -> None:
         try:
-            # What came in goes along: the next step is told only what is handed over here.
+            # Pass the params on: the next step receives only what is submitted here.
             complete_step(base_url, token, step_id, {**params, **work(params)})
         except Exception:
-            log.exception("step %s is not done", step_id)
+            log.exception("step %s was not completed", step_id)
 
     @app.post("/steps")
     def start_step() -> tuple[str, int]:
@@ -87,7 +87,7 @@ def create_app(base_url: str, token: str) -> Flask:
         step_id = start["processStepId"]
         work = WORK.get(step_id.removeprefix(f"{start['processId']}-"))
         if work is None:
-            return f"There is no work for step {step_id}.", 404
+            return f"Unknown step {step_id}.", 404
         worker.submit(carry_out, work, step_id, start["params"])
         return "", 202
 

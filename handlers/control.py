@@ -13,6 +13,7 @@ from stepstub.exchange import Exchange
 from stepstub.faults import Fault
 from stepstub.journal import ExchangeQuery
 from stepstub.model import Process
+from stepstub.readings import as_mapping, with_values
 from stepstub.scenario import build, load_built_in
 from stepstub.verification import Verification, verify
 from stepstub.views import (
@@ -28,11 +29,15 @@ from stepstub.views import (
     ProcessList,
     ProcessStart,
     ProcessView,
+    ReadingsView,
     SandboxCreated,
     SandboxStart,
     StepView,
     VerificationRequest,
 )
+
+MAX_STEPS = 10_000
+"""Steps that one call may bring."""
 
 _PAGE_SIZE = 100
 _FAULT_STATUS = 500
@@ -44,7 +49,10 @@ async def get_health(exchange: Exchange) -> HealthView:
 
 
 async def create_sandbox(exchange: Exchange) -> SandboxCreated:
-    sandbox = await exchange.stub.sandboxes.create(_processes_of(exchange.body) or ())
+    wanted = convert(exchange.body or {}, SandboxStart, strict=False)
+    sandboxes = exchange.stub.sandboxes
+    readings = with_values(sandboxes.readings, wanted.readings)
+    sandbox = await sandboxes.create(_processes_of(wanted) or (), readings)
     processes, _ = await sandbox.store.page(0, len(sandbox.scenario))
     return SandboxCreated(token=sandbox.token, processes=tuple(map(ProcessView.of, processes)))
 
@@ -54,9 +62,17 @@ async def delete_sandbox(exchange: Exchange) -> None:
 
 
 async def reset_sandbox(exchange: Exchange) -> ProcessList:
-    processes = _processes_of(exchange.body)
-    sandbox = await exchange.stub.sandboxes.reset(exchange.sandbox, processes)
+    wanted = convert(exchange.body or {}, SandboxStart, strict=False)
+    sandbox = await exchange.stub.sandboxes.reset(
+        exchange.sandbox,
+        _processes_of(wanted),
+        with_values(exchange.sandbox.readings, wanted.readings),
+    )
     return ProcessList.of(*await sandbox.store.page(0, len(sandbox.scenario)))
+
+
+async def get_readings(exchange: Exchange) -> ReadingsView:
+    return ReadingsView(readings=as_mapping(exchange.sandbox.readings))
 
 
 async def list_processes(exchange: Exchange) -> ProcessList:
@@ -64,7 +80,7 @@ async def list_processes(exchange: Exchange) -> ProcessList:
 
 
 async def start_process(exchange: Exchange) -> ProcessList:
-    sandbox, wanted = exchange.sandbox, convert(exchange.body, ProcessStart)
+    sandbox, wanted = exchange.sandbox, convert(exchange.body, ProcessStart, strict=False)
     if [wanted.scenario, wanted.processes, wanted.steps].count(None) != 2:
         raise BadRequest("Give one of the name of a scenario, processes, and steps.")
     if wanted.steps is None:
@@ -111,8 +127,8 @@ async def list_exchanges(exchange: Exchange) -> ExchangeList:
         limit=limit + 1,
     )
     found, dropped = await store.exchanges(query)
-    calls = {call.exchange_number: call for call in await store.calls()}
     page = found[:limit]
+    calls = await store.calls_of(entry.number for entry in page)
     return ExchangeList(
         exchanges=tuple(ExchangeView.of(entry, calls.get(entry.number)) for entry in page),
         dropped=dropped,
@@ -125,7 +141,7 @@ async def clear_journal(exchange: Exchange) -> None:
 
 
 async def verify_completed(exchange: Exchange) -> Verification:
-    wanted = convert(exchange.body, VerificationRequest)
+    wanted = convert(exchange.body, VerificationRequest, strict=False)
     return await verify(
         exchange.sandbox, wanted.process_step_id, wanted.times, wanted.within_seconds
     )
@@ -136,7 +152,7 @@ async def list_faults(exchange: Exchange) -> FaultList:
 
 
 async def add_fault(exchange: Exchange) -> Fault:
-    wanted = convert(exchange.body, FaultRequest)
+    wanted = convert(exchange.body, FaultRequest, strict=False)
     status, seconds = wanted.status, wanted.seconds
     for member, value, belongs_to in (("status", status, "respond"), ("seconds", seconds, "delay")):
         if value is not None and wanted.action != belongs_to:
@@ -168,7 +184,7 @@ async def get_clock(exchange: Exchange) -> ClockView:
 
 
 async def set_clock(exchange: Exchange) -> ClockView:
-    wanted = convert(exchange.body, ClockChange)
+    wanted = convert(exchange.body, ClockChange, strict=False)
     try:
         state = await exchange.sandbox.store.change_clock(
             wanted.advance_seconds or 0, wanted.frozen
@@ -189,9 +205,8 @@ def _page(parameters: Mapping[str, Any]) -> tuple[int, int]:
     return parameters.get("offset", 0), parameters.get("limit", _PAGE_SIZE)
 
 
-def _processes_of(body: Any) -> Sequence[Process] | None:
-    """The processes that a body names or brings; None when it says nothing."""
-    wanted = convert(body or {}, SandboxStart)
+def _processes_of(wanted: SandboxStart) -> Sequence[Process] | None:
+    """The processes that a request names or brings; None when it says nothing."""
     if wanted.scenario is not None and wanted.processes is not None:
         raise BadRequest("Give either the name of a scenario or processes.")
     if wanted.scenario is not None:
@@ -200,4 +215,7 @@ def _processes_of(body: Any) -> Sequence[Process] | None:
 
 
 def _processes(specs: Sequence[Mapping[str, Any]]) -> Sequence[Process]:
+    # Everybody waits while they are put in place, the tests in other sandboxes too.
+    if sum(len(spec["steps"]) for spec in specs) > MAX_STEPS:
+        raise BadRequest(f"One call may bring {MAX_STEPS} steps at most; make several.")
     return build({"processes": list(specs)}, name="request", file="the request").processes

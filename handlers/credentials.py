@@ -1,24 +1,105 @@
-"""The bearer check: which sandbox a request belongs to. And the control token."""
+"""The credentials of a request: which sandbox it belongs to. And the control token."""
 
 import hmac
+from base64 import b64decode
+from collections.abc import Iterable, Iterator
 
 from stepstub.errors import Unauthorized
+from stepstub.readings import Readings
 from stepstub.sandbox import Sandbox, Sandboxes
 
+Headers = Iterable[tuple[bytes, bytes]]
 
-def authorize(sandboxes: Sandboxes, authorization: list[bytes]) -> Sandbox:
-    """The sandbox of the token in the Authorization headers of a request.
+_FORMS = {
+    "bearer": "The Authorization header must be one of the form: Bearer TOKEN.",
+    "basic": "The Authorization header must be Basic credentials with the token as the password.",
+    "none": "No sandbox has this token.",
+}
+
+
+def by_bearer(sandboxes: Sandboxes, headers: Headers) -> Sandbox:
+    """The sandbox of the bearer token of a request, whatever its readings.
 
     Raises `Unauthorized` for none or several, another scheme (RFC 6750, section 2.1), and a token
     that nobody has been given.
     """
+    authorization = [value for name, value in headers if name == b"authorization"]
     if not authorization:
         raise Unauthorized("The request has no Authorization header; send a bearer token.")
     scheme, _, token = authorization[0].partition(b" ")
     token = token.strip(b" ")
     if len(authorization) > 1 or scheme.lower() != b"bearer" or not token or b" " in token:
-        raise Unauthorized("The Authorization header must be one of the form: Bearer TOKEN.")
+        raise Unauthorized(_FORMS["bearer"])
     return sandboxes.by_token(token)
+
+
+def authorize(sandboxes: Sandboxes, headers: Headers) -> tuple[Sandbox | None, str | None]:
+    """The sandbox whose token a request bears in any form, and why that is not enough, if so.
+
+    The token chooses the sandbox, and the sandbox's readings say which form is right. A request
+    without a known token meets the readings of the default sandbox.
+    """
+    try:
+        sandbox = by_bearer(sandboxes, headers)
+    except Unauthorized as refusal:
+        why_not = str(refusal)
+    else:
+        accepted = sandbox.readings.credentials in ("bearer", "none")
+        return sandbox, None if accepted else _form(sandbox.readings)
+    return _in_another_form(sandboxes, headers, why_not)
+
+
+def _in_another_form(
+    sandboxes: Sandboxes, headers: Headers, why_not: str
+) -> tuple[Sandbox | None, str | None]:
+    for form, header, token in _tokens(headers, sandboxes.key_headers):
+        try:
+            sandbox = sandboxes.by_token(token)
+        except Unauthorized:
+            continue
+        return sandbox, _why_not(sandbox.readings, form, header)
+    readings = sandboxes.default.readings
+    if readings.credentials == "bearer":
+        return None, why_not
+    if readings.credentials == "none" and not any(name == b"authorization" for name, _ in headers):
+        return sandboxes.default, None
+    return None, _form(readings)
+
+
+def _why_not(readings: Readings, form: str, header: bytes) -> str | None:
+    """Why a known token is not enough: the readings ask for it in another form."""
+    if readings.credentials == "none":
+        return None
+    if readings.credentials != form:
+        return _form(readings)
+    if form == "api-key" and readings.credentials_header.lower().encode() != header:
+        return _form(readings)
+    return None
+
+
+def _form(readings: Readings) -> str:
+    return _FORMS.get(
+        readings.credentials, f"The header {readings.credentials_header} must bear the token."
+    )
+
+
+def _tokens(headers: Headers, key_headers: frozenset[bytes]) -> Iterator[tuple[str, bytes, bytes]]:
+    """What may be a token, but a bearer one: the form, the header's name, the token."""
+    authorization = [value for name, value in headers if name == b"authorization"]
+    if len(authorization) == 1:
+        scheme, _, encoded = authorization[0].partition(b" ")
+        if scheme.lower() == b"basic":
+            yield "basic", b"authorization", _password(encoded)
+    keys = [(name, value) for name, value in headers if name in key_headers]
+    if len(keys) == 1:
+        yield "api-key", *keys[0]
+
+
+def _password(encoded: bytes) -> bytes:
+    try:
+        return b64decode(encoded.strip(b" "), validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
 
 
 def check_control_token(expected: str | None, given: bytes) -> None:

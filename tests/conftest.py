@@ -7,7 +7,7 @@ import pytest
 from stepstub import scenario
 from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency
-from stepstub.server import serve_in_thread
+from stepstub.serving.server import serve_in_thread
 from support import Client, Connection, processes
 
 

@@ -196,7 +196,7 @@ class Connection:
 
 def head(*headers: str, method: str = "POST", target: str = PATH, token: str | None = "") -> bytes:
     """A request's head. `token` "" is the right one, None none at all."""
-    lines = [f"{method} {target} HTTP/1.1", "Host: stub", *headers]
+    lines = [f"{method} {target} HTTP/1.1", "Host: localhost", *headers]
     if token is not None:
         lines.append(f"Authorization: Bearer {token or DEFAULT_TOKEN}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

@@ -17,6 +17,7 @@ def bench_path() -> str:
     return str(BENCHMARKS / "bench.py")
 
 
+@pytest.mark.bench
 @pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
 def test_a_smoke_run_measures_the_stub_and_writes_the_page(bench_path: str, tmp_path: Path) -> None:
     command = [sys.executable, bench_path, "--smoke", "--servers=bare", f"--output={tmp_path}"]
@@ -28,7 +29,7 @@ def test_a_smoke_run_measures_the_stub_and_writes_the_page(bench_path: str, tmp_
     assert all(one["rate"] > 0 for cell in results["comparison"] for one in cell["rounds"])
     assert all(point["median"] > 0 for point in results["cost"])
     page = (tmp_path / "results.md").read_text()
-    assert "throughput against bare" in page
+    assert "throughput relative to bare" in page
     assert "second completion, 412" in page
 
 
@@ -56,13 +57,13 @@ def test_the_page_of_results_is_what_was_measured(monkeypatch: pytest.MonkeyPatc
 
 
 FIGURES = {
-    "completions a second, against Prism": "throughput against prism",
-    "completions a second, against a bare": "throughput against bare",
-    "99th percentile at 16 connections": "p99 against prism, 16 connections",
-    "process started to first 200": "cold start against prism",
+    "completions per second, relative to Prism": "throughput relative to prism",
+    "completions per second, relative to a bare": "throughput relative to bare",
+    "99th percentile at 16 connections": "p99 relative to prism, 16 connections",
+    "time from process start to first 200": "cold start relative to prism",
     "a call through the fixture": "call through the plugin",
     "memory when idle": "idle memory, MiB",
-    "memory for a step": "bytes a step",
+    "memory per step": "bytes per step",
 }
 
 

@@ -2,9 +2,11 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,11 @@ import yaml
 
 from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency
-from stepstub.server import serve_in_thread
+from stepstub.serving.server import serve_in_thread
 from stepstub.settings import DEFAULT_TOKEN
 
-PAGE = (Path(__file__).parent.parent / "docs" / "ci.md").read_text("utf-8")
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "ci.md").read_text("utf-8")
 BLOCK = r"<!-- {label} -->\n```\w+\n(.*?)^```$"
 
 
@@ -27,11 +30,15 @@ def block(label: str) -> str:
     return found[1]
 
 
-def run_lines(job: str) -> list[str]:
-    """What a job runs, without the installation, which is the environment of these tests."""
+def steps(job: str) -> list[dict[str, Any]]:
     (only,) = yaml.safe_load(block(f"job: {job}"))["jobs"].values()
-    lines: list[str] = [step["run"] for step in only["steps"] if "run" in step]
-    return [line for line in lines if not line.startswith("pip install")]
+    found: list[dict[str, Any]] = only["steps"]
+    return found
+
+
+def run_lines(job: str) -> list[str]:
+    """What a job runs, in order."""
+    return [step["run"] for step in steps(job) if "run" in step]
 
 
 @pytest.fixture
@@ -58,11 +65,32 @@ def run(line: str, place: Path, environment: dict[str, str]) -> subprocess.Compl
     )
 
 
+@pytest.mark.parametrize("job", ["server", "client"])
+def test_the_installation(environment: dict[str, str], tmp_path: Path, job: str) -> None:
+    line, _ = run_lines(job)
+    checkouts = [step.get("with", {}) for step in steps(job) if "checkout" in step.get("uses", "")]
+    (path,) = (each["path"] for each in checkouts if "repository" in each)
+    hidden_or_built = shutil.ignore_patterns(".*", "build", "dist", "reports", "*-info")
+    shutil.copytree(ROOT, tmp_path / path, ignore=hidden_or_built)
+    # All dependencies are installed in this environment, so nothing has to be fetched.
+    offline = {"PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1"}
+    target = tmp_path / "installed"
+
+    done = run(line, tmp_path, {**environment, **offline, "PIP_TARGET": str(target)})
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    (installed,) = distributions(name="stepstub", path=[str(target)])
+    extras = re.findall(r"\[(\w+)\]", line)
+    assert extras
+    assert set(extras) <= set(installed.metadata.get_all("Provides-Extra") or ())
+    assert {point.name for point in installed.entry_points} == {"stepstub"}
+
+
 def test_the_gate_of_a_server(environment: dict[str, str], tmp_path: Path) -> None:
     script = tmp_path / "start-process.sh"
     script.write_text(block("file: start-process.sh"), "utf-8")
     script.chmod(0o755)
-    (line,) = run_lines("server")
+    _, line = run_lines("server")
     done = run(line, tmp_path, environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert {path.name for path in (tmp_path / "reports").iterdir()} == {
@@ -73,7 +101,7 @@ def test_the_gate_of_a_server(environment: dict[str, str], tmp_path: Path) -> No
 
 
 def test_the_gate_of_a_server_can_fail(environment: dict[str, str], tmp_path: Path) -> None:
-    (line,) = run_lines("server")
+    _, line = run_lines("server")
     done = run(line, tmp_path, {**environment, "SERVER_TOKEN": "wrong"})
     assert done.returncode == 2
     assert "refuses the token" in done.stderr
@@ -81,7 +109,7 @@ def test_the_gate_of_a_server_can_fail(environment: dict[str, str], tmp_path: Pa
 
 def test_the_gate_of_a_client(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "test_client.py").write_text(block("file: test_client.py"), "utf-8")
-    (line,) = run_lines("client")
+    _, line = run_lines("client")
     done = run(line, tmp_path, environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 passed" in done.stdout

@@ -6,17 +6,20 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
+import stepstub
 from stepstub import scenario
 from stepstub.cli import main
-from stepstub.server import listen
+from stepstub.serving.server import listen
 from support import PATIENCE, ROOT, Connection, head, post
 
 COMMAND = [sys.executable, "-c", "from stepstub.cli import main; main()"]
@@ -86,6 +89,11 @@ def test_help_names_the_commands_and_options() -> None:
     assert "--log-format" in options
 
 
+@pytest.mark.parametrize("command", [[], ["serve"], ["scenarios"], ["spec"], ["verify"]])
+def test_help_can_be_asked_for_in_short(command: list[str]) -> None:
+    assert printed(*command, "-h") == printed(*command, "--help")
+
+
 def test_the_installed_command_is_this_one() -> None:
     assert re.fullmatch(r"stepstub, version \d+\.\d+\.\d+\n", printed("--version"))
 
@@ -96,6 +104,30 @@ def test_scenarios_lists_each_with_a_line() -> None:
     for line in lines:
         assert scenario.load(line.split()[0]).description in line
     assert [line.split()[0] for line in lines if "(default)" in line] == ["two-steps"]
+
+
+def test_scenarios_says_what_is_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "processes: [{id: p, steps: [{id: a}, {}]}, {id: q, steps: [{status: FAILED}]}]"
+    )
+    assert printed("scenarios", str(file)).splitlines() == [
+        f"{file}: 2 processes, 3 steps",
+        "  process p: 2 steps, STARTED: a",
+        "  process q: 1 step, STARTED: none",
+    ]
+    assert printed("scenarios", "two-steps").startswith("two-steps: 1 process, 2 steps\n")
+
+
+def test_scenarios_says_what_is_wrong_with_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("processes:\n- id: p\n  steps: [{status: DONE}, {delegate: none}]\n- {}\n")
+    result = CliRunner().invoke(main, ["scenarios", str(file)], prog_name="stepstub")
+    assert (result.exit_code, result.stdout) == (1, "")
+    first, second, *others = result.stderr.splitlines()
+    assert first.startswith(f"Error: {file}, line 3: processes[0].steps[0].status: ")
+    assert second.startswith(f"{file}, line 3: processes[0].steps[1].delegate: ")
+    assert len(others) == 2
 
 
 def test_spec_prints_the_contract() -> None:
@@ -134,6 +166,47 @@ def test_a_mistake_is_one_clear_line(arguments: list[str], words: str) -> None:
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("host", ["999.1.1.1", "a..b", "192.0.2.1"])
+def test_another_port_is_no_remedy_for_a_wrong_host(host: str) -> None:
+    result = CliRunner().invoke(main, ["serve", "--port", "0", "--host", host])
+    assert "--port" not in result.stderr
+    assert result.stderr.endswith("--host takes an address of this machine, such as 127.0.0.1.\n")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("STEPSTUB_PORT", "abc"),
+        ("STEPSTUB_TOKEN", "a b"),
+        ("STEPSTUB_CONTROL_TOKEN", "é"),
+        ("STEPSTUB_LOG_FORMAT", "xml"),
+        ("STEPSTUB_NO_CONTROL", "maybe"),
+        ("STEPSTUB_WORKERS", "2"),
+    ],
+)
+def test_a_mistake_in_the_environment_goes_by_the_name_of_the_variable(
+    variable: str, value: str
+) -> None:
+    result = CliRunner().invoke(main, ["serve"], prog_name="stepstub", env={variable: value})
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"Error: Invalid value for {variable}: ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("127.0.0.1:8080", "did you mean http://127.0.0.1:8080?"),
+        ("localhost:8080/x", "did you mean http://localhost:8080/x?"),
+        ("ftp://localhost", "it begins with http:// or https://"),
+    ],
+)
+def test_a_url_without_a_scheme_is_told_with_the_remedy(url: str, hint: str) -> None:
+    result = CliRunner().invoke(main, ["verify", url, "--token", "t"], prog_name="stepstub")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"Error: Invalid value for 'URL': {url} is no URL of a server: {hint}\n"
+
+
 def test_a_port_in_use_is_one_clear_line() -> None:
     with listen("127.0.0.1", 0) as listener:
         port = str(listener.getsockname()[1])
@@ -141,6 +214,7 @@ def test_a_port_in_use_is_one_clear_line() -> None:
     assert ended.returncode == 1
     assert ended.stdout == ""
     assert ended.stderr.startswith(f"Error: Cannot listen on 127.0.0.1 port {port}: Address")
+    assert ended.stderr.endswith("Another --port may be free; 0 picks one.\n")
     assert ended.stderr.count("\n") == 1
 
 
@@ -164,9 +238,15 @@ def test_scenarios_with_the_same_ids_are_refused(tmp_path: Path) -> None:
     assert "'order-1' is used by scenario 'two-steps' as well" in ended.stderr
 
 
-def curl(line: str) -> subprocess.CompletedProcess[str]:
+def curl(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        line, shell=True, capture_output=True, text=True, timeout=PATIENCE, check=True
+        line,
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+        env={**ENVIRONMENT, **environment},
     )
 
 
@@ -192,6 +272,57 @@ def test_it_does_so_whatever_the_ids_and_the_token_are(tmp_path: Path) -> None:
         assert len(served.banner) == 3, "an id does not break a line"
         response = curl(served.curl).stdout
     assert response.startswith("HTTP/1.1 200 OK")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
+def test_a_token_from_the_environment_is_not_printed() -> None:
+    secret = "from-the-environment"
+    with serve(STEPSTUB_TOKEN=secret) as served:
+        assert served.banner[0].endswith("token from STEPSTUB_TOKEN\n")
+        assert secret not in "".join([*served.banner, served.curl])
+        assert curl(served.curl, STEPSTUB_TOKEN=secret).stdout.startswith("HTTP/1.1 200 OK")
+        assert not [line for line in served.log() if secret in line]
+    with serve("--token", "typed", STEPSTUB_TOKEN=secret) as served:
+        assert served.banner[0].endswith("token typed\n")
+
+
+def test_the_well_known_token_is_remarked_on_where_others_can_use_it() -> None:
+    public = ["--host", "0.0.0.0", "--no-control", "--log-level", "error"]
+    with serve(*public) as served:
+        (remark,) = served.log()
+    assert remark.startswith("Warning: others can reach the stub on 0.0.0.0, and everybody knows")
+    with serve(*public, "--token", "mine") as served:
+        assert served.log() == []
+    with serve("--log-level", "error") as served:
+        assert served.log() == []
+
+
+def test_quiet_prints_and_logs_nothing() -> None:
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+    with subprocess.Popen(
+        [*COMMAND, "serve", "--quiet", "--port", str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    ) as process:
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while True:
+                try:
+                    connection = Connection(f"http://127.0.0.1:{port}")
+                    break
+                except ConnectionRefusedError:
+                    assert process.poll() is None
+                    assert time.monotonic() < deadline
+            with connection:
+                assert connection.ask(post(b"{}")).status == 412
+            process.terminate()
+            assert process.communicate(timeout=PATIENCE) == ("", "")
+            assert process.returncode == 0
+        finally:
+            process.kill()
 
 
 def test_every_option_can_be_given_in_the_environment(tmp_path: Path) -> None:
@@ -265,8 +396,72 @@ def test_the_log_has_a_line_for_each_exchange_and_never_the_token(log_format: st
     assert len(lines) == 6
 
 
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_the_log_tells_sandbox_step_and_fault(log_format: str) -> None:
+    with serve("--log-format", log_format) as served:
+        token = stepstub.Sandbox(served.url, "stub-token").call("POST", "sandboxes", dict)["token"]
+        sandbox = stepstub.Sandbox(served.url, token)
+        sandbox.start_process("two-steps")
+        sandbox.fault("before", "respond", status=500)
+        sandbox.fault("after", "disconnect")
+        completion = post({"processStepId": "order-1-approve"}, token=token)
+        with Connection(served.url) as connection:
+            assert connection.ask(completion).status == 500
+            connection.send(completion)
+            assert connection.is_closed()
+        with Connection(served.url) as connection:
+            for other in ("stub-token", "unknown"):
+                connection.ask(post({"processStepId": "order-1-ship"}, token=other))
+        lines = served.log()
+    assert token not in "".join(lines)
+    assert len(lines) == 4
+    name = blake2b(token.encode(), digest_size=4).hexdigest()
+    if log_format == "json":
+        facts = ("status", "sandbox", "processStepId", "fault")
+        assert [tuple(json.loads(line)[fact] for fact in facts) for line in lines] == [
+            (500, name, "order-1-approve", "before: respond 500"),
+            ("disconnected", name, "order-1-approve", "after: connection broken"),
+            (412, "default", "order-1-ship", None),
+            (401, None, None, None),
+        ]
+    else:
+        about = f"(sandbox {name}, step order-1-approve, fault "
+        assert re.search(rf" 500 \S+ ms {re.escape(about)}before: respond 500\)$", lines[0])
+        assert re.search(rf" disconnected .* {re.escape(about)}after: connection broken", lines[1])
+        assert " ms (sandbox default, step order-1-ship): Step order-1-ship is PENDING" in lines[2]
+        assert " 401 " in lines[3]
+        assert "sandbox" not in lines[3]
+
+
+def test_the_log_tells_of_a_client_that_went_away() -> None:
+    with serve() as served:
+        with Connection(served.url) as connection:
+            connection.send(head("Content-Type: application/json", "Content-Length: 9") + b"{")
+        with Connection(served.url) as connection:
+            connection.ask(post(b"{}"))
+        lines = served.log()
+    assert any(
+        re.search(r" disconnected .*: The client went away before its request was whole\.$", line)
+        for line in lines
+    )
+
+
 def test_the_log_can_be_silenced() -> None:
     with serve("--log-level", "error") as served:
         with Connection(served.url) as connection:
             assert connection.ask(post(b"{}")).status == 412
         assert served.log() == []
+
+
+def test_allow_host_names_hosts_and_nothing_else() -> None:
+    with serve("--allow-host", "stub.test", STEPSTUB_ALLOW_HOST="ignored.test") as served:
+        for host, status in (("stub.test", 412), ("localhost", 412), ("ignored.test", 421)):
+            request = post(b"{}").replace(b"Host: localhost", b"Host: " + host.encode())
+            with Connection(served.url) as connection:
+                assert connection.ask(request).status == status
+
+
+def test_allow_host_takes_no_port() -> None:
+    refused = CliRunner().invoke(main, ["serve", "--allow-host", "stub.test:80"])
+    assert refused.exit_code == 2
+    assert "without a port" in refused.output

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from http import HTTPStatus
@@ -25,6 +25,7 @@ from stepstub.app import create_app
 from stepstub.cli import main
 from stepstub.concurrency import run_inline
 from stepstub.delegates import StepStart
+from stepstub.handlers.control import MAX_STEPS
 from stepstub.settings import DEFAULT_TOKEN, Limits, Settings
 from stepstub.stub import Stub
 
@@ -95,6 +96,7 @@ class Control:
     app: Stub
     token: str | None = DEFAULT_TOKEN
     control_token: str | None = None
+    content_type: bytes = b"application/json"
 
     def __call__(
         self,
@@ -105,13 +107,15 @@ class Control:
         query: dict[str, Any] | None = None,
         **path_parameters: str,
     ) -> Any:
-        """What the operation responses; the status has to be the expected one."""
+        """What the operation returns; the status has to be the expected one."""
         method, path, _ = OPERATIONS[operation_id]
         actual, headers, response = self.send(
             method, path.format_map(path_parameters), body, query or {}
         )
         assert actual == status, (operation_id, actual, response)
         check_documented(operation_id, actual, headers, response)
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-store"  # one of them bears a token
         if actual == 401:
             assert headers["www-authenticate"] == "Bearer"
         return json.loads(response) if response else None
@@ -122,7 +126,7 @@ class Control:
         sent: list[Any] = []
         content = b"" if body is None else body
         content = content if isinstance(content, bytes) else json.dumps(content).encode()
-        headers = [(b"content-type", b"application/json")]
+        headers = [(b"content-type", self.content_type)]
         if self.token is not None:
             headers.append((b"authorization", f"Bearer {self.token}".encode()))
         if self.control_token is not None:
@@ -191,6 +195,15 @@ def without_room(control: Control) -> None:
     control.token = DEFAULT_TOKEN
 
 
+def with_a_form(control: Control) -> None:
+    control.content_type = b"application/x-www-form-urlencoded"
+
+
+def with_small_bodies_only(control: Control) -> None:
+    control.app = create_app(settings=Settings(max_body_bytes=1))
+    control.token = DEFAULT_TOKEN
+
+
 def a_fault(control: Control) -> None:
     control("addFault", {"phase": "before"}, status=201)
 
@@ -205,11 +218,13 @@ STEPS = [TIMED, {"delegate": {"http": "http://127.0.0.1:9/steps"}}, {"delegate":
 STARTED = {"processStepId": "order-1-approve"}
 PENDING = {"processStepId": "order-1-ship"}
 NOWHERE = {"processStepId": "nowhere"}
+WITH_A_BODY = [name for name, (_, _, operation) in OPERATIONS.items() if "requestBody" in operation]
 
 CASES = [
     Case("getHealth", 200),
     Case("createSandbox", 201),
     Case("createSandbox", 201, {}),
+    Case("createSandbox", 201, b"null"),
     Case("createSandbox", 201, {"scenario": "long-chain"}),
     Case("createSandbox", 201, {"processes": [{"id": "p", "steps": STEPS}]}),
     Case("createSandbox", 400, {"scenario": "no-such"}),
@@ -227,6 +242,12 @@ CASES = [
     Case("resetSandbox", 200, {"processes": []}),
     Case("resetSandbox", 400, {"scenario": "no-such"}),
     Case("resetSandbox", 400, {"anything": 1}),
+    Case("getReadings", 200),
+    Case("createSandbox", 201, {"readings": {"bad-body": 400, "last-step-id": "absent"}}),
+    Case("createSandbox", 400, {"readings": {"bad-body": 401}}),
+    Case("createSandbox", 400, {"readings": {"bad-bodies": 400}}),
+    Case("createSandbox", 400, {"readings": {"version": []}}),
+    Case("resetSandbox", 200, {"readings": {"last-step-id": None}}),
     Case("listProcesses", 200),
     Case("listProcesses", 200, query={"offset": 1, "limit": 1}),
     Case("listProcesses", 200, query={"offset": 2**63 - 1}),
@@ -255,10 +276,13 @@ CASES = [
     Case("startProcess", 409, {"steps": [{"id": "order-1-approve"}]}),
     Case("startProcess", 502, {"steps": [{"delegate": "failing"}]}),
     Case("getProcess", 200, path={"processId": "claim-2"}),
+    Case("getProcess", 400, path={"processId": "claim-2"}, query={"verbose": 1}),
     Case("getProcess", 404, path={"processId": "nowhere"}),
     Case("getStep", 200, path=STARTED),
+    Case("getStep", 400, path=STARTED, query={"verbose": 1}),
     Case("getStep", 404, path=NOWHERE),
     Case("failStep", 200, path=STARTED),
+    Case("failStep", 400, path=STARTED, query={"reason": "x"}),
     Case("failStep", 404, path=NOWHERE),
     Case("failStep", 409, path=PENDING),
     Case("listExchanges", 200, given=lambda control: control.complete("order-1-ship")),
@@ -296,6 +320,8 @@ CASES = [
     Case("setClock", 400, {"frozen": None}),
     Case("listDelegateCalls", 200, given=lambda control: control.complete("order-1-approve")),
     Case("listDelegateCalls", 400, query={"offset": "x"}),
+    *(Case(name, 413, {}, given=with_small_bodies_only) for name in WITH_A_BODY),
+    *(Case(name, 415, {}, given=with_a_form) for name in WITH_A_BODY),
 ]
 
 
@@ -371,6 +397,22 @@ def test_a_bad_body_is_told_by_the_field(control: Control) -> None:
     assert len(codes) == 3
 
 
+def test_all_mistakes_of_a_body_are_told_at_once_a_line_each(control: Control) -> None:
+    steps = [{"delegate": "fialing", "timeoutInSeconds": 1}, {}]
+    assert control("startProcess", {"id": "a/b", "steps": steps}, status=400)["detail"] == (
+        "id must be text without a slash, and not empty.\n"
+        "steps[0].delegate must be one of recorded, failing, python, {http: ...};"
+        " did you mean failing?\n"
+        "steps[0].timeoutInSeconds is not known here; did you mean timeOutInSeconds?"
+    )
+    steps = [{"id": "a", "status": "PENDING"}, {"id": "a", "status": "STARTED"}]
+    assert control("startProcess", {"id": "p", "steps": steps}, status=400)["detail"] == (
+        "the request: processes[0].steps[1].id: step id 'a' is used twice\n"
+        "the request: processes[0].steps[1].status: a STARTED step cannot follow a PENDING one;"
+        " the order is COMPLETED ..., one STARTED or FAILED, PENDING ..."
+    )
+
+
 def test_refusals_name_the_remedy(control: Control) -> None:
     unknown = control("startProcess", {"scenario": "no-such"}, status=400)
     control.token = DEFAULT_TOKEN
@@ -406,6 +448,25 @@ def test_a_process_whose_delegate_fails_is_not_there(control: Control) -> None:
     control("startProcess", {"id": "p", "steps": [{"delegate": "failing"}]}, status=502)
     assert control("listProcesses") == before
     control("startProcess", {"id": "p", "steps": [{}]}, status=201)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://user:secret@127.0.0.1/x?y=@z", "http://user:***@127.0.0.1/x?y=@z"),
+        ("http://user:se@cret@127.0.0.1", "http://user:***@127.0.0.1"),
+        ("https://secret@127.0.0.1:9000/", "https://***@127.0.0.1:9000/"),
+        ("http://127.0.0.1/a:b@c", "http://127.0.0.1/a:b@c"),
+    ],
+)
+def test_a_password_in_the_url_of_a_delegate_is_not_shown(
+    control: Control, url: str, shown: str
+) -> None:
+    steps = [{}, {"delegate": {"http": url}}]
+    (started,) = control("startProcess", {"steps": steps}, status=201)["processes"]
+    assert started["steps"][1]["delegate"] == {"kind": "http", "url": shown}
+    step = control("getStep", processStepId=started["steps"][1]["id"])
+    assert step["delegate"]["url"] == shown
 
 
 def test_a_scenario_started_twice_gets_free_ids(control: Control) -> None:
@@ -448,6 +509,46 @@ def test_control_calls_leave_no_trace_in_the_journal(control: Control) -> None:
     control("startProcess", {}, status=400)
     control.send("GET", "/_stub/nowhere")
     assert control("listExchanges")["exchanges"] == []
+
+
+# What generated clients need
+
+
+def schemas_in(node: Any) -> Iterator[dict[str, Any]]:
+    """Every schema that has a type, at any depth."""
+    if isinstance(node, dict):
+        if isinstance(node.get("type"), str):
+            yield node
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from schemas_in(child)
+
+
+NAMED = DOCUMENT["components"]["schemas"]
+
+
+def test_every_object_is_a_titled_component() -> None:
+    assert all(schema["title"] and schema["description"] for schema in NAMED.values())
+    for schema in schemas_in({**DOCUMENT, "components": list(NAMED.values())}):
+        assert schema["type"] != "object" or any(schema is named for named in NAMED.values())
+
+
+def test_a_number_has_a_format_and_one_with_a_fraction_and_bounds_an_example() -> None:
+    for schema in schemas_in(DOCUMENT):
+        if schema["type"] in {"integer", "number"}:
+            assert schema["format"] in {"int32", "int64", "double"}
+            assert "example" in schema or schema["type"] == "integer" or "minimum" not in schema
+
+
+def test_what_belongs_to_one_action_of_a_fault_has_no_default() -> None:
+    """A typed client would send the default, and the stub refuse it beside another action."""
+    assert not any("default" in NAMED[name] for name in ("FaultStatus", "FaultAction"))
+    assert "default" not in NAMED["FaultRequest"]["properties"]["seconds"]
+
+
+def test_the_control_token_is_optional_in_the_document() -> None:
+    assert DOCUMENT["security"] == [{"bearer": []}, {"bearer": [], "controlToken": []}]
 
 
 def test_the_contract_does_not_know_it() -> None:
@@ -649,11 +750,11 @@ def without_time(response: str) -> Any:
 
 def test_every_fault_is_in_the_table() -> None:
     rows = re.findall(r"^\| (before|after) \| `(\w+)` \|", PAGE, re.MULTILINE)
-    request = DOCUMENT["components"]["schemas"]["FaultRequest"]["properties"]
+    schemas = DOCUMENT["components"]["schemas"]
     assert sorted(rows) == sorted(
         (phase, action)
-        for phase in request["phase"]["enum"]
-        for action in request["action"]["enum"]
+        for phase in schemas["FaultPhase"]["enum"]
+        for action in schemas["FaultAction"]["enum"]
     )
 
 
@@ -662,6 +763,23 @@ def test_the_bounds_on_the_page_are_the_real_ones() -> None:
     limits = Limits()
     assert f"`--journal-size` | {limits.journal} |" in PAGE
     assert f"`--max-sandboxes` | {limits.sandboxes} |" in PAGE
+    assert f"{MAX_STEPS:,}" in PAGE
+
+
+@pytest.mark.parametrize(
+    ("operation", "body"),
+    [
+        ("createSandbox", {"processes": [{"id": "p", "steps": [{}] * (MAX_STEPS + 1)}]}),
+        ("resetSandbox", {"processes": [{"id": f"p{n}", "steps": [{}] * 101} for n in range(100)]}),
+        ("startProcess", {"steps": [{}] * (MAX_STEPS + 1)}),
+    ],
+)
+def test_one_call_cannot_bring_so_many_steps_that_others_wait(
+    control: Control, operation: str, body: Any
+) -> None:
+    problem = control(operation, body, status=400)
+    assert problem["detail"] == f"One call may bring {MAX_STEPS} steps at most; make several."
+    control("startProcess", {"steps": [{}] * MAX_STEPS}, status=201)
 
 
 def test_a_python_delegate_is_a_registered_function(control: Control) -> None:

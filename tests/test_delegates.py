@@ -2,18 +2,22 @@
 
 import http.server
 import json
+import socket
 import threading
+import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import ClassVar
 
 import pytest
+from msgspec.structs import replace
 
 from stepstub.concurrency import InlineConcurrency, run_inline
 from stepstub.delegates import Delegates, StepStart
 from stepstub.errors import DelegateFailed
 from stepstub.model import Delegate, Param, Step
-from stepstub.server import listen
+from stepstub.serving.server import listen
 from support import Clock
 
 PARAMS = {"total": Param(long_value=3, str_value=None)}
@@ -29,25 +33,41 @@ def step(kind: str = "recorded", url: str | None = None) -> Step:
     )
 
 
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+TRICKLES = {  # each would take two seconds and more, and end in a 200
+    "drip": [OK[index : index + 1] for index in range(len(OK))],
+    "continue": [b"HTTP/1.1 100 Continue\r\n\r\n"] * 40 + [OK],
+}
+
+
 class Application(http.server.BaseHTTPRequestHandler):
     """A third-party application that responds as the last part of the path says."""
 
     url: ClassVar[str]
     seen: ClassVar[list[tuple[str, str, bytes]]]
+    credentials: ClassVar[list[str | None]]
     hold: ClassVar[threading.Event]
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.seen.append((self.path, self.headers["Content-Type"], body))
+        self.credentials.append(self.headers["Authorization"])
         what = self.path.rpartition("/")[2]
         if what == "hang":
             self.hold.wait(10)
             return
-        if what == "endless":
-            self.send_response(200)
+        if what in {"endless", "endless-redirect"}:
+            self.send_response(200 if what == "endless" else 302)
+            self.send_header("Location", "/elsewhere/200")
             self.send_header("Content-Length", str(10**12))
             self.end_headers()
             self.hold.wait(10)
+            return
+        if what in TRICKLES:
+            for part in TRICKLES[what]:
+                if self.hold.wait(0.05):
+                    break
+                self.wfile.write(part)
             return
         self.send_response(int(what))
         self.send_header("Location", "/elsewhere/200")
@@ -62,6 +82,7 @@ class Application(http.server.BaseHTTPRequestHandler):
 def application() -> Iterator[type[Application]]:
     class Fresh(Application):
         seen: ClassVar[list[tuple[str, str, bytes]]] = []
+        credentials: ClassVar[list[str | None]] = []
         hold = threading.Event()
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Fresh)
@@ -153,6 +174,60 @@ def test_an_application_that_does_not_respond_in_time_is_a_failure(
 ) -> None:
     url = f"{application.url}/hang"
     assert outcome(delegates, step("http", url)).endswith("did not respond (ReadTimeout)")
+
+
+@pytest.mark.parametrize("trickle", TRICKLES)
+def test_the_time_is_for_the_whole_call_and_not_for_each_read(
+    delegates: Delegates, application: type[Application], trickle: str
+) -> None:
+    began = time.monotonic()
+    url = f"{application.url}/{trickle}"
+    assert outcome(delegates, step("http", url)).endswith("did not respond (ReadTimeout)")
+    assert time.monotonic() - began < 1.5
+
+
+def test_the_time_is_for_all_addresses_of_a_host_together(
+    delegates: Delegates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as full, socket.socket() as first:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        first.connect(full.getsockname())  # nobody accepts it, so there is no room for another
+        addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", full.getsockname())] * 8
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+        began = time.monotonic()
+        failure = outcome(delegates, step("http", "http://many.test/200"))
+    assert failure.endswith("did not respond (ConnectTimeout)")
+    assert time.monotonic() - began < 1.5
+
+
+def test_the_time_is_for_sending_as_well(delegates: Delegates) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()  # takes the connection, and then reads nothing
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        large = replace(step("http", url), params={"a": Param(str_value="x" * 10_000_000)})
+        assert "did not respond" in outcome(delegates, large)
+
+
+@pytest.mark.parametrize("host", ["a..b", "[::1", "x" * 64, "nowhere.invalid"])
+def test_a_host_that_cannot_be_is_a_failure(delegates: Delegates, host: str) -> None:
+    assert "did not respond" in outcome(delegates, step("http", f"http://{host}/"))
+
+
+def test_the_body_of_a_redirect_is_not_waited_for_either(
+    delegates: Delegates, application: type[Application]
+) -> None:
+    url = f"{application.url}/endless-redirect"
+    assert outcome(delegates, step("http", url)).endswith("responded 302")
+
+
+def test_credentials_in_the_url_are_sent(
+    delegates: Delegates, application: type[Application]
+) -> None:
+    url = f"{application.url}/200".replace("//", "//user:secret@")
+    assert outcome(delegates, step("http", url)) == "accepted"
+    assert application.credentials == [f"Basic {b64encode(b'user:secret').decode()}"]
 
 
 def test_the_body_of_a_response_is_not_waited_for(

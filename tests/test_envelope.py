@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from stepstub import contract
 from stepstub.clock import timestamp
 from stepstub.errors import (
     BodyRefused,
@@ -13,13 +14,14 @@ from stepstub.errors import (
     Violation,
 )
 from stepstub.model import Param, Status, Step
+from stepstub.readings import Readings
 from stepstub.responses.envelope import Envelope
 from stepstub.responses.explanations import explain
-from stepstub.sandbox import Completion
+from stepstub.transitions import Completion
 
 NOW = 1_774_788_659_211
 FAILED = "The delegate of the next step could not be called"
-ENVELOPE = Envelope("1.2.3")
+ENVELOPE = Envelope(contract.effective(Readings(version="1.2.3")))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ def test_a_success_bears_the_started_step_as_it_was_given() -> None:
     params = {"a": Param(long_value=3, str_value=None), "b": Param()}
     completed = Step(id="p1", process_id="p", position=0, status=Status.COMPLETED, params={})
     started = Step(id="p2", process_id="p", position=1, status=Status.STARTED, params=params)
-    response = ENVELOPE.success(Completion(completed, started, NOW), 200, NOW)
+    response = ENVELOPE.success(Completion(completed, started, {}, {}), 200, NOW)
     assert response.status == 200
     assert json.loads(response.body) == {
         "message": "Success",
@@ -91,7 +93,7 @@ def test_a_success_bears_the_started_step_as_it_was_given() -> None:
 def test_each_error_has_its_response(
     error: Exception, status: int, message: str, data: object, headers: dict[bytes, bytes]
 ) -> None:
-    response = ENVELOPE.failure(explain(error), NOW)
+    response = ENVELOPE.failure(explain(error), NOW, "/")
     assert response.status == status
     assert dict(response.headers) == headers
     assert response.content_type == b"application/json"
@@ -103,7 +105,7 @@ def test_each_error_has_its_response(
 def test_an_unforeseen_error_is_a_500_that_tells_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    response = ENVELOPE.failure(explain(KeyError("secret")), NOW)
+    response = ENVELOPE.failure(explain(KeyError("secret")), NOW, "/")
     assert response.status == 500
     assert b"secret" not in response.body
     assert "secret" in caplog.text

@@ -86,7 +86,7 @@ def test_an_application_may_report_from_inside_the_call(monkeypatch):
 
 def test_the_demo_says_what_is_missing_when_the_process_does_not_end(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["demo.py", "--port", "0"])
-    monkeypatch.setattr(demo, "TIME_OUT", 0.5)
+    monkeypatch.setattr(demo, "TIMEOUT", 0.5)
     monkeypatch.delitem(third_party_app.WORK, "pack")
 
     problem = demo.main()
@@ -108,7 +108,7 @@ def test_the_demo_as_a_command():
     assert run.stderr == ""
     lines = [re.split(r" {2,}", line)[1:] for line in run.stdout.splitlines()[:-2]]
     assert lines == [
-        ["who calls whom", "what", "outcome", "params that are new"],
+        ["caller -> callee", "action", "outcome", "new params"],
         [
             *("demo -> stub", "complete order-7-receive", "200"),
             "customer=Ada Lovelace, amount=1250, items=4",

@@ -7,7 +7,11 @@ import requests
 from requests.exceptions import JSONDecodeError
 
 import stepstub
+from stepstub.concurrency import run_inline
+from stepstub.faults import MAX_FAULTS, Fault
+from stepstub.journal import Entry
 from stepstub.model import Status
+from stepstub.stores.memory import MemoryStore
 
 STEP = "order-1-approve"
 NEXT = "order-1-ship"
@@ -169,6 +173,56 @@ def test_faults_strike_in_the_order_they_were_asked_for(sandbox: stepstub.Sandbo
     sandbox.fault("before", status=502)
     sandbox.fault("before", status=504)
     assert [post(sandbox).status_code for _ in range(3)] == [502, 504, 200]
+
+
+def test_what_order_means_for_any_step_and_for_one() -> None:
+    store = MemoryStore()
+    for phase, step_id, times in (
+        ("before", "a", 2),
+        ("after", "a", 1),
+        ("before", None, 2),
+        ("before", "b", 1),
+        ("before", "a", 1),
+    ):
+        add(store, phase, step_id, times)
+    assert [fault.id for fault in run_inline(store.faults())] == [
+        f"fault-{number}" for number in range(1, 6)
+    ]
+    struck = [strike(store, step_id) for step_id in ("a", "b", "a", "a", "a", "b", "b")]
+    assert struck == [f"fault-{n}" for n in (1, 3, 1, 3, 5, 4)] + [None]
+    assert [fault.id for fault in run_inline(store.faults())] == ["fault-2"]
+
+
+class Compared(str):
+    """A step id that counts how often it is compared."""
+
+    __slots__ = ()
+    times = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return str.__eq__(self, other)
+
+
+def test_faults_for_other_steps_cost_a_completion_nothing() -> None:
+    store = MemoryStore()
+    for number in range(MAX_FAULTS):
+        add(store, "before", f"other-{number}", 1)
+    assert strike(store, Compared("mine")) is None
+    assert Compared.times < 10
+
+
+def add(store: MemoryStore, phase: Any, step_id: str | None, times: int) -> None:
+    fault = Fault(phase=phase, action="disconnect", process_step_id=step_id, remaining=times)
+    run_inline(store.add_fault(fault))
+
+
+def strike(store: MemoryStore, step_id: str) -> str | None:
+    """The id of the before-fault that strikes a request about this step."""
+    entry = Entry(method="POST", path="/", headers=(), wall_clock=0)
+    fault = run_inline(store.load(step_id, entry)).fault
+    return fault.id if fault else None
 
 
 def test_after_strikes_only_a_completion(sandbox: stepstub.Sandbox) -> None:

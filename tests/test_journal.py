@@ -1,5 +1,6 @@
 """The journal: what it keeps, what it never keeps, and the reason of every refusal."""
 
+import random
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,11 +13,13 @@ import stepstub
 from stepstub.app import create_app
 from stepstub.client import render_journal
 from stepstub.concurrency import EventLoopConcurrency, run_inline
-from stepstub.journal import MAX_JOURNALED_BODY, Entry
+from stepstub.delegates import DelegateCall, StepStart
+from stepstub.journal import MAX_JOURNALED_BODY, Entry, ExchangeQuery, Journal
 from stepstub.model import Status
-from stepstub.server import serve_in_thread
+from stepstub.serving.server import serve_in_thread
 from stepstub.settings import Limits, Settings
 from stepstub.stores.memory import MemoryStore
+from stepstub.transitions import Change
 from support import Connection, head
 
 STEP = "order-1-approve"
@@ -73,6 +76,8 @@ def test_secrets_are_never_stored(sandbox: stepstub.Sandbox) -> None:
         "Cookie": "session=sesame",
         "Proxy-Authorization": "Basic sesame",
         "X-Stepstub-Control-Token": "sesame",
+        "X-Api-Key": "sesame",
+        "X-Auth-Token": "sesame",
     }
     post(sandbox, **secrets)
     post(sandbox, AUTHORIZATION="Bearer sesame")  # a second one, which is then the only one
@@ -267,8 +272,64 @@ def test_at_its_bound_the_newest_are_kept_and_the_numbers_go_on(bound: int) -> N
         assert sandbox.journal()[-1].moved_by == 1  # known, although it is no longer there
 
 
-def entry() -> Entry:
-    return Entry(method="POST", path="/", headers=(), wall_clock=0)
+def entry(step_id: str | None = None) -> Entry:
+    return Entry(method="POST", path="/", headers=(), wall_clock=0, step_id=step_id)
+
+
+class Counting(ExchangeQuery, frozen=True, kw_only=True):
+    """A query that notes the exchanges it is asked about."""
+
+    asked: list[int]
+
+    def matches(self, entry: Entry) -> bool:
+        self.asked.append(entry.number)
+        return super().matches(entry)
+
+
+def test_the_exchanges_of_a_step_are_found_without_a_look_at_the_others() -> None:
+    journal = Journal(bound=100)
+    for number in range(1000):
+        journal.append(entry(f"s-{number % 50}"))
+    query = Counting(step_id="s-7", asked=[])
+    assert [each.number for each in journal.find(query)] == [908, 958]
+    assert query.asked == [908, 958]
+    query = Counting(after=997, asked=[])
+    assert [each.number for each in journal.find(query)] == query.asked == [998, 999, 1000]
+
+
+@pytest.mark.parametrize("bound", [1, 2, 7, 40, 1000])
+def test_they_are_those_that_the_journal_has(bound: int) -> None:
+    journal = Journal(bound)
+    choose = random.Random(bound)
+    steps = [None, *"aaaaaabc"]
+    for _ in range(500):
+        journal.append(entry(choose.choice(steps)))
+        for step_id in "abcd":
+            found = journal.find(ExchangeQuery(step_id=step_id))
+            assert found == [each for each in journal if each.step_id == step_id]
+    assert len(journal) == min(bound, 500)
+    journal.clear()
+    assert journal.find(ExchangeQuery(step_id="a")) == []
+    journal.append(entry("a"))
+    assert [each.number for each in journal.find(ExchangeQuery(step_id="a"))] == [501]
+
+
+def test_a_call_is_found_by_its_exchange_while_it_is_remembered() -> None:
+    store = MemoryStore(bound=3)
+    nothing = Change((), ())
+    for number in [*range(1, 6), None]:
+        call = DelegateCall(
+            called_at=0,
+            kind="recorded",
+            start=StepStart("p", "s", {}),
+            exchange_number=number,
+            outcome="accepted",
+        )
+        run_inline(store.apply(nothing, call=call))
+    assert [call.exchange_number for call in run_inline(store.calls())] == [4, 5, None]
+    assert list(run_inline(store.calls_of([1, 2, 3, 4, 5, 6]))) == [4, 5]
+    run_inline(store.clear_journal())
+    assert run_inline(store.calls_of([4, 5])) == {}
 
 
 def test_many_threads_keep_their_entries_in_the_order_of_the_numbers() -> None:

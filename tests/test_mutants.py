@@ -11,7 +11,7 @@ from mutants import MUTANTS, Mutant, mutated
 from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.contract_tests.results import Exit, Outcome
-from stepstub.server import serve_in_thread
+from stepstub.serving.server import serve_in_thread
 from stepstub.settings import DEFAULT_TOKEN
 from stepstub.stub import Stub
 from stepstub.verify import verify

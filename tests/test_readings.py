@@ -1,4 +1,4 @@
-"""One test for each reading of what the document leaves open; see docs/interpretations.md."""
+"""One test for each reading of what the document leaves open; see docs/readings.md."""
 
 import json
 import re
@@ -410,3 +410,27 @@ def test_reading_20_null_fields(client: Client, field: str) -> None:
     assert echoed(client, {field: None}) == {field: None}
     (call,) = client.calls
     assert msgspec.to_builtins(call.start)["params"]["it"] == {field: None}, "what is posted"
+
+
+@pytest.mark.parametrize(
+    ("step", "token", "status"),
+    [
+        (STEP, "stub-token", 200),
+        ("invoice-1-archive", "stub-token", 200),
+        (STEP, "wrong", 401),
+        ("claim-1-completed", "stub-token", 412),
+        (STEP, "stub-token", 500),
+    ],
+)
+def test_reading_21_members_of_a_response(
+    client: Client, step: str, token: str, status: int
+) -> None:
+    def fail(_: StepStart) -> None:
+        raise OSError
+
+    client.delegates.function = fail if status == 500 else None
+    response = client.post({"processStepId": step}, {"authorization": f"Bearer {token}"})
+    assert response.status == status
+    assert set(response.json) == ENVELOPE
+    if status == 200:
+        assert set(response.data) == {"processId", "processStepId", "params"}

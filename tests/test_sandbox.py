@@ -12,7 +12,7 @@ from stepstub.delegates import StepStart
 from stepstub.errors import DelegateFailed, StepRefused
 from stepstub.journal import Entry
 from stepstub.model import Delegate, Param, Params, Process, Status, Step
-from stepstub.responses.envelope import StartedStep, started_step
+from stepstub.responses.envelope import StartedStep
 from stepstub.responses.explanations import explain
 from stepstub.sandbox import Sandbox
 from stepstub.stores.memory import MemoryStore
@@ -40,7 +40,12 @@ class World:
     def complete_here(self, step_id: str, params: Params | None = None) -> StartedStep:
         entry = entry_about(step_id)
         loaded = run_inline(self.store.load(step_id, entry))
-        return started_step(run_inline(self.sandbox.complete(params or {}, loaded, entry)))
+        completion, _ = run_inline(self.sandbox.complete(params or {}, loaded, entry))
+        started = completion.started
+        process_id = completion.completed.process_id
+        if started is None:
+            return StartedStep(process_id, None, {})
+        return StartedStep(process_id, started.id, started.params)
 
     def refusal(self, step_id: str) -> str:
         """The code with which a completion is refused."""
@@ -224,7 +229,7 @@ def test_a_failure_by_a_test_stands_when_the_delegate_fails_as_well() -> None:
     with pytest.raises(DelegateFailed) as failure:
         world.complete("p1")
     assert world.statuses() == [COMPLETED, FAILED, PENDING]
-    assert "the step is COMPLETED all the same" in str(explain(failure.value).reason)
+    assert "the step is COMPLETED, and the next one is FAILED" in str(explain(failure.value).reason)
     assert world.refusal("p1") == "STEP_COMPLETED"
 
 

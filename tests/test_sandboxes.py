@@ -17,7 +17,7 @@ from stepstub.concurrency import EventLoopConcurrency, run_inline
 from stepstub.delegates import StepStart
 from stepstub.journal import Entry
 from stepstub.model import Status
-from stepstub.server import serve_in_thread
+from stepstub.serving.server import serve_in_thread
 from stepstub.settings import Settings
 from support import Client, processes
 
@@ -284,7 +284,7 @@ def test_a_step_failed_by_a_test_during_a_call_that_fails(sandbox: stepstub.Sand
     sandbox.on_delegate(delegate)
     response = post(sandbox)
     assert response.status_code == 500
-    assert "the step is COMPLETED all the same, for the next one was moved" in response.text
+    assert "the step is COMPLETED, and the next one is FAILED" in response.text
     assert sandbox.step(NEXT).status is Status.FAILED
     assert sandbox.step(STEP).status is Status.COMPLETED
     assert sandbox.verify_completed(STEP).attempts == (1,)

@@ -1,6 +1,7 @@
 """Scenario files: what they mean, and what is said about those that are wrong."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import jsonschema_rs
@@ -168,6 +169,103 @@ WRONG = {
 }
 
 
+A_URL = "a URL that begins with http:// or https://"
+WORDS = {
+    "a delegate that is nearly one": (
+        "delegate: fialing",
+        "delegate: must be one of recorded, failing, python, {http: ...}; did you mean failing?",
+    ),
+    "a delegate that is none": (
+        "delegate: 5",
+        "delegate: must be one of recorded, failing, python, {http: ...}",
+    ),
+    "a URL without a scheme": (
+        'delegate: {http: "127.0.0.1:9000/x"}',
+        f"delegate.http: must be {A_URL}; did you mean http://127.0.0.1:9000/x?",
+    ),
+    "another scheme": (
+        'delegate: {http: "ftp://x"}',
+        f"delegate.http: must be {A_URL}",
+    ),
+    "a delegate's member": (
+        'delegate: {http: "http://x", metod: POST}',
+        "delegate.metod: is not known here",
+    ),
+    "a member in other letters": (
+        "timeoutInSeconds: 5",
+        "timeoutInSeconds: is not known here; did you mean timeOutInSeconds?",
+    ),
+    "a status that is nearly one": (
+        "status: complete",
+        "status: must be one of PENDING, STARTED, COMPLETED, FAILED; did you mean COMPLETED?",
+    ),
+    "an id with a slash": ("id: a/b", "id: must be text without a slash, and not empty"),
+    "an id without end": (f"id: {'x' * 201}", "id: must have at most 200 characters"),
+}
+
+
+@pytest.mark.parametrize(("member", "words"), WORDS.values(), ids=WORDS)
+def test_a_mistake_says_what_is_allowed_and_what_may_be_meant(member: str, words: str) -> None:
+    with pytest.raises(ScenarioError) as error:
+        parse(f"{PROCESS}      - {member}")
+    assert str(error.value) == f"mine.yaml, line 4: processes[0].steps[0].{words}"
+
+
+def test_a_process_without_a_step_is_told_that_it_needs_one() -> None:
+    with pytest.raises(ScenarioError) as error:
+        parse("processes: [{id: p, steps: []}]")
+    place, _, words = str(error.value).partition("steps: ")
+    assert place == "mine.yaml, line 1: processes[0]."
+    assert words == "must not be empty: a process needs at least one step"
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_their_lines() -> None:
+    with pytest.raises(ScenarioError) as error:
+        parse(
+            """\
+proceses: []
+processes:
+  - id: p
+    steps:
+      - {id: a, status: PENDING, stat: x, delgate: y}
+      - {id: a, status: STARTED}
+  - id: p
+    steps:
+      - timeOutInSeconds: -1
+        timeOutInSeconds: -2
+      - {id: 5}
+  - {id: q, steps: []}
+  - steps: [{id: a}]
+"""
+        )
+    told = [line.split(": ")[:2] for line in str(error.value).splitlines()]
+    assert told == [
+        [f"mine.yaml, line {line}", field]
+        for line, field in (
+            (1, "proceses"),
+            (5, "processes[0].steps[0].stat"),
+            (5, "processes[0].steps[0].delgate"),
+            (6, "processes[0].steps[1].id"),
+            (6, "processes[0].steps[1].status"),
+            (7, "processes[1].id"),
+            (10, "timeOutInSeconds"),
+            (10, "processes[1].steps[0].timeOutInSeconds"),
+            (11, "processes[1].steps[1].id"),
+            (12, "processes[2].steps"),
+            (13, "processes[3].id"),
+        )
+    ]
+
+
+def test_at_most_a_hundred_mistakes_are_told() -> None:
+    steps = "\n".join(["      - {status: DONE}"] * 1000)
+    with pytest.raises(ScenarioError) as error:
+        parse(PROCESS + steps)
+    lines = str(error.value).splitlines()
+    assert len(lines) == 101
+    assert lines[-1] == "mine.yaml, line 104: and there is more"
+
+
 @pytest.mark.parametrize(("text", "message"), WRONG.values(), ids=WRONG)
 def test_an_error_names_file_line_and_field_in_one_line(text: str, message: str) -> None:
     with pytest.raises(ScenarioError) as error:
@@ -190,6 +288,47 @@ def test_anchors_and_merge_keys_are_understood() -> None:
     ).processes
     assert [step.time_out_in_seconds for step in process.steps] == [5, 5]
     assert [step.id for step in process.steps] == ["a", "b"]
+
+
+def nested(levels: int) -> str:
+    """A process whose last step has ten to the power of `levels` params, by way of aliases."""
+    lines = ["processes:", "- id: p", "  steps:", "  - params: &a0 {p: {longValue: 1}}"]
+    for level in range(1, levels + 1):
+        merged = ", ".join([f"*a{level - 1}"] * 10)
+        lines.append(f"  - params: &a{level} {{<<: [{merged}]}}")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        nested(7),
+        "processes: &a [[], [], [], [], [], [], [], [], [], []]\n"
+        + "".join(
+            f"{chr(letter + 1)}: &{chr(letter + 1)} [{', '.join([f'*{chr(letter)}'] * 10)}]\n"
+            for letter in range(ord("a"), ord("h"))
+        ),
+    ],
+    ids=["merged", "listed"],
+)
+def test_aliases_cannot_stand_for_more_than_memory_holds(text: str) -> None:
+    assert len(text) < 1000
+    tracemalloc.start()
+    try:
+        with pytest.raises(ScenarioError, match=r"mine\.yaml: its aliases stand for more than"):
+            parse(text)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+def test_aliases_for_params_of_many_steps_are_fine() -> None:
+    params = ", ".join(f"p{number}: {{longValue: {number}}}" for number in range(50))
+    steps = "\n".join(["      - params: *shared"] * 500)
+    text = f"{PROCESS}      - params: &shared {{{params}}}\n{steps}"
+    (process,) = parse(text).processes
+    assert {len(step.params) for step in process.steps} == {50}
 
 
 def test_two_scenarios_cannot_share_an_id() -> None:

@@ -32,7 +32,7 @@ from stepstub.contract_tests.run import Run
 from stepstub.contract_tests.server import Server
 from stepstub.contract_tests.stub import RemoteStub
 from stepstub.model import Process
-from stepstub.server import listen, serve_in_thread, url_of
+from stepstub.serving.server import listen, serve_in_thread, url_of
 from stepstub.stub import Stub
 from stepstub.verify import verify
 from support import PATH, live_app

@@ -18,20 +18,20 @@ function complete(completion: Completion, by = client) {
 
 await report({
   "200 next step": async () => {
-    const { data: answer } = await complete({
+    const { data: result } = await complete({
       processStepId: "order-1-approve",
       params: {
         decision: { strValue: "approved", type: "STRING" },
         remark: { strValue: null, type: null },
       },
     });
-    assert(answer);
-    assert.equal(answer.message, "Success");
-    const timestamp: string = answer.timestamp;
+    assert(result);
+    assert.equal(result.message, "Success");
+    const timestamp: string = result.timestamp;
     assert.match(timestamp, /\.\d{3}Z$/);
-    assert.equal(answer.data.processId, "order-1");
-    assert.equal(answer.data.processStepId, "order-1-ship");
-    const { decision, carrier, weight, remark } = answer.data.params;
+    assert.equal(result.data.processId, "order-1");
+    assert.equal(result.data.processStepId, "order-1-ship");
+    const { decision, carrier, weight, remark } = result.data.params;
     const type: "STRING" | "LONG" | "DOUBLE" | null | undefined = decision?.type;
     assert.equal(type, "STRING");
     assert.equal(carrier?.strValue, "Parcel Post");
@@ -40,12 +40,12 @@ await report({
   },
 
   "200 last step": async () => {
-    const { data: answer } = await complete({ processStepId: "order-2-ship", params: null });
-    assert(answer);
-    assert.equal(answer.data.processId, "order-2");
-    const next: string | null = answer.data.processStepId;
+    const { data: result } = await complete({ processStepId: "order-2-ship", params: null });
+    assert(result);
+    assert.equal(result.data.processId, "order-2");
+    const next: string | null = result.data.processStepId;
     assert.equal(next, null);
-    assert.deepEqual(answer.data.params, {});
+    assert.deepEqual(result.data.params, {});
   },
 
   "401": async () => {
@@ -63,14 +63,14 @@ await report({
   "412": async () => {
     const { error, response } = await complete({ processStepId: "order-2-approve" });
     assert.equal(response.status, 412);
-    // Of the three refusals only this one's data is not a text, which is how TypeScript knows it.
+    // The 412 is the only error whose data is not a string, which narrows the type.
     assert(error && typeof error.data !== "string");
     assert.equal(error.message, "Precondition failed");
     assert.deepEqual(Object.keys(error.data), ["processStepId"]);
     const violation: Violation | undefined = error.data["processStepId"];
     assert.equal(violation?.code, "STEP_COMPLETED");
     assert.equal(violation.status, "COMPLETED");
-    const added: unknown = violation["retryAfter"]; // what another server may add
+    const added: unknown = violation["retryAfter"]; // an unknown member that another server may add
     assert.equal(added, undefined);
   },
 
@@ -82,14 +82,14 @@ await report({
     assert.match(error.data, /delegate/);
   },
 
-  // A JavaScript number cannot hold it: 2^53 + 1 arrives as 2^53. It can be noticed.
+  // A JavaScript number cannot hold 2^53 + 1: it arrives as 2^53, which a client can detect.
   "int64 rounded": async () => {
-    const { data: answer } = await complete({
+    const { data: result } = await complete({
       processStepId: "order-4-approve",
       params: { amount: { longValue: Number.MAX_SAFE_INTEGER, type: "LONG" } },
     });
-    assert.equal(answer?.data.params["amount"]?.longValue, Number.MAX_SAFE_INTEGER);
-    const total = answer.data.params["total"]?.longValue;
+    assert.equal(result?.data.params["amount"]?.longValue, Number.MAX_SAFE_INTEGER);
+    const total = result.data.params["total"]?.longValue;
     assert.equal(total, 2 ** 53);
     assert(!Number.isSafeInteger(total));
   },

@@ -9,12 +9,13 @@ from complete_step import (
     Completion,
     Configuration,
     InternalServerError,
-    Param,
     ParamType,
     PreconditionFailed,
     ProcessesApi,
     StartedStep,
     StepCompleted,
+    SubmittedParam,
+    SubmittedParamType,
     Unauthorized,
     Violation,
 )
@@ -27,43 +28,43 @@ api = ProcessesApi(ApiClient(Configuration(host=URL, access_token=TOKEN)))
 
 def refusal(api: ProcessesApi, step: str) -> ApiException:
     try:
-        answer = api.complete_step(Completion(process_step_id=step))
+        result = api.complete_step(Completion(process_step_id=step))
     except ApiException as error:
         return error
-    raise AssertionError(f"not refused: {answer}")
+    raise AssertionError(f"not refused: {result}")
 
 
 def next_step() -> None:
     params = {
-        "decision": Param(str_value="approved", type=ParamType.STRING),
-        "remark": Param(str_value=None, type=None),
-        "volume": Param(double_value=1e300, type=ParamType.DOUBLE),
-        "distance": Param(double_value=3e9, type=ParamType.DOUBLE),
+        "decision": SubmittedParam(str_value="approved", type=SubmittedParamType.STRING),
+        "remark": SubmittedParam(str_value=None, type=None),
+        "volume": SubmittedParam(double_value=1e300, type=SubmittedParamType.DOUBLE),
+        "distance": SubmittedParam(double_value=3e9, type=SubmittedParamType.DOUBLE),
     }
-    answer = api.complete_step(Completion(process_step_id="order-1-approve", params=params))
+    result = api.complete_step(Completion(process_step_id="order-1-approve", params=params))
 
-    assert isinstance(answer, StepCompleted)
-    assert answer.message == "Success"
-    assert answer.timestamp.utcoffset() == timedelta(0)
-    assert isinstance(answer.data, StartedStep)
-    assert answer.data.process_id == "order-1"
-    assert answer.data.process_step_id == "order-1-ship"
-    assert answer.data.params["decision"].type is ParamType.STRING
-    assert answer.data.params["carrier"].str_value == "Parcel Post"
-    assert answer.data.params["carrier"].long_value is None
-    assert answer.data.params["weight"].double_value == 2.5
-    assert answer.data.params["volume"].double_value == 1e300
-    assert answer.data.params["distance"].double_value == 3e9
-    assert answer.data.params["remark"].type is None
+    assert isinstance(result, StepCompleted)
+    assert result.message == "Success"
+    assert result.timestamp.utcoffset() == timedelta(0)
+    assert isinstance(result.data, StartedStep)
+    assert result.data.process_id == "order-1"
+    assert result.data.process_step_id == "order-1-ship"
+    assert result.data.params["decision"].type is ParamType.STRING
+    assert result.data.params["carrier"].str_value == "Parcel Post"
+    assert result.data.params["carrier"].long_value is None
+    assert result.data.params["weight"].double_value == 2.5
+    assert result.data.params["volume"].double_value == 1e300
+    assert result.data.params["distance"].double_value == 3e9
+    assert result.data.params["remark"].type is None
 
 
 def last_step() -> None:
-    answer = api.complete_step(Completion(process_step_id="order-2-ship", params=None))
+    result = api.complete_step(Completion(process_step_id="order-2-ship", params=None))
 
-    assert isinstance(answer, StepCompleted)
-    assert answer.data.process_id == "order-2"
-    assert answer.data.process_step_id is None
-    assert answer.data.params == {}
+    assert isinstance(result, StepCompleted)
+    assert result.data.process_id == "order-2"
+    assert result.data.process_step_id is None
+    assert result.data.params == {}
 
 
 def unauthorized() -> None:
@@ -88,7 +89,7 @@ def precondition_failed() -> None:
     assert violation.code == "STEP_COMPLETED"
     assert violation.status == "COMPLETED"
 
-    # What another server may add is kept.
+    # Unknown members that another server may add are kept.
     added = Violation.from_dict({"code": "BUSY", "retryAfter": 5})
     assert added.additional_properties == {"retryAfter": 5}
 
@@ -103,11 +104,11 @@ def internal_server_error() -> None:
 
 
 def int64() -> None:
-    params = {"least": Param(long_value=-(2**63), type=ParamType.LONG)}
-    answer = api.complete_step(Completion(process_step_id="order-4-approve", params=params))
+    params = {"least": SubmittedParam(long_value=-(2**63), type=SubmittedParamType.LONG)}
+    result = api.complete_step(Completion(process_step_id="order-4-approve", params=params))
 
-    assert answer.data.params["least"].long_value == -(2**63)
-    assert answer.data.params["total"].long_value == 2**53 + 1
+    assert result.data.params["least"].long_value == -(2**63)
+    assert result.data.params["total"].long_value == 2**53 + 1
 
 
 report(

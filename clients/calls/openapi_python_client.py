@@ -9,12 +9,13 @@ from complete_step_client.api.processes import complete_step
 from complete_step_client.models import (
     Completion,
     InternalServerError,
-    Param,
     ParamType,
     PreconditionFailed,
     StartedStep,
     StepCompleted,
+    SubmittedParam,
     SubmittedParams,
+    SubmittedParamType,
     Unauthorized,
     Violation,
 )
@@ -28,30 +29,30 @@ client = AuthenticatedClient(base_url=URL, token=TOKEN)
 
 def next_step() -> None:
     params = SubmittedParams()
-    params["decision"] = Param(str_value="approved", type_=ParamType.STRING)
-    params["remark"] = Param(str_value=None, type_=None)
-    answer = complete_step.sync(client=client, body=Completion("order-1-approve", params))
+    params["decision"] = SubmittedParam(str_value="approved", type_=SubmittedParamType.STRING)
+    params["remark"] = SubmittedParam(str_value=None, type_=None)
+    result = complete_step.sync(client=client, body=Completion("order-1-approve", params))
 
-    assert isinstance(answer, StepCompleted)
-    assert answer.message == "Success"
-    assert answer.timestamp.utcoffset() == timedelta(0)
-    assert isinstance(answer.data, StartedStep)
-    assert answer.data.process_id == "order-1"
-    assert answer.data.process_step_id == "order-1-ship"
-    assert answer.data.params["decision"].type_ is ParamType.STRING
-    assert answer.data.params["carrier"].str_value == "Parcel Post"
-    assert answer.data.params["carrier"].long_value is UNSET
-    assert answer.data.params["weight"].double_value == 2.5
-    assert answer.data.params["remark"].type_ is None
+    assert isinstance(result, StepCompleted)
+    assert result.message == "Success"
+    assert result.timestamp.utcoffset() == timedelta(0)
+    assert isinstance(result.data, StartedStep)
+    assert result.data.process_id == "order-1"
+    assert result.data.process_step_id == "order-1-ship"
+    assert result.data.params["decision"].type_ is ParamType.STRING
+    assert result.data.params["carrier"].str_value == "Parcel Post"
+    assert result.data.params["carrier"].long_value is UNSET
+    assert result.data.params["weight"].double_value == 2.5
+    assert result.data.params["remark"].type_ is None
 
 
 def last_step() -> None:
-    answer = complete_step.sync(client=client, body=Completion("order-2-ship", params=None))
+    result = complete_step.sync(client=client, body=Completion("order-2-ship", params=None))
 
-    assert isinstance(answer, StepCompleted)
-    assert answer.data.process_id == "order-2"
-    assert answer.data.process_step_id is None
-    assert answer.data.params.additional_keys == []
+    assert isinstance(result, StepCompleted)
+    assert result.data.process_id == "order-2"
+    assert result.data.process_step_id is None
+    assert result.data.params.additional_keys == []
 
 
 def unauthorized() -> None:
@@ -66,35 +67,35 @@ def unauthorized() -> None:
 
 
 def precondition_failed() -> None:
-    answer = complete_step.sync(client=client, body=Completion("order-2-approve"))
+    result = complete_step.sync(client=client, body=Completion("order-2-approve"))
 
-    assert isinstance(answer, PreconditionFailed)
-    assert answer.data.additional_keys == ["processStepId"]
-    violation = answer.data["processStepId"]
+    assert isinstance(result, PreconditionFailed)
+    assert result.data.additional_keys == ["processStepId"]
+    violation = result.data["processStepId"]
     assert isinstance(violation, Violation)
     assert violation.code == "STEP_COMPLETED"
     assert violation.status == "COMPLETED"
 
-    # What another server may add is kept.
+    # Unknown members that another server may add are kept.
     assert Violation.from_dict({"code": "BUSY", "retryAfter": 5})["retryAfter"] == 5
 
 
 def internal_server_error() -> None:
-    answer = complete_step.sync(client=client, body=Completion("order-3-approve"))
+    result = complete_step.sync(client=client, body=Completion("order-3-approve"))
 
-    assert isinstance(answer, InternalServerError)
-    assert answer.message == "Internal Server Error"
-    assert "delegate" in answer.data
+    assert isinstance(result, InternalServerError)
+    assert result.message == "Internal Server Error"
+    assert "delegate" in result.data
 
 
 def int64() -> None:
     params = SubmittedParams()
-    params["least"] = Param(long_value=-(2**63), type_=ParamType.LONG)
-    answer = complete_step.sync(client=client, body=Completion("order-4-approve", params))
+    params["least"] = SubmittedParam(long_value=-(2**63), type_=SubmittedParamType.LONG)
+    result = complete_step.sync(client=client, body=Completion("order-4-approve", params))
 
-    assert isinstance(answer, StepCompleted)
-    assert answer.data.params["least"].long_value == -(2**63)
-    assert answer.data.params["total"].long_value == 2**53 + 1
+    assert isinstance(result, StepCompleted)
+    assert result.data.params["least"].long_value == -(2**63)
+    assert result.data.params["total"].long_value == 2**53 + 1
 
 
 report(

@@ -5,6 +5,7 @@ import {
   Configuration,
   InternalServerErrorFromJSON,
   ParamType,
+  SubmittedParamType,
   PreconditionFailedFromJSON,
   ProcessesApi,
   ResponseError,
@@ -34,21 +35,21 @@ async function refusal(completion: Completion, by = api): Promise<Response> {
 
 await report({
   "200 next step": async () => {
-    const answer = await api.completeStep({
+    const result = await api.completeStep({
       completion: {
         processStepId: "order-1-approve",
         params: {
-          decision: { strValue: "approved", type: ParamType.String },
+          decision: { strValue: "approved", type: SubmittedParamType.String },
           remark: { strValue: null, type: null },
         },
       },
     });
-    assert.equal(answer.message, "Success");
-    assert(answer.timestamp instanceof Date);
-    assert(answer.timestamp.getTime() > 0);
-    assert.equal(answer.data.processId, "order-1");
-    assert.equal(answer.data.processStepId, "order-1-ship");
-    const { decision, carrier, weight, remark } = answer.data.params;
+    assert.equal(result.message, "Success");
+    assert(result.timestamp instanceof Date);
+    assert(result.timestamp.getTime() > 0);
+    assert.equal(result.data.processId, "order-1");
+    assert.equal(result.data.processStepId, "order-1-ship");
+    const { decision, carrier, weight, remark } = result.data.params;
     assert.equal(decision?.type, ParamType.String);
     assert.equal(carrier?.strValue, "Parcel Post");
     assert.equal(weight?.doubleValue, 2.5);
@@ -56,55 +57,55 @@ await report({
   },
 
   "200 last step": async () => {
-    const answer = await api.completeStep({
+    const result = await api.completeStep({
       completion: { processStepId: "order-2-ship", params: null },
     });
-    assert.equal(answer.data.processId, "order-2");
-    const next: string | null = answer.data.processStepId;
+    assert.equal(result.data.processId, "order-2");
+    const next: string | null = result.data.processStepId;
     assert.equal(next, null);
-    assert.deepEqual(answer.data.params, {});
+    assert.deepEqual(result.data.params, {});
   },
 
   "401": async () => {
     const response = await refusal({ processStepId: "order-2-ship" }, apiOf("nobody's"));
     assert.equal(response.status, 401);
     assert.equal(response.headers.get("WWW-Authenticate"), "Bearer");
-    const answer = UnauthorizedFromJSON(await response.json());
-    assert.equal(answer.message, "Unauthorized request");
-    assert.match(answer.data, /token/);
+    const body = UnauthorizedFromJSON(await response.json());
+    assert.equal(body.message, "Unauthorized request");
+    assert.match(body.data, /token/);
   },
 
   "412": async () => {
     const response = await refusal({ processStepId: "order-2-approve" });
     assert.equal(response.status, 412);
-    const answer = PreconditionFailedFromJSON(await response.json());
-    assert(answer.timestamp instanceof Date);
-    assert.deepEqual(Object.keys(answer.data), ["processStepId"]);
-    const violation: Violation | undefined = answer.data["processStepId"];
+    const body = PreconditionFailedFromJSON(await response.json());
+    assert(body.timestamp instanceof Date);
+    assert.deepEqual(Object.keys(body.data), ["processStepId"]);
+    const violation: Violation | undefined = body.data["processStepId"];
     assert.equal(violation?.code, "STEP_COMPLETED");
     assert.equal(violation.status, "COMPLETED");
-    // What another server may add is kept.
+    // Unknown members that another server may add are kept.
     assert.equal(ViolationFromJSON({ code: "BUSY", retryAfter: 5 })["retryAfter"], 5);
   },
 
   "500": async () => {
     const response = await refusal({ processStepId: "order-3-approve" });
     assert.equal(response.status, 500);
-    const answer = InternalServerErrorFromJSON(await response.json());
-    assert.equal(answer.message, "Internal Server Error");
-    assert.match(answer.data, /delegate/);
+    const body = InternalServerErrorFromJSON(await response.json());
+    assert.equal(body.message, "Internal Server Error");
+    assert.match(body.data, /delegate/);
   },
 
-  // A JavaScript number cannot hold it: 2^53 + 1 arrives as 2^53. It can be noticed.
+  // A JavaScript number cannot hold 2^53 + 1: it arrives as 2^53, which a client can detect.
   "int64 rounded": async () => {
-    const answer = await api.completeStep({
+    const result = await api.completeStep({
       completion: {
         processStepId: "order-4-approve",
-        params: { amount: { longValue: Number.MAX_SAFE_INTEGER, type: ParamType.Long } },
+        params: { amount: { longValue: Number.MAX_SAFE_INTEGER, type: SubmittedParamType.Long } },
       },
     });
-    assert.equal(answer.data.params["amount"]?.longValue, Number.MAX_SAFE_INTEGER);
-    const total = answer.data.params["total"]?.longValue;
+    assert.equal(result.data.params["amount"]?.longValue, Number.MAX_SAFE_INTEGER);
+    const total = result.data.params["total"]?.longValue;
     assert.equal(total, 2 ** 53);
     assert(!Number.isSafeInteger(total));
   },

@@ -7,7 +7,7 @@ The layout, from the outside in; imports run downwards only::
     live  inprocess                   a stub that listens; a stub without a socket
     client                            a sandbox as a test sees it
     interception  httpx_transport     the calls of requests and httpx, brought to it
-    serving  logs                     HTTP on connections, by uvicorn; a line per exchange
+    serving  logs                     HTTP over TCP, by uvicorn; a line per exchange
     app                               the composition root: puts a stub together
     stub                              one exchange from request to response
     gate                              Connexion: routing, credentials, body
@@ -21,7 +21,8 @@ The layout, from the outside in; imports run downwards only::
     faults  delegates  journal        rules of misbehaviour             another kind: here
     transitions                       what becomes of steps: pure       a decision: here
     scenario  contract                YAML with processes; openapi.yaml at work
-    schema  errors                    JSON Schema in words; what can go wrong
+    schema  outbound                  JSON Schema in words; the POST of an http delegate
+    errors                            what can go wrong
     model  settings  clock  ids  concurrency
 """
 

@@ -27,10 +27,15 @@ def create_app(
     """
     concurrency = concurrency or InlineConcurrency()
     return Stub(
-        Sandboxes(settings.token, processes, concurrency=concurrency, limits=settings.limits),
+        Sandboxes(
+            settings.token,
+            processes,
+            concurrency=concurrency,
+            limits=settings.limits,
+            readings=settings.readings,
+        ),
         settings=settings,
         concurrency=concurrency,
-        contract=contract.load(),
         gate=gate(with_control=settings.with_control),
         pages=_pages,
     )

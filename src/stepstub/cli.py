@@ -1,20 +1,23 @@
 """The command line. Heavy imports wait until a command needs them, so `--help` is instant."""
 
+import errno
 import json
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+from click.core import ParameterSource
 
 from stepstub.errors import StepstubError
 
 if TYPE_CHECKING:
-    from stepstub.model import Process
+    from stepstub.model import Process, Step
 
 _DEFAULT_SCENARIO = "two-steps"
+_LISTED = 20
 
 
 class _WrongUsage(click.ClickException):
@@ -30,10 +33,33 @@ class _Group(click.Group):
         except StepstubError as error:
             raise click.ClickException(str(error)) from error
         except click.UsageError as error:
-            raise _WrongUsage(error.format_message()) from error
+            raise _WrongUsage(_message(error)) from error
 
 
-@click.group(cls=_Group)
+def _message(error: click.UsageError) -> str:
+    """What is wrong; a value from the environment goes by the name of its variable."""
+    if (
+        isinstance(error, click.BadParameter)
+        and (parameter := error.param)
+        and error.ctx
+        and _is_from_environment(error.ctx, parameter.name)
+    ):
+        error.param_hint = str(parameter.envvar)
+    return error.format_message()
+
+
+def _is_from_environment(context: click.Context, name: str | None) -> bool:
+    return context.get_parameter_source(name or "") is ParameterSource.ENVIRONMENT
+
+
+def _wrong(name: str, what: str) -> click.BadParameter:
+    """The error for a parameter of the present command."""
+    context = click.get_current_context()
+    (parameter,) = (each for each in context.command.params if each.name == name)
+    return click.BadParameter(what, context, parameter)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="stepstub")
 def main() -> None:
     """A stateful stub of the Complete Step API, for tests of its clients."""
@@ -95,12 +121,27 @@ def main() -> None:
     help="info logs every exchange.",
 )
 @click.option(
+    "--quiet",
+    is_flag=True,
+    envvar="STEPSTUB_QUIET",
+    help="Print nothing at the start, and log no exchanges.",
+)
+@click.option(
     "--control-token",
     envvar="STEPSTUB_CONTROL_TOKEN",
     help="Token the control API asks for in X-Stepstub-Control-Token.",
 )
 @click.option(
     "--no-control", is_flag=True, envvar="STEPSTUB_NO_CONTROL", help="No control API at all."
+)
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    envvar="STEPSTUB_ALLOW_HOST",
+    multiple=True,
+    metavar="NAME",
+    help="Host that requests may name in Host; may be given several times."
+    "  [default: loopback names on a loopback address, else any]",
 )
 @click.option(
     "--journal-size",
@@ -134,8 +175,10 @@ def serve(
     max_body_bytes: int,
     log_format: str,
     log_level: str,
+    quiet: bool,
     control_token: str | None,
     no_control: bool,
+    allow_hosts: tuple[str, ...],
     journal_size: int,
     max_sandboxes: int,
     workers: int,
@@ -144,14 +187,16 @@ def serve(
 
     Every option can also be given in the environment, --log-format as STEPSTUB_LOG_FORMAT.
     """
-    _check_token(token, "--token")
+    _check_token(token, "token")
     if control_token is not None:
-        _check_token(control_token, "--control-token")
+        _check_token(control_token, "control_token")
+    for name in allow_hosts:
+        _check_host(name)
     if workers > 1:
-        raise click.BadParameter(
+        raise _wrong(
+            "workers",
             "processes and their steps live in the memory of one process; more workers would each"
             " have their own. Start several stubs on several ports instead.",
-            param_hint="--workers",
         )
 
     from stepstub import logs, scenario
@@ -162,16 +207,15 @@ def serve(
 
     from stepstub.app import create_app
     from stepstub.concurrency import EventLoopConcurrency
-    from stepstub.server import is_loopback, listen, serve, url_of
-    from stepstub.settings import Limits, Settings
+    from stepstub.serving.server import is_loopback, listen, serve, url_of
+    from stepstub.settings import DEFAULT_TOKEN, Limits, Settings
 
     try:
         listener = listen(host, port)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "there is no such host"
         raise click.ClickException(
-            f"Cannot listen on {host} port {port}: {reason}."
-            " Another --port may be free; 0 picks one."
+            f"Cannot listen on {host} port {port}: {reason}. {_remedy(error)}"
         ) from error
     if not (is_loopback(listener) or control_token or no_control):
         listener.close()
@@ -179,7 +223,13 @@ def serve(
             f"On {host} others can reach the control API, which needs no password: give a"
             " --control-token, or --no-control to switch it off."
         )
-    logs.configure(log_format, log_level)
+    if token == DEFAULT_TOKEN and not is_loopback(listener):
+        click.echo(
+            f"Warning: others can reach the stub on {host}, and everybody knows the token {token};"
+            " set another with --token.",
+            err=True,
+        )
+    logs.configure(log_format, "warning" if quiet and log_level == "info" else log_level)
     app = create_app(
         processes,
         Settings(
@@ -191,15 +241,34 @@ def serve(
         ),
         concurrency=EventLoopConcurrency(),
     )
-    url = url_of(listener)
-    serve(app, listener, lambda: click.echo(_banner(url, token, processes)))
+    shown = _Token(token, is_secret=_is_from_environment(click.get_current_context(), "token"))
+    banner = _banner(url_of(listener), shown, processes)
+    serve(
+        app,
+        listener,
+        lambda: None if quiet else click.echo(banner),
+        allow_hosts=allow_hosts,
+    )
+
+
+def _remedy(error: Exception) -> str:
+    if getattr(error, "errno", None) in (errno.EADDRINUSE, errno.EACCES):
+        return "Another --port may be free; 0 picks one."
+    return "--host takes an address of this machine, such as 127.0.0.1."
 
 
 @main.command()
-def scenarios() -> None:
-    """List the scenarios that come along."""
+@click.argument("file", required=False)
+def scenarios(file: str | None) -> None:
+    """List the built-in scenarios, or check FILE and say what is in it."""
     from stepstub import scenario
 
+    if file is not None:
+        processes = scenario.load(file).processes
+        steps = sum(len(process.steps) for process in processes)
+        click.echo(f"{file}: {_count(len(processes), 'process', 'es')}, {_count(steps, 'step')}")
+        click.echo("".join(f"{line}\n" for line in _listed(processes)), nl=False)
+        return
     names = scenario.built_in()
     width = max(map(len, names))
     for name in names:
@@ -221,7 +290,7 @@ def spec(output_format: str) -> None:
     """Print the contract, openapi.yaml."""
     from importlib import resources
 
-    text = resources.files("stepstub.document").joinpath("openapi.yaml").read_text("utf-8")
+    text = resources.files("stepstub").joinpath("openapi.yaml").read_text("utf-8")
     if output_format == "json":
         import yaml
 
@@ -267,9 +336,14 @@ def verify(url: str, token: str, control_token: str | None, **options: Any) -> N
 
     Exit status: 0 it conforms, 1 it does not, 2 it could not be checked.
     """
-    _check_token(token, "--token")
+    if not url.lower().startswith(("http://", "https://")):
+        hint = (
+            "it begins with http:// or https://" if "://" in url else f"did you mean http://{url}?"
+        )
+        raise _wrong("url", f"{url} is no URL of a server: {hint}")
+    _check_token(token, "token")
     if control_token is not None:
-        _check_token(control_token, "--control-token")
+        _check_token(control_token, "control_token")
     try:
         from stepstub.verify import verify
     except ModuleNotFoundError as error:
@@ -279,42 +353,69 @@ def verify(url: str, token: str, control_token: str | None, **options: Any) -> N
     sys.exit(verify(url, token, control_token=control_token, **options))
 
 
-def _check_token(token: str, option: str) -> None:
+def _check_token(token: str, name: str) -> None:
     if not token.isascii() or not token.isprintable() or not token or " " in token:
-        raise click.BadParameter("a token is visible ASCII without spaces.", param_hint=option)
+        raise _wrong(name, "a token is visible ASCII without spaces.")
 
 
-def _banner(url: str, token: str, processes: "Sequence[Process]") -> str:
-    from stepstub.schema import printable
+def _check_host(name: str) -> None:
+    from stepstub.serving.hosts import is_host_name
 
-    lines = [f"Stepstub listens on {url} (page: {url}/docs), token {token}"]
-    first_started = None
-    for process in processes[:20]:
-        started = [step.id for step in process.steps if step.status == "STARTED"]
-        first_started = first_started or next(iter(started), None)
-        lines.append(
-            f"  process {printable(process.id)}: {len(process.steps)} steps,"
-            f" STARTED: {', '.join(map(printable, started)) or 'none'}"
-        )
-    if len(processes) > 20:
-        lines.append(f"  and {len(processes) - 20} more")
-    if first_started:
+    if not is_host_name(name):
+        raise _wrong("allow_hosts", f"{name!r} is not a host name or address without a port.")
+
+
+class _Token(NamedTuple):
+    """A token as it is shown: what its user has typed in full, the environment's by its name."""
+
+    value: str
+    is_secret: bool
+
+    def __str__(self) -> str:
+        return "from STEPSTUB_TOKEN" if self.is_secret else self.value
+
+    @property
+    def header(self) -> str:
+        """Quoted for a shell."""
+        if self.is_secret:
+            return '"Authorization: Bearer $STEPSTUB_TOKEN"'
+        return shlex.quote(f"Authorization: Bearer {self.value}")
+
+
+def _banner(url: str, token: _Token, processes: "Sequence[Process]") -> str:
+    lines = [f"Stepstub listens on {url} (page: {url}/docs), token {token}", *_listed(processes)]
+    started = (step.id for process in processes for step in process.steps if _is_started(step))
+    if first_started := next(started, None):
         lines += ["Try it:", f"  {_curl(url, token, first_started)}"]
     return "\n".join(lines)
 
 
-def _curl(url: str, token: str, step_id: str) -> str:
+def _listed(processes: "Sequence[Process]") -> list[str]:
+    """A line for each of the first processes."""
+    from stepstub.schema import printable
+
+    lines = []
+    for process in processes[:_LISTED]:
+        started = [printable(step.id) for step in process.steps if _is_started(step)]
+        lines.append(
+            f"  process {printable(process.id)}: {_count(len(process.steps), 'step')},"
+            f" STARTED: {', '.join(started) or 'none'}"
+        )
+    if len(processes) > _LISTED:
+        lines.append(f"  and {len(processes) - _LISTED} more")
+    return lines
+
+
+def _is_started(step: "Step") -> bool:
+    return step.status == "STARTED"
+
+
+def _count(number: int, noun: str, plural: str = "s") -> str:
+    return f"{number} {noun}{'' if number == 1 else plural}"
+
+
+def _curl(url: str, token: _Token, step_id: str) -> str:
     body = json.dumps({"processStepId": step_id})
-    return shlex.join(
-        [
-            "curl",
-            "-i",
-            f"{url}/api/v1/processes/complete-step",
-            "-H",
-            f"Authorization: Bearer {token}",
-            "-H",
-            "Content-Type: application/json",
-            "-d",
-            body,
-        ]
-    )
+    before = ["curl", "-i", f"{url}/api/v1/processes/complete-step", "-H"]
+    after = ["-H", "Content-Type: application/json", "-d", body]
+    return f"{shlex.join(before)} {token.header} {shlex.join(after)}"

@@ -4,7 +4,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from threading import Lock
-from typing import Protocol
+from typing import Literal, Protocol
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = int(datetime(9000, 1, 1, tzinfo=UTC).timestamp() * 1000)
@@ -83,3 +83,43 @@ def timestamp(milliseconds: int) -> str:
 @lru_cache(maxsize=64)
 def _second(seconds: int) -> str:
     return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:-6]
+
+
+class TimestampForm:
+    """How a time is written: RFC 3339 in UTC, with a number of fractional digits and a zone.
+
+    `write` takes milliseconds since the epoch. `pattern` matches what it returns, and nothing else;
+    the contract has no such pattern, which beside `format: date-time` breaks generated clients.
+    """
+
+    def __init__(
+        self,
+        digits: Literal["milliseconds", "microseconds", "seconds", "trimmed"] = "milliseconds",
+        zone: Literal["z", "offset"] = "z",
+    ) -> None:
+        self._digits = digits
+        self._zone = "Z" if zone == "z" else "+00:00"
+        fraction = {
+            "milliseconds": r"\.\d{3}",
+            "microseconds": r"\.\d{6}",
+            "seconds": "",
+            "trimmed": r"(\.\d{0,2}[1-9])?",
+        }[digits]
+        zone_pattern = "Z" if zone == "z" else r"\+00:00"
+        self.pattern = rf"^\d{{4}}-\d{{2}}-\d{{2}}T\d{{2}}:\d{{2}}:\d{{2}}{fraction}{zone_pattern}$"
+
+        # What is called for every response is the cached function itself where it will do.
+        self.write = timestamp if (digits, zone) == ("milliseconds", "z") else self._write
+
+    def _write(self, milliseconds: int) -> str:
+        second, _, fraction = timestamp(milliseconds)[:-1].partition(".")
+        match self._digits:
+            case "milliseconds":
+                fraction = f".{fraction}"
+            case "microseconds":
+                fraction = f".{fraction}000"
+            case "seconds":
+                fraction = ""
+            case "trimmed":
+                fraction = f".{fraction}".rstrip("0").rstrip(".")
+        return second + fraction + self._zone

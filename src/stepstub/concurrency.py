@@ -5,24 +5,124 @@ request has the caller's thread to itself, nothing needs to suspend, and no loop
 """
 
 import asyncio
+import threading
 import time
 import types
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
-# Delegates may nest: an application that completes the next step from inside its call holds its
-# thread until the whole rest of the chain has been started.
-_THREADS = 1000
+MAX_CALLS = 1000
+"""Blocking calls at a time within one `CallLimit`. Delegates may nest: an application that
+completes the next step from inside its call holds its thread until the rest of the chain has been
+started."""
+
+_IDLE_TIMEOUT = 10.0  # seconds after which a thread without work ends
+
+
+class CallLimit:
+    """How many blocking calls may run at a time; further ones wait, first come first served.
+
+    Give each sandbox its own, so that one whose delegates do not respond holds up nobody else.
+    Used from one event loop at a time, and not thread-safe.
+    """
+
+    def __init__(self, limit: int = MAX_CALLS) -> None:
+        self._free = limit
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def acquire(self) -> None:
+        """Wait for a turn; `release` has to follow."""
+        if self._free > 0:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._waiting.remove(turn)
+            else:  # cancelled after its turn had come
+                self.release()
+            raise
+
+    def release(self) -> None:
+        """Pass the turn on."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+class Changes:
+    """Announces that something has changed, to waiters in threads and on event loops.
+
+    `notify` may be called from any thread, and costs next to nothing while nobody waits. Change
+    first, notify then: a waiter that has not seen the change is woken.
+    """
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._waiters: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+        self._blocked = 0
+
+    def notify(self) -> None:
+        """Have every waiter look again."""
+        if self._blocked:
+            with self._condition:
+                self._condition.notify_all()
+        if self._waiters:
+            with self._condition:
+                waiters = list(self._waiters)
+            for loop, event in waiters:
+                with suppress(RuntimeError):  # the loop has been closed
+                    loop.call_soon_threadsafe(event.set)
+
+    def block_until(self, holds: Callable[[], bool], seconds: float) -> bool:
+        """Block until `holds`, looked at again after every change; False if time is up first."""
+        with self._condition:
+            self._blocked += 1
+            try:
+                return self._condition.wait_for(holds, seconds)
+            finally:
+                self._blocked -= 1
+
+    async def until(self, holds: Callable[[], bool], seconds: float) -> bool:
+        """The same on the running event loop, without a thread."""
+        event = asyncio.Event()
+        waiter = (asyncio.get_running_loop(), event)
+        with self._condition:
+            self._waiters.add(waiter)
+        try:
+            async with asyncio.timeout(seconds):
+                # Registered before the first look, so no change can slip in between.
+                while not holds():
+                    await event.wait()
+                    event.clear()
+        except TimeoutError:
+            return holds()
+        finally:
+            with self._condition:
+                self._waiters.discard(waiter)
+        return True
 
 
 class Concurrency(Protocol):
     """The ways a request can wait."""
 
-    async def call(self, function: Callable[[], None]) -> None:
-        """Run a function that blocks."""
+    async def call(self, function: Callable[[], None], limit: CallLimit | None = None) -> None:
+        """Run a function that blocks, within `limit`, or else within one that all share."""
+
+    async def wait_for_change(
+        self, changes: Changes, holds: Callable[[], bool], seconds: float
+    ) -> bool:
+        """Wait until `holds`, looked at again after every change; False if time is up first."""
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass; real time, whatever a sandbox's clock says."""
@@ -34,8 +134,13 @@ class Concurrency(Protocol):
 class InlineConcurrency:
     """For a caller that has a thread of its own: blocks it."""
 
-    async def call(self, function: Callable[[], None]) -> None:
+    async def call(self, function: Callable[[], None], limit: CallLimit | None = None) -> None:
         function()
+
+    async def wait_for_change(
+        self, changes: Changes, holds: Callable[[], bool], seconds: float
+    ) -> bool:
+        return changes.block_until(holds, seconds)
 
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - there is no event loop to hold up
@@ -48,14 +153,48 @@ class EventLoopConcurrency:
     """For a server: blocking work goes to threads."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="stepstub-delegate")
+        self._threads = _DaemonThreads("stepstub-delegate")
+        self._limit = CallLimit()
 
     def close(self) -> None:
-        """Let the threads end when their calls have."""
-        self._threads.shutdown(wait=False)
+        """Let idle threads end at once, and the others when their calls have."""
+        self._threads.close()
 
-    async def call(self, function: Callable[[], None]) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._threads, function)
+    async def call(self, function: Callable[[], None], limit: CallLimit | None = None) -> None:
+        limit = limit or self._limit
+        await limit.acquire()
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+
+        def finish(error: BaseException | None) -> None:
+            # The turn is over when the thread is free, even if nobody awaits it any more.
+            limit.release()
+            if not done.done():
+                if error is None:
+                    done.set_result(None)
+                else:
+                    done.set_exception(error)
+
+        def work() -> None:
+            error: BaseException | None = None
+            try:
+                function()
+            except BaseException as raised:  # noqa: BLE001 - it is raised where it is awaited
+                error = raised
+            with suppress(RuntimeError):  # the loop has been closed
+                loop.call_soon_threadsafe(finish, error)
+
+        try:
+            self._threads.submit(work)
+        except BaseException:
+            limit.release()
+            raise
+        await done
+
+    async def wait_for_change(
+        self, changes: Changes, holds: Callable[[], bool], seconds: float
+    ) -> bool:
+        return await changes.until(holds, seconds)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -69,6 +208,93 @@ class EventLoopConcurrency:
             return result
         async with asyncio.timeout(seconds):
             return await _resumed(coroutine, waits_for)
+
+
+class _DaemonThreads:
+    """Runs functions in daemon threads, which are kept for reuse.
+
+    The interpreter joins the threads of a ThreadPoolExecutor before it exits, so that a delegate
+    that does not respond would keep a process that has been told to end.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._idle: list[_Worker] = []
+        self._backlog: deque[Callable[[], None]] = deque()
+        self._running = 0
+        self._closed = False
+
+    def submit(self, function: Callable[[], None]) -> None:
+        """Run `function` soon: later than now only if the system has no more threads to give."""
+        with self._lock:
+            if self._idle:
+                self._idle.pop().give(function)
+                return
+            self._running += 1
+        worker = _Worker(self, function)
+        try:
+            threading.Thread(target=worker.run, name=self._name, daemon=True).start()
+        except RuntimeError:
+            with self._lock:
+                self._running -= 1
+                if not self._running:
+                    raise
+                self._backlog.append(function)
+
+    def close(self) -> None:
+        """End idle threads."""
+        with self._lock:
+            self._closed = True
+            for worker in self._idle:
+                worker.give(None)
+            self._running -= len(self._idle)
+            self._idle.clear()
+
+    def next_for(self, worker: "_Worker") -> Callable[[], None] | None:
+        """What `worker` does next; None if it is to end."""
+        with self._lock:
+            if self._backlog:
+                return self._backlog.popleft()
+            if self._closed:
+                self._running -= 1
+                return None
+            self._idle.append(worker)
+        if worker.given.acquire(timeout=_IDLE_TIMEOUT):
+            return worker.take()
+        with self._lock:
+            if worker in self._idle:
+                self._idle.remove(worker)
+                self._running -= 1
+                return None
+        # Work was given at the very moment the time was up.
+        worker.given.acquire()
+        return worker.take()
+
+
+class _Worker:
+    """One thread."""
+
+    def __init__(self, threads: _DaemonThreads, function: Callable[[], None]) -> None:
+        self.given = threading.Lock()  # a lock can be waited for with a time-out
+        self.given.acquire()
+        self._threads = threads
+        self._function: Callable[[], None] | None = function
+
+    def give(self, function: Callable[[], None] | None) -> None:
+        self._function = function
+        self.given.release()
+
+    def take(self) -> Callable[[], None] | None:
+        function, self._function = self._function, None
+        return function
+
+    def run(self) -> None:
+        function = self.take()
+        while function is not None:
+            function()
+            function = None  # an idle thread keeps nothing alive
+            function = self._threads.next_for(self)
 
 
 @types.coroutine

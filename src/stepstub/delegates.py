@@ -14,7 +14,7 @@ from stepstub.errors import DelegateFailed
 from stepstub.model import Params, Step
 
 HTTP_TIMEOUT = 10.0
-"""Seconds in which a third-party application has to respond."""
+"""Seconds in which a third-party application has to respond, from the call to the status."""
 
 IN_PROGRESS = "in progress"
 ACCEPTED = "accepted"
@@ -86,30 +86,11 @@ class Delegates:
             raise DelegateFailed("no Python function is registered for it")
 
     def _post(self, url: str, start: StepStart) -> None:
-        import requests  # takes long, and most stubs never call out
+        from stepstub.outbound import post  # takes long to load, and most stubs never call out
 
-        # A session of its own, so that no proxy, .netrc or cookie of the machine joins in; and
-        # the response's body is never read, so its size does not matter.
-        with requests.Session() as session:
-            session.trust_env = False
-            try:
-                response = session.post(
-                    url,
-                    data=json.encode(start),
-                    headers={"Content-Type": "application/json"},
-                    timeout=self._http_timeout,
-                    allow_redirects=False,
-                    stream=True,
-                )
-            except requests.RequestException as error:
-                raise DelegateFailed(
-                    f"the third-party application did not respond ({type(error).__name__})"
-                ) from error
-            response.close()
-            if not 200 <= response.status_code < 300:
-                raise DelegateFailed(
-                    f"the third-party application responded {response.status_code}"
-                )
+        status = post(url, json.encode(start), within=self._http_timeout)
+        if not 200 <= status < 300:
+            raise DelegateFailed(f"the third-party application responded {status}")
 
 
 def _call(function: Callable[[StepStart], None], start: StepStart) -> None:

@@ -84,11 +84,11 @@ class Unauthorized(StepstubError):
 class DelegateFailed(StepstubError):
     """The delegate of a step could not be called.
 
-    `undone` says whether both steps are as they were. They are not where the next step has been
-    moved in the meantime, and that stands.
+    `stands` says whether the completion stands all the same, and the next step is FAILED; otherwise
+    both steps are as they were.
     """
 
-    undone = True
+    stands = False
 
 
 class HttpRefusal(StepstubError):
@@ -122,12 +122,25 @@ class InConflict(StepstubError):
     """The control API is asked for something that cannot be done as things stand."""
 
 
-class ScenarioError(StepstubError):
-    """A scenario that cannot be used. Names the file, the line and the field."""
+class Mistake(Struct, frozen=True):
+    """One thing that is wrong with a scenario: what, and where if that is known."""
 
-    def __init__(self, detail: str, *, file: str, line: int | None = None, field: str = "") -> None:
-        place = file if line is None else f"{file}, line {line}"
-        super().__init__(f"{place}: {field}: {detail}" if field else f"{place}: {detail}")
+    detail: str
+    line: int | None = None
+    field: str = ""
+
+    def describe(self, file: str) -> str:
+        """`mine.yaml, line 4: processes[0].steps[0].status: must be one of ...`"""
+        place = file if self.line is None else f"{file}, line {self.line}"
+        return ": ".join(filter(None, (place, self.field, self.detail)))
+
+
+class ScenarioError(StepstubError):
+    """A scenario that cannot be used. Says all that is wrong, a line for each in their order."""
+
+    def __init__(self, *mistakes: Mistake, file: str) -> None:
+        in_order = sorted(mistakes, key=lambda mistake: mistake.line or 0)
+        super().__init__("\n".join([mistake.describe(file) for mistake in in_order]))
 
 
 class UnknownScenario(StepstubError):

@@ -34,12 +34,13 @@ class Host(Protocol):
 class Api(Struct, frozen=True):
     """What the requests below one path prefix have in common, whether they match an operation.
 
-    Where `journalled`, exchanges are kept and responses held to the contract.
+    Those of the contract are journalled and held to it, and have the responses of the sandbox's
+    readings. Others have `responses` of their own.
     """
 
     prefix: str
-    responses: Responses
-    journalled: bool
+    is_contract: bool = False
+    responses: Responses | None = None
 
 
 class Operation(Struct, frozen=True):
@@ -58,7 +59,8 @@ class Operation(Struct, frozen=True):
 class Exchange(Struct, kw_only=True):
     """What is known of a request so far; each part of the way adds to it.
 
-    The gate sets `operation` (None: the path leads to none), the credentials choose `sandbox`, the
+    The gate sets `operation` (None: the path leads to none). The credentials set `known`, the
+    sandbox whose token came with the request, and `unauthorised`, why that is not enough. The
     contract sets `content` (the bytes), `body` (parsed and checked) and `parameters` (of path and
     query). `records` are what the store had for the step it is about. The handler or a refusal
     sets `response`. `disconnect` is a fault's doing: the connection breaks without a response.
@@ -68,7 +70,8 @@ class Exchange(Struct, kw_only=True):
     entry: Entry
     api: Api
     operation: Operation | None = None
-    chosen: Sandbox | None = None
+    known: Sandbox | None = None
+    unauthorised: str | None = None
     parameters: dict[str, Any] = {}
     content: bytes = b""
     body: Any = None
@@ -77,11 +80,21 @@ class Exchange(Struct, kw_only=True):
     disconnect: bool = False
 
     @property
+    def responses(self) -> Responses:
+        """The form of its response."""
+        return self.api.responses or self.nearest_sandbox.responses
+
+    @property
+    def nearest_sandbox(self) -> Sandbox:
+        """The sandbox whose token came with the request, rightly or not; else the default one."""
+        return self.known or self.stub.sandboxes.default
+
+    @property
     def sandbox(self) -> Sandbox:
-        """The sandbox of the request's credentials. An error before they have been checked."""
-        if self.chosen is None:
-            raise RuntimeError("the credentials of this request have not been checked")
-        return self.chosen
+        """The sandbox that the credentials give access to. An error before they have passed."""
+        if self.known is None or self.unauthorised is not None:
+            raise RuntimeError("the credentials of this request have not been accepted")
+        return self.known
 
     @property
     def loaded(self) -> Loaded:

@@ -7,20 +7,20 @@ from stepstub.responses import Response
 
 async def handle(exchange: Exchange) -> None:
     """Have a faultable operation handled, with the faults that strike before and after it."""
-    operation, entry = exchange.operation, exchange.entry
+    operation, entry, sandbox = exchange.operation, exchange.entry, exchange.sandbox
     if operation is None:
         raise RuntimeError("the request matches no operation")
-    entry.step_id = exchange.body["processStepId"]
-    exchange.records = loaded = await exchange.sandbox.store.load(entry.step_id, entry)
+    entry.step_id = step_id = exchange.body["processStepId"]
+    exchange.records = loaded = await sandbox.store.load(step_id, entry)
     if loaded.fault is not None:
         if await _strike(exchange, loaded.fault, loaded.now):
             return
         # Time has passed, and the records may have changed.
-        exchange.records = await exchange.sandbox.store.load(entry.step_id, entry)
-    completion = await operation.handler(exchange)
-    exchange.response = exchange.api.responses.success(completion, operation.status, completion.now)
-    if completion.fault is not None:
-        await _strike(exchange, completion.fault, completion.now)
+        exchange.records = await sandbox.store.load(step_id, entry)
+    completion, applied = await operation.handler(exchange)
+    exchange.response = sandbox.responses.success(completion, operation.status, applied.now)
+    if applied.fault is not None:
+        await _strike(exchange, applied.fault, applied.now)
 
 
 async def _strike(exchange: Exchange, fault: Fault, now: int) -> bool:
@@ -32,7 +32,7 @@ async def _strike(exchange: Exchange, fault: Fault, now: int) -> bool:
             await exchange.stub.concurrency.sleep(fault.seconds or 0)
             return False
         case "respond":
-            exchange.response = exchange.api.responses.injected(fault.status or 500, now)
+            exchange.response = exchange.responses.injected(fault.status or 500, now, entry.path)
         case "malformed":
             whole = exchange.response.body if exchange.response else b'{"message":"Success"}'
             exchange.response = Response(200, whole[: len(whole) // 2])

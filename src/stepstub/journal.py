@@ -1,7 +1,8 @@
 """The exchanges a sandbox has seen, the last of them, in the order they came."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from itertools import islice
 
 from msgspec import Struct
@@ -12,7 +13,16 @@ from stepstub.model import Status
 MAX_JOURNALED_BODY = 16 * 1024
 """Bytes of a request's and of a response's body that are kept."""
 
-_SECRET = {b"authorization", b"proxy-authorization", b"cookie", b"x-stepstub-control-token"}
+_FEW = 8
+
+_SECRET = {
+    b"authorization",
+    b"proxy-authorization",
+    b"cookie",
+    b"x-api-key",
+    b"x-auth-token",
+    b"x-stepstub-control-token",
+}
 
 
 class Entry(Struct, kw_only=True, gc=False):
@@ -82,21 +92,50 @@ class Journal:
     """
 
     def __init__(self, bound: int) -> None:
-        self._entries: deque[Entry] = deque(maxlen=bound)
+        self._bound = bound
+        self._entries: deque[Entry] = deque()
+        # Most steps have one exchange, some have a few, and a deque takes as much room as 90.
+        self._by_step: dict[str, Entry | tuple[Entry, ...] | deque[Entry]] = {}
         self._last = 0
 
     def append(self, entry: Entry) -> None:
-        """Number an exchange that has just come in, and keep it."""
+        """Number an exchange that has just come in, and keep it. Its `step_id` is settled."""
         entry.number = self._last = self._last + 1
-        self._entries.append(entry)
+        entries = self._entries
+        if len(entries) == self._bound:
+            self._forget(entries.popleft())
+        entries.append(entry)
+        step_id = entry.step_id
+        if step_id is not None:
+            known = self._by_step.setdefault(step_id, entry)
+            if known is not entry:
+                self._by_step[step_id] = _with(known, entry)
+
+    def _forget(self, oldest: Entry) -> None:
+        step_id = oldest.step_id
+        if step_id is not None:
+            known = self._by_step[step_id]
+            if rest := _without_first(known):
+                self._by_step[step_id] = rest
+            else:
+                del self._by_step[step_id]
 
     def clear(self) -> None:
         """Forget the exchanges; the numbers continue."""
         self._entries.clear()
+        self._by_step.clear()
 
     def find(self, query: ExchangeQuery) -> list[Entry]:
         """The exchanges that match, oldest first."""
-        return list(islice(filter(query.matches, self), query.limit))
+        if query.step_id is None:
+            # Numbers have no gaps, so those up to `after` need not be looked at.
+            entries = self._entries.copy()
+            before = query.after + 1 - entries[0].number if entries else 0
+            candidates: Iterable[Entry] = islice(entries, max(0, before), None)
+        else:
+            known = self._by_step.get(query.step_id, ())
+            candidates = (known,) if isinstance(known, Entry) else copy(known)
+        return list(islice(filter(query.matches, candidates), query.limit))
 
     @property
     def dropped(self) -> int:
@@ -110,3 +149,23 @@ class Journal:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def _with(
+    known: Entry | tuple[Entry, ...] | deque[Entry], entry: Entry
+) -> tuple[Entry, ...] | deque[Entry]:
+    if isinstance(known, Entry):
+        return (known, entry)
+    if isinstance(known, deque):
+        known.append(entry)
+        return known
+    return (*known, entry) if len(known) < _FEW else deque((*known, entry))
+
+
+def _without_first(
+    known: Entry | tuple[Entry, ...] | deque[Entry],
+) -> tuple[Entry, ...] | deque[Entry]:
+    if isinstance(known, deque):
+        known.popleft()
+        return known
+    return () if isinstance(known, Entry) else known[1:]

@@ -1,5 +1,6 @@
 """A stub that listens: for clients in any language, in threads and in other processes."""
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
@@ -8,7 +9,7 @@ from stepstub import scenario as scenarios
 from stepstub.app import create_app
 from stepstub.client import NewSandbox, NotEntered, Sandbox
 from stepstub.concurrency import EventLoopConcurrency
-from stepstub.server import serve_in_thread
+from stepstub.serving.server import serve_in_thread
 from stepstub.settings import DEFAULT_TOKEN, Settings
 from stepstub.stub import Stub
 
@@ -19,14 +20,22 @@ class LiveServer:
         with stepstub.LiveServer("two-steps") as server, server.sandbox() as sandbox:
             ...
 
-    `scenarios`, names or paths of files, fill the default sandbox, the one of `token`.
+    `scenarios`, names or paths of files, fill the default sandbox, the one of `token`. Requests may
+    name a loopback address, `localhost` or one of `allow_hosts` as their host; others get 421.
     """
 
-    def __init__(self, *scenarios: str | Path, port: int = 0, token: str = DEFAULT_TOKEN) -> None:
+    def __init__(
+        self,
+        *scenarios: str | Path,
+        port: int = 0,
+        token: str = DEFAULT_TOKEN,
+        allow_hosts: Iterable[str] = (),
+    ) -> None:
         self.url = ""
         self.token = token
         self._scenarios = scenarios
         self._port = port
+        self._allow_hosts = tuple(allow_hosts)
         self._stack = ExitStack()
         self._app: Stub | None = None
 
@@ -38,7 +47,9 @@ class LiveServer:
         concurrency = EventLoopConcurrency()
         self._stack.callback(concurrency.close)
         app = create_app(processes, Settings(token=self.token), concurrency=concurrency)
-        self.url = self._stack.enter_context(serve_in_thread(app, port=self._port))
+        self.url = self._stack.enter_context(
+            serve_in_thread(app, port=self._port, allow_hosts=self._allow_hosts)
+        )
         self._app = app
         return self
 

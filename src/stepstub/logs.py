@@ -8,7 +8,10 @@ from typing import Any
 from msgspec import json
 
 from stepstub.journal import Entry
-from stepstub.schema import printable
+from stepstub.schema import printable, shorten
+
+DISCONNECTED = "disconnected"
+"""Stands for the status of an exchange whose connection broke, by a fault or by the client."""
 
 
 def configure(log_format: str, level: str) -> None:
@@ -24,7 +27,7 @@ def configure(log_format: str, level: str) -> None:
 
 
 class _Text(logging.Formatter):
-    """`22:50:01.512 POST /api/v1/processes/complete-step 412 0.3 ms: Step ... is COMPLETED; ...`"""
+    """`22:50:01.512 POST /api/... 412 0.3 ms (sandbox default, step order-1-ship): Step ...`"""
 
     def format(self, record: logging.LogRecord) -> str:
         time = (
@@ -35,8 +38,16 @@ class _Text(logging.Formatter):
         entry: Entry | None = getattr(record, "entry", None)
         if entry is None:
             return f"{time} {super().format(record)}"
-        duration = f"{entry.duration * 1000:.1f} ms"
-        line = f"{time} {entry.method} {printable(entry.path)} {entry.status} {duration}"
+        outcome = entry.status or DISCONNECTED
+        line = f"{time} {entry.method} {printable(entry.path)} {outcome}"
+        line += f" {entry.duration * 1000:.1f} ms"
+        about = {
+            "sandbox": getattr(record, "sandbox", None),
+            "step": entry.step_id and shorten(entry.step_id),
+            "fault": entry.fault,
+        }
+        if known := [f"{name} {printable(value)}" for name, value in about.items() if value]:
+            line += f" ({', '.join(known)})"
         return f"{line}: {printable(entry.reason)}" if entry.reason else line
 
 
@@ -53,10 +64,12 @@ class _Json(logging.Formatter):
             facts |= {
                 "method": entry.method,
                 "path": entry.path,
-                "status": entry.status,
+                "status": entry.status or DISCONNECTED,
                 "durationMs": round(entry.duration * 1000, 3),
                 "exchange": entry.number,
+                "sandbox": getattr(record, "sandbox", None),
                 "processStepId": entry.step_id,
+                "fault": entry.fault,
                 "reason": entry.reason,
             }
         return json.encode(facts).decode()

@@ -24,13 +24,15 @@ class Status(StrEnum):
 class Param(Struct, frozen=True, gc=False, rename="camel"):
     """One named value. UNSET is a field that was not there, None one that was null.
 
-    It equals the mapping that it is in JSON: `param == {"longValue": 3, "type": "LONG"}`.
+    It equals the mapping that it is in JSON: `param == {"longValue": 3, "type": "LONG"}`. A long
+    with a fraction, and a type beyond STRING, LONG and DOUBLE, exist only where the readings of a
+    sandbox let them in.
     """
 
     str_value: str | None | UnsetType = UNSET
-    long_value: int | None | UnsetType = UNSET
+    long_value: int | float | None | UnsetType = UNSET
     double_value: float | None | UnsetType = UNSET
-    type: Literal["STRING", "LONG", "DOUBLE"] | None | UnsetType = UNSET
+    type: str | None | UnsetType = UNSET
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Param) and isinstance(other, Mapping):
@@ -53,12 +55,20 @@ class Delegate(Struct, frozen=True, gc=False, omit_defaults=True):
 RECORDED = Delegate()
 
 
+class Result(Struct, frozen=True, gc=False):
+    """What a completion was made with: the submitted params, and the started step's own."""
+
+    submitted: Params
+    own: Params
+
+
 class Step(Struct, frozen=True, gc=False, kw_only=True):
     """One step of a process.
 
     `position` counts from 0. Times are milliseconds since the epoch on the sandbox's clock.
     `moved_by` is the number of the exchange that brought the step to its present status, and None
-    when no exchange did. `failure` says in words why a step is FAILED.
+    when no exchange did. `failure` says in words why a step is FAILED. `result` is kept of a
+    COMPLETED step where a second completion is to get the same response again.
     """
 
     id: str
@@ -71,6 +81,7 @@ class Step(Struct, frozen=True, gc=False, kw_only=True):
     deadline: int | None = None
     moved_by: int | None = None
     failure: str | None = None
+    result: Result | None = None
 
 
 class Process(Struct, frozen=True, gc=False):

@@ -4,20 +4,18 @@ Whatever depends on which operation a request is for, or which API, is looked up
 """
 
 from collections.abc import Mapping
-from functools import cache
 from http import HTTPStatus
 
-from stepstub import contract
 from stepstub.exchange import Api, Operation
 from stepstub.handlers import control
 from stepstub.handlers.complete_step import complete_step
-from stepstub.responses.envelope import Envelope
 from stepstub.responses.problem import Problem
 
 _ROWS = (
     Operation("completeStep", complete_step, faultable=True),
     Operation("getHealth", control.get_health),
     Operation("createSandbox", control.create_sandbox, HTTPStatus.CREATED),
+    Operation("getReadings", control.get_readings),
     Operation("deleteSandbox", control.delete_sandbox, HTTPStatus.NO_CONTENT),
     Operation("resetSandbox", control.reset_sandbox),
     Operation("listProcesses", control.list_processes),
@@ -39,15 +37,10 @@ _ROWS = (
 OPERATIONS: Mapping[str, Operation] = {row.id: row for row in _ROWS}
 """The operations by their id, that of `openapi.yaml` or `control.yaml`."""
 
-_CONTROL = Api("/_stub/", Problem(), journalled=False)
-
-
-@cache
-def contract_api() -> Api:
-    """The contract's API, to which every path belongs that is not the control API's."""
-    return Api("/", Envelope(contract.load().version), journalled=True)
+_CONTROL = Api("/_stub/", responses=Problem())
+_CONTRACT = Api("/", is_contract=True)
 
 
 def api_of(path: str) -> Api:
     """The API that a path belongs to, whether or not it leads to an operation."""
-    return _CONTROL if path.startswith(_CONTROL.prefix) else contract_api()
+    return _CONTROL if path.startswith(_CONTROL.prefix) else _CONTRACT

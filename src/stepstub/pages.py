@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import (
     HTMLResponse,
@@ -12,6 +13,7 @@ from starlette.responses import (
 )
 from starlette.routing import Mount, Route, Router
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from swagger_ui_bundle import swagger_ui_path
 
 _PAGE = """<!doctype html>
@@ -42,41 +44,50 @@ _START = """fetch("/openapi.json")
       dom_id: "#contract",
       docExpansion: "full",
       validatorUrl: null,
-      persistAuthorization: true,
+      // Whatever else is served from this host and port some day would find the token.
+      persistAuthorization: false,
     });
   });
 """
 
 _HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+    "Content-Security-Policy": "; ".join(
+        [
+            "default-src 'self'",
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data:",
+            # None of these falls back to default-src.
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ]
     ),
     "X-Content-Type-Options": "nosniff",
 }
 
 
-def pages(text: str, document: dict[str, Any]) -> Router:
+def pages(text: str, document: dict[str, Any]) -> ASGIApp:
     """An ASGI application for everything that is no operation; what it does not know is a 404.
 
     The contract comes as it was written and parsed.
     """
 
     async def as_yaml(request: Request) -> Response:
-        return PlainTextResponse(text, media_type="application/yaml", headers=_HEADERS)
+        return PlainTextResponse(text, media_type="application/yaml")
 
     async def as_json(request: Request) -> Response:
-        return JSONResponse(document, headers=_HEADERS)
+        return JSONResponse(document)
 
     async def page(request: Request) -> Response:
-        return HTMLResponse(_PAGE, headers=_HEADERS)
+        return HTMLResponse(_PAGE)
 
     async def start(request: Request) -> Response:
-        return Response(_START, media_type="text/javascript", headers=_HEADERS)
+        return Response(_START, media_type="text/javascript")
 
     async def home(request: Request) -> Response:
         return RedirectResponse("/docs")
 
-    return Router(
+    router = Router(
         [
             Route("/", home),
             Route("/openapi.yaml", as_yaml),
@@ -87,3 +98,13 @@ def pages(text: str, document: dict[str, Any]) -> Router:
         ],
         redirect_slashes=False,
     )
+
+    async def with_headers(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_HEADERS)
+            await send(message)
+
+        await router(scope, receive, send_with_headers)
+
+    return with_headers

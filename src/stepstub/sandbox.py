@@ -8,35 +8,24 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from threading import Lock
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from stepstub import transitions
+from stepstub import contract, transitions
 from stepstub.concurrency import Concurrency, run_inline
 from stepstub.delegates import IN_PROGRESS, DelegateCall, Delegates, StepStart
 from stepstub.errors import DelegateFailed, InConflict, Refusal, StepRefused, Unauthorized
-from stepstub.faults import Fault
 from stepstub.journal import Entry
 from stepstub.model import Params, Process, Status, Step
+from stepstub.params import ParamsReader
+from stepstub.readings import DEFAULT, Readings
+from stepstub.responses.envelope import envelope
 from stepstub.settings import Limits
 from stepstub.stores.memory import MemoryStore
 from stepstub.stores.protocol import Applied, Conflict, Gone, Loaded, Store
-from stepstub.transitions import Change
+from stepstub.transitions import Change, Completion
 
 _MANY_STEPS = 10_000  # from here on their memory is worth a full collection in the end
 _NUMBERED = re.compile(r"-\d+$")
-
-
-class Completion(Struct, frozen=True):
-    """A completion that took place: the completed step, and the one it started.
-
-    `now` is the sandbox's time when it was final, `fault` an after-fault that is to strike.
-    """
-
-    completed: Step
-    started: Step | None
-    now: int
-    fault: Fault | None = None
 
 
 class Sandbox:
@@ -53,59 +42,107 @@ class Sandbox:
         *,
         store: Store,
         concurrency: Concurrency,
+        readings: Readings = DEFAULT,
     ) -> None:
         self.token = token
         self.scenario = processes
         self.store = store
         self.concurrency = concurrency
         self.delegates = Delegates(concurrency)
+        self.readings = readings
+        self.contract = contract.effective(readings)
+        self.responses = envelope(self.contract)
+        self.read_params = ParamsReader(readings)
 
-    async def complete(self, submitted: Params, loaded: Loaded, entry: Entry) -> Completion:
+    async def complete(
+        self, submitted: Params, loaded: Loaded, entry: Entry
+    ) -> tuple[Completion, Applied]:
         """Complete the step that the exchange of `entry` is about, and start the one after it.
 
-        `loaded` is what the store has for that exchange. Raises `StepRefused` when the step is
-        unknown or not STARTED, and `DelegateFailed` when the next step's delegate does not accept
-        the call; in both cases nothing has changed.
+        Returns the facts, and what the store said in the end. `loaded` is what the store has for
+        that exchange. Raises `StepRefused` when the step is unknown or not STARTED, and nothing has
+        changed then; and `DelegateFailed` when the next step's delegate does not accept the call.
         """
-        step_id, number = entry.step_id or "", entry.number or None
+        step_id, number, readings = entry.step_id or "", entry.number or None, self.readings
         step, next_step, now = loaded.step, loaded.next_step, loaded.now
         while True:
-            change = transitions.complete(step_id, step, next_step, submitted, now, number)
+            change = transitions.complete(
+                step_id, step, next_step, submitted, now, readings=readings, number=number
+            )
             if not isinstance(change, Change):
-                entry.step_before = entry.step_after = change.status
-                raise StepRefused(change)
+                return self._not_changed(change, now, entry)
             started = change.started
             call = self.delegates.prepare(started, now, number) if started else None
-            outcome = await self.store.apply(change, entry, call)
+            pending = call is not None and call.outcome == IN_PROGRESS
+            held_back = pending and readings.next_step_started == "after-call"
+            written = transitions.hold_back(change) if held_back else change
+            outcome = await self.store.apply(written, entry, call)
             if isinstance(outcome, Applied):
                 break
             if isinstance(outcome, Gone):
                 raise StepRefused(Refusal(step_id, "completed"))
             now, (step, *following) = outcome.now, outcome.fresh
             next_step = following[0] if following else None
-        if call and started and call.outcome == IN_PROGRESS:
-            outcome = await self._start(change, started, call, entry)
+        if pending and call and started:
+            outcome = await self._start(change, written, call, entry)
         entry.step_before, entry.step_after = Status.STARTED, Status.COMPLETED
-        return Completion(change.completed, started, outcome.now, outcome.fault)
+        return transitions.completion(change, submitted), outcome
+
+    def _not_changed(
+        self, found: Completion | Refusal, now: int, entry: Entry
+    ) -> tuple[Completion, Applied]:
+        """A completion that is repeated, or one that is refused."""
+        if isinstance(found, Completion):
+            entry.step_before = entry.step_after = Status.COMPLETED
+            return found, Applied(now)
+        entry.step_before = entry.step_after = found.status
+        raise StepRefused(found)
 
     async def _start(
-        self, change: Change, started: Step, call: DelegateCall, entry: Entry
+        self, change: Change, written: Change, call: DelegateCall, entry: Entry
     ) -> Applied:
-        """Call the delegate; undo the change when it fails and nothing has built on it."""
+        """Call the delegate of the step that a completion starts.
+
+        `change` is the whole completion, `written` what has been written of it so far. When the
+        call fails, the readings say whether it is undone, unless something has built on it.
+        """
+        started = change.writes[1]
         try:
             await self.delegates.make(call, started)
-        except BaseException as failure:
-            undone = await self.store.apply(transitions.undo(change), entry, call)
-            if not isinstance(failure, DelegateFailed) or not await self._completed(
-                undone, started
-            ):
-                stands = isinstance(undone, Conflict)
-                entry.step_before = Status.STARTED
-                entry.step_after = Status.COMPLETED if stands else Status.STARTED
-                if isinstance(failure, DelegateFailed):
-                    failure.undone = not stands
+        except DelegateFailed as failure:
+            if not await self._fail(written, started, call, entry, failure):
                 raise
+        except BaseException:
+            await self.store.apply(transitions.undo(written), entry, call)
+            raise
+        else:
+            if written is not change:
+                now = (await self.store.clock()).now
+                await self.store.apply(transitions.begin(change, now, self.readings), None, None)
         return await self.store.confirm(entry, call)
+
+    async def _fail(
+        self,
+        written: Change,
+        started: Step,
+        call: DelegateCall,
+        entry: Entry,
+        failure: DelegateFailed,
+    ) -> bool:
+        """Deal with a delegate call that failed; whether the client gets a 200 all the same."""
+        entry.step_before = Status.STARTED
+        reading = self.readings.delegate_failure
+        change = (
+            transitions.undo(written)
+            if reading == "undone"
+            else transitions.give_up(written, started, str(failure))
+        )
+        outcome = await self.store.apply(change, entry, call)
+        if await self._completed(outcome, started):
+            return True
+        failure.stands = isinstance(outcome, Conflict) or reading != "undone"
+        entry.step_after = Status.COMPLETED if failure.stands else Status.STARTED
+        return reading == "hidden"
 
     async def start_scenario(self, processes: Sequence[Process]) -> list[Process]:
         """Start the processes of a scenario, under free ids where theirs are in use.
@@ -123,7 +160,7 @@ class Sandbox:
         does not accept the call; in both cases nothing is added.
         """
         try:
-            (placed,) = await self.store.add((process,))
+            (placed,) = await self.store.add((process,), self.readings)
         except ValueError as error:
             raise InConflict(f"{error}; leave ids out and free ones are chosen.") from error
         for step in placed.steps:
@@ -144,12 +181,12 @@ class Sandbox:
             if not isinstance(failure, DelegateFailed) or not await self._completed(undone, step):
                 raise
 
-    async def _completed(self, undone: Applied | Conflict | Gone, step: Step) -> bool:
-        """Whether a start could not be undone because its step has been completed since.
+    async def _completed(self, outcome: Applied | Conflict | Gone, step: Step) -> bool:
+        """Whether a change to a started step came too late, for it has been completed since.
 
         The call did succeed then, whatever it ended in.
         """
-        if not isinstance(undone, Conflict):
+        if not isinstance(outcome, Conflict):
             return False
         current = (await self.store.step(step.id)).step
         return current is not None and current.status is Status.COMPLETED
@@ -205,19 +242,30 @@ class Sandbox:
 class Sandboxes:
     """The sandboxes by their tokens; `default` is that of the token the stub was started with.
 
+    `readings` are those of a new sandbox that asks for no other, `key_headers` the names of all
+    headers in which any sandbox expects its token, in lower case.
+
     Tokens are looked up by a keyed digest and then compared in constant time, so how long a
     refusal takes tells nothing about the tokens there are.
     """
 
     def __init__(
-        self, token: str, processes: Sequence[Process], *, concurrency: Concurrency, limits: Limits
+        self,
+        token: str,
+        processes: Sequence[Process],
+        *,
+        concurrency: Concurrency,
+        limits: Limits,
+        readings: Readings = DEFAULT,
     ) -> None:
+        self.readings = readings
+        self.key_headers: frozenset[bytes] = frozenset()
         self._key = secrets.token_bytes(32)
         self._lock = Lock()
         self._concurrency = concurrency
         self._limits = limits
         self._by_digest: dict[bytes, Sandbox] = {}
-        self.default = self._put(run_inline(self._filled(token, processes)))
+        self.default = self._put(run_inline(self._filled(token, processes, readings)))
 
     def __len__(self) -> int:
         return len(self._by_digest)
@@ -229,9 +277,21 @@ class Sandboxes:
             raise Unauthorized("The bearer token is not known to this server.")
         return sandbox
 
-    async def create(self, processes: Sequence[Process]) -> Sandbox:
+    def name_of(self, sandbox: Sandbox) -> str:
+        """What the log calls a sandbox: default, or what a hash makes of its token.
+
+        The default one's token may be a word that a hash would give away.
+        """
+        if sandbox.token == self.default.token:
+            return "default"
+        return blake2b(sandbox.token.encode(), digest_size=4).hexdigest()
+
+    async def create(
+        self, processes: Sequence[Process], readings: Readings | None = None
+    ) -> Sandbox:
         """A new sandbox with a token of its own. Raises `InConflict` when there are too many."""
-        sandbox = await self._filled(f"sandbox-{secrets.token_urlsafe(16)}", processes)
+        token = f"sandbox-{secrets.token_urlsafe(16)}"
+        sandbox = await self._filled(token, processes, readings or self.readings)
         with self._lock:
             if len(self) > self._limits.sandboxes:
                 raise InConflict(
@@ -240,10 +300,17 @@ class Sandboxes:
                 )
             return self._put(sandbox)
 
-    async def reset(self, sandbox: Sandbox, processes: Sequence[Process] | None) -> Sandbox:
-        """A new sandbox under the same token; None brings the processes it began with."""
+    async def reset(
+        self,
+        sandbox: Sandbox,
+        processes: Sequence[Process] | None,
+        readings: Readings | None = None,
+    ) -> Sandbox:
+        """A new sandbox under the same token; None is what the sandbox began with."""
         fresh = await self._filled(
-            sandbox.token, sandbox.scenario if processes is None else processes
+            sandbox.token,
+            sandbox.scenario if processes is None else processes,
+            readings or sandbox.readings,
         )
         with self._lock:
             # One that was deleted, or reset by somebody else, meanwhile is no longer the owner.
@@ -267,12 +334,18 @@ class Sandboxes:
             deleted = self._by_digest.pop(self._digest(sandbox.token.encode()), sandbox)
         await _let_go(deleted)
 
-    async def _filled(self, token: str, processes: Sequence[Process]) -> Sandbox:
+    async def _filled(
+        self, token: str, processes: Sequence[Process], readings: Readings
+    ) -> Sandbox:
         store = MemoryStore(bound=self._limits.journal)
-        await store.add(processes)
-        return Sandbox(token, processes, store=store, concurrency=self._concurrency)
+        await store.add(processes, readings)
+        return Sandbox(
+            token, processes, store=store, concurrency=self._concurrency, readings=readings
+        )
 
     def _put(self, sandbox: Sandbox) -> Sandbox:
+        if sandbox.readings.credentials == "api-key":
+            self.key_headers |= {sandbox.readings.credentials_header.lower().encode()}
         self._by_digest[self._digest(sandbox.token.encode())] = sandbox
         return sandbox
 

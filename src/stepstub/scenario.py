@@ -1,13 +1,14 @@
 """Scenarios: YAML that says which processes exist at the start.
 
 `fixtures/scenario.schema.json` is what a scenario is checked against, and what editors complete
-from. Every error names the file, the line and the field.
+from. Every error names the file, and each mistake's line and field.
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import resources
+from itertools import islice
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ import msgspec
 import yaml
 from msgspec import Struct
 
-from stepstub.errors import ScenarioError, UnknownScenario
+from stepstub.errors import Mistake, ScenarioError, UnknownScenario, Violation
 from stepstub.model import RECORDED, Delegate, Param, Process, Status, Step
-from stepstub.schema import Schema, field_name, shorten
+from stepstub.schema import Place, Schema, field_name, position, shorten
 
+_MAX_MISTAKES = 100
 _LARGEST_FILE = 64 * 1024 * 1024
-_MOST_NODES = 50_000_000
+_MAX_ALIASED_NODES = 1_000_000
 
 
 class Scenario(Struct, frozen=True):
@@ -75,52 +77,73 @@ def _load_file(file: str) -> Scenario:
     path = Path(file)
     try:
         if path.stat().st_size > _LARGEST_FILE:
-            raise ScenarioError("larger than 64 MiB", file=file)
+            raise ScenarioError(Mistake("larger than 64 MiB"), file=file)
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ScenarioError(f"cannot be read: {reason}", file=file) from error
+        raise ScenarioError(Mistake(f"cannot be read: {reason}"), file=file) from error
     return parse(text, name=path.stem, file=file)
 
 
 def parse(text: str, *, name: str, file: str) -> Scenario:
     """A scenario from YAML text. Raises `ScenarioError`."""
+    mistakes: list[Mistake] = []
     try:
         root = yaml.compose(text, Loader=_Loader)
         _check_size(root, file)
-        _check_names(root, file)
+        mistakes += islice(_misnamed(root), _MAX_MISTAKES)
         data = _Loader("").construct_document(root) if root is not None else None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise ScenarioError(
-            f"not valid YAML: {error.problem}", file=file, line=mark.line + 1 if mark else None
-        ) from error
+        wrong = Mistake(f"not valid YAML: {error.problem}", mark.line + 1 if mark else None)
+        raise ScenarioError(*(mistakes or [wrong]), file=file) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise ScenarioError(f"not valid YAML: {reason}", file=file) from error
-    return build(data, name=name, file=file, root=root)
+        wrong = Mistake(f"not valid YAML: {' '.join(str(error).split())}")
+        raise ScenarioError(*(mistakes or [wrong]), file=file) from error
+    return build(data, name=name, file=file, root=root, mistakes=mistakes)
 
 
-def build(data: Any, *, name: str, file: str, root: yaml.Node | None = None) -> Scenario:
-    """A scenario from parsed YAML or JSON; `root` gives the lines for errors."""
+def build(
+    data: Any,
+    *,
+    name: str,
+    file: str,
+    root: yaml.Node | None = None,
+    mistakes: Sequence[Mistake] = (),
+) -> Scenario:
+    """A scenario from parsed YAML or JSON; `root` gives the lines for errors.
+
+    Raises `ScenarioError` for whatever is wrong with it, and for `mistakes` that are known already.
+    """
     try:
-        violations = _schema().violations(data)
+        violations = _schema().located(data, _MAX_MISTAKES + 1)
     except (ValueError, UnicodeEncodeError) as error:
-        raise ScenarioError(str(error), file=file) from error
-    for field, violation in violations.items():
-        detail = violation.detail.removeprefix(f"{field} ").rstrip(".")
-        if field == "body":
-            detail = f"the scenario {detail}"
-        if violation.code == "WRONG_TYPE" and violation.expected == "string":
-            detail += " (put it in quotes)"
-        raise ScenarioError(
-            detail, file=file, line=_line(root, field), field="" if field == "body" else field
-        )
+        raise ScenarioError(*(mistakes or [Mistake(str(error))]), file=file) from error
+    wrong = [(path, _detail(path, violation)) for path, violation in violations]
+    wrong += islice(_inconsistent(data), _MAX_MISTAKES)
+    if wrong or mistakes:
+        wrong.sort(key=lambda item: position(data, item[0]))
+        found = [
+            Mistake(detail, _line(root, path), field_name(path) if path else "")
+            for path, detail in wrong
+        ]
+        if len(found) > _MAX_MISTAKES:
+            found[_MAX_MISTAKES:] = [Mistake("and there is more", found[_MAX_MISTAKES].line)]
+        raise ScenarioError(*mistakes, *found, file=file)
     processes = tuple(
-        _process(process, file, root, index) for index, process in enumerate(data["processes"])
+        Process(process["id"], steps(process["steps"], process["id"]))
+        for process in data["processes"]
     )
-    _check_unique(processes, file, root)
     return Scenario(name, data.get("description", ""), processes)
+
+
+def _detail(path: Place, violation: Violation) -> str:
+    detail = violation.detail.removeprefix(f"{field_name(path)} ").rstrip(".")
+    if not path:
+        detail = f"the scenario {detail}"
+    if violation.code == "WRONG_TYPE" and violation.expected == "string":
+        detail += " (put it in quotes)"
+    return detail
 
 
 def merge(scenarios: Sequence[Scenario]) -> tuple[Process, ...]:
@@ -132,7 +155,7 @@ def merge(scenarios: Sequence[Scenario]) -> tuple[Process, ...]:
                 owner = owners.setdefault(identifier, scenario.name)
                 if owner != scenario.name:
                     raise ScenarioError(
-                        f"id {identifier!r} is used by scenario {owner!r} as well",
+                        Mistake(f"id {identifier!r} is used by scenario {owner!r} as well"),
                         file=scenario.name,
                     )
     return tuple(process for scenario in scenarios for process in scenario.processes)
@@ -163,13 +186,10 @@ def params(raw: dict[str, Any] | None) -> dict[str, Param]:
     """Params from parsed JSON that meets the contract; members it does not know are left out."""
     if not raw:
         return {}
-    try:
-        return msgspec.convert(raw, dict[str, Param])
-    except msgspec.ValidationError:
-        # A long written as 3.0 is the integer 3; nothing else can be amiss after the schema.
-        return msgspec.convert(
-            {name: _with_whole_long(param) for name, param in raw.items()}, dict[str, Param]
-        )
+    # A long written as 3.0 is the integer 3; nothing else can be amiss after the schema.
+    return msgspec.convert(
+        {name: _with_whole_long(param) for name, param in raw.items()}, dict[str, Param]
+    )
 
 
 def _with_whole_long(param: dict[str, Any]) -> dict[str, Any]:
@@ -185,45 +205,57 @@ def _delegate(spec: str | dict[str, str] | None) -> Delegate:
     return msgspec.convert({"kind": spec}, Delegate)
 
 
-def _process(data: dict[str, Any], file: str, root: yaml.Node | None, index: int) -> Process:
-    process = Process(data["id"], steps(data["steps"], data["id"]))
-    reached = 0
-    for position, step in enumerate(process.steps):
-        rank = _ORDER[step.status]
+def _inconsistent(data: Any) -> Iterator[tuple[Place, str]]:
+    """What a schema cannot say: ids that are used twice, statuses in a wrong order.
+
+    Passes over whatever the schema finds fault with.
+    """
+    processes = data.get("processes") if isinstance(data, dict) else None
+    process_ids: set[str] = set()
+    step_ids: set[str] = set()
+    for index, process in enumerate(processes if isinstance(processes, list) else ()):
+        if not isinstance(process, dict) or not isinstance(process.get("id"), str):
+            continue
+        place, process_id = ("processes", index), process["id"]
+        if process_id in process_ids:
+            yield (*place, "id"), f"process id {process_id!r} is used twice"
+        process_ids.add(process_id)
+        specs = process.get("steps")
+        if not isinstance(specs, list) or not all(isinstance(spec, dict) for spec in specs):
+            continue
+        for number, spec in enumerate(specs):
+            step_id = spec.get("id") or f"{process_id}-{number + 1}"
+            if not isinstance(step_id, str):
+                continue
+            if step_id in step_ids:
+                yield (*place, "steps", number, "id"), f"step id {step_id!r} is used twice"
+            step_ids.add(step_id)
+        yield from _misplaced(specs, (*place, "steps"))
+
+
+_IN_ORDER = "COMPLETED ..., one STARTED or FAILED, PENDING ..."
+_ORDER: dict[str, int] = {
+    Status.COMPLETED: 0,
+    Status.STARTED: 1,
+    Status.FAILED: 1,
+    Status.PENDING: 2,
+}
+
+
+def _misplaced(specs: Sequence[dict[str, Any]], place: Place) -> Iterator[tuple[Place, str]]:
+    """The first status of a process that cannot follow the one before it."""
+    reached, before = 0, ""
+    # Without any status the first is STARTED, which fits whatever follows.
+    for number, spec in enumerate(specs if any("status" in spec for spec in specs) else ()):
+        status = spec.get("status", Status.PENDING)
+        rank = _ORDER.get(status) if isinstance(status, str) else None
+        if rank is None:
+            return
         if rank < reached or (rank == reached == 1):
-            field = f"processes[{index}].steps[{position}]"
-            raise ScenarioError(
-                f"a {step.status} step cannot follow a {process.steps[position - 1].status} one;"
-                " the order is COMPLETED ..., one STARTED or FAILED, PENDING ...",
-                file=file,
-                line=_line(root, field),
-                field=f"{field}.status",
-            )
-        reached = rank
-    return process
-
-
-_ORDER = {Status.COMPLETED: 0, Status.STARTED: 1, Status.FAILED: 1, Status.PENDING: 2}
-
-
-def _check_unique(processes: Iterable[Process], file: str, root: yaml.Node | None) -> None:
-    seen: dict[str, set[str]] = {"process": set(), "step": set()}
-
-    def check(kind: str, identifier: str, field: str) -> None:
-        if identifier in seen[kind]:
-            raise ScenarioError(
-                f"{kind} id {identifier!r} is used twice",
-                file=file,
-                line=_line(root, field),
-                field=field,
-            )
-        seen[kind].add(identifier)
-
-    for number, process in enumerate(processes):
-        place = f"processes[{number}]"
-        check("process", process.id, f"{place}.id")
-        for step in process.steps:
-            check("step", step.id, f"{place}.steps[{step.position}].id")
+            detail = f"a {status} step cannot follow a {before} one; the order is {_IN_ORDER}"
+            yield (*place, number, "status"), detail
+            return
+        reached, before = rank, status
 
 
 def _no_such_name(name: str) -> str:
@@ -250,7 +282,7 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def _check_size(root: yaml.Node | None, file: str) -> None:
-    """Refuse aliases that stand for more than a file could hold, or for themselves."""
+    """Refuse aliases that stand for very much, or for themselves."""
     sizes: dict[int, float] = {}
 
     def size(node: yaml.Node) -> float:
@@ -263,12 +295,13 @@ def _check_size(root: yaml.Node | None, file: str) -> None:
             known = sizes[id(node)] = 1 + sum(map(size, children))
         return known
 
-    if root is not None and size(root) > _MOST_NODES:
-        raise ScenarioError("its aliases stand for too much, or for themselves", file=file)
+    if root is not None and size(root) - len(sizes) > _MAX_ALIASED_NODES:
+        detail = f"its aliases stand for more than {_MAX_ALIASED_NODES} nodes, or for themselves"
+        raise ScenarioError(Mistake(detail), file=file)
 
 
-def _check_names(root: yaml.Node | None, file: str) -> None:
-    """Refuse what YAML lets pass: a name given twice, of which the last would win, or no text."""
+def _misnamed(root: yaml.Node | None) -> Iterator[Mistake]:
+    """What YAML lets pass: a name given twice, of which the last would win, or no text."""
     pending: list[yaml.Node] = [root] if root is not None else []
     visited: set[int] = set()
     while pending:
@@ -279,45 +312,40 @@ def _check_names(root: yaml.Node | None, file: str) -> None:
         if isinstance(node, yaml.SequenceNode):
             pending.extend(node.value)
         elif isinstance(node, yaml.MappingNode):
-            _check_mapping(node, file)
+            yield from _misnamed_members(node)
             pending.extend(value for _, value in node.value)
         elif any("\ud800" <= character <= "\udfff" for character in node.value):
-            line = node.start_mark.line + 1
-            raise ScenarioError("half a surrogate pair is no text", file=file, line=line)
+            yield Mistake("half a surrogate pair is no text", node.start_mark.line + 1)
 
 
-def _check_mapping(node: yaml.MappingNode, file: str) -> None:
+def _misnamed_members(node: yaml.MappingNode) -> Iterator[Mistake]:
     names: set[str] = set()
     for key, _ in node.value:
         if key.tag == "tag:yaml.org,2002:merge":
             continue
-        place: dict[str, Any] = {
-            "file": file,
-            "line": key.start_mark.line + 1,
-            "field": str(key.value),
-        }
+        line, name = key.start_mark.line + 1, shorten(str(key.value))
         if key.tag != "tag:yaml.org,2002:str":
-            raise ScenarioError("a name must be text; put it in quotes", **place)
-        if key.value in names:
-            raise ScenarioError("is given twice", **place)
-        names.add(key.value)
+            yield Mistake("a name must be text; put it in quotes", line, name)
+        elif key.value in names:
+            yield Mistake("is given twice", line, name)
+        else:
+            names.add(key.value)
 
 
-def _line(root: yaml.Node | None, field: str) -> int | None:
-    """The line of `processes[0].steps[1].id`, or of the nearest thing around it that exists."""
+def _line(root: yaml.Node | None, path: Place) -> int | None:
+    """The line of what is at `path`, or of the nearest thing around it that exists."""
     if root is None:
         return None
-    best: yaml.Node = root
-    pending: list[tuple[yaml.Node, tuple[str | int, ...]]] = [(root, ())]
-    longest = 0
-    while pending:
-        node, path = pending.pop()
-        name = field_name(path)
-        if name == "body" or field == name or field.startswith((f"{name}.", f"{name}[")):
-            if len(path) >= longest:
-                best, longest = node, len(path)
-            if isinstance(node, yaml.SequenceNode):
-                pending += [(item, (*path, index)) for index, item in enumerate(node.value)]
-            elif isinstance(node, yaml.MappingNode):
-                pending += [(value, (*path, key.value)) for key, value in node.value]
-    return int(best.start_mark.line) + 1
+    node = root
+    for part in path:
+        inner = None
+        if isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            inner = node.value[part]
+        elif isinstance(node, yaml.MappingNode):
+            # Of a name that is given twice, the last one counts.
+            members = reversed(node.value)
+            inner = next((value for key, value in members if key.value == part), None)
+        if inner is None:
+            break
+        node = inner
+    return int(node.start_mark.line) + 1

@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from stepstub.readings import DEFAULT, Readings
+
 DEFAULT_TOKEN = "stub-token"  # noqa: S105 - everybody may know it
 
 
@@ -23,4 +25,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     with_control: bool = True
     control_token: str | None = None
     """Where given, every request to the control API has to bear it."""
+    readings: Readings = DEFAULT
+    """Those of the default sandbox, and of each new one that asks for no other."""
     limits: Limits = Limits()

@@ -14,7 +14,7 @@ from stepstub.contract import Contract
 from stepstub.errors import ClientDisconnected, HttpRefusal, StepRefused, nothing_here
 from stepstub.exchange import Exchange
 from stepstub.journal import MAX_JOURNALED_BODY, Entry, redacted
-from stepstub.operations import api_of, contract_api
+from stepstub.operations import api_of
 from stepstub.responses import Response
 from stepstub.responses.explanations import explain
 from stepstub.sandbox import Sandbox, Sandboxes
@@ -38,7 +38,6 @@ class Stub:
         *,
         settings: Settings,
         concurrency: Concurrency,
-        contract: Contract,
         gate: ASGIApp,
         pages: ASGIApp,
         clock: Clock | None = None,
@@ -47,7 +46,6 @@ class Stub:
         self.settings = settings
         self.concurrency = concurrency
         self.violations = 0
-        self._contract = contract
         self._gate = gate
         self._pages = pages
         self._clock = clock or SystemClock()
@@ -71,17 +69,21 @@ class Stub:
             await self._gate(scope, receive, send)
         except ClientDisconnected as error:
             entry.reason = str(error)
-            if exchange.api.journalled:
+            entry.duration = time.perf_counter() - began
+            if exchange.api.is_contract:
                 await self._opened(exchange)
+                self._log(exchange)
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes the one response
             exchange.response = await self._refusal(exchange, error)
         response = exchange.response
         if response is None:
             return  # a page has been sent
-        if exchange.api.journalled:
-            response = await self._checked(exchange, response)
-            await self._close(exchange, response, began)
+        if exchange.api.is_contract:
+            sandbox = exchange.nearest_sandbox
+            response = await self._checked(exchange, sandbox.contract, response)
+            await self._close(entry, sandbox, response, began)
+            self._log(exchange)
         if exchange.disconnect:
             await extensions["stepstub.disconnect"]()
         else:
@@ -93,75 +95,78 @@ class Stub:
         """Call the handler of the operation that the request has been routed to."""
         operation = exchange.operation
         if operation is None:
-            if not exchange.api.journalled:
+            if not exchange.api.is_contract:
                 raise nothing_here()
             await self._pages(scope, receive, send)
         elif operation.faultable:
             await fault_injection.handle(exchange)
         else:
             value = await operation.handler(exchange)
-            exchange.response = exchange.api.responses.success(value, operation.status, 0)
+            exchange.response = exchange.responses.success(value, operation.status, 0)
 
     def refuse(self, status: int, detail: str) -> bytes:
         """The body of the response to what is no HTTP request, and so never gets in here."""
-        responses = contract_api().responses
-        return responses.failure(explain(HttpRefusal(status, detail)), self._clock.now()).body
+        responses = self.sandboxes.default.responses
+        return responses.failure(explain(HttpRefusal(status, detail)), self._clock.now(), "").body
 
     def health(self) -> HealthView:
         return HealthView(
             status="ok",
             name="stepstub",
             version=metadata.version("stepstub"),
-            contract_version=self._contract.version,
+            contract_version=self.sandboxes.default.contract.version,
             contract_violations=self.violations,
             sandboxes=len(self.sandboxes),
         )
 
     async def _refusal(self, exchange: Exchange, error: Exception) -> Response:
         explained, now = explain(error), 0
-        if exchange.api.journalled:
+        if exchange.api.is_contract:
             entry = exchange.entry
             entry.reason = explained.reason
             entry.violations = explained.violations
             if isinstance(error, StepRefused):
                 entry.moved_by = error.refusal.moved_by
             now = await self._opened(exchange)
-        return exchange.api.responses.failure(explained, now)
+        return exchange.responses.failure(explained, now, exchange.entry.path)
 
-    async def _checked(self, exchange: Exchange, response: Response) -> Response:
+    async def _checked(
+        self, exchange: Exchange, contract: Contract, response: Response
+    ) -> Response:
         """`response` if it conforms; otherwise it is our bug, and the documented 500 goes out."""
         if exchange.entry.fault is not None:
             return response
-        breach = self._contract.breach(response.status, response.body)
+        breach = contract.breach(response.status, response.content_type, response.body)
         if breach is None:
             return response
         self.violations += 1
         log.error("the stub's own response broke the contract: %s", breach)
         detail = "The stub's own response would have broken the contract; its log says how."
         now = await self._opened(exchange)
-        return exchange.api.responses.failure(explain(HttpRefusal(500, detail)), now)
+        return exchange.responses.failure(explain(HttpRefusal(500, detail)), now, "")
 
     async def _opened(self, exchange: Exchange) -> int:
         """Have the exchange in the journal; the time of its sandbox.
 
         One whose credentials were refused is kept in the default sandbox.
         """
-        store = self._sandbox(exchange).store
+        store = exchange.nearest_sandbox.store
         if exchange.entry.number:
             return (await store.clock()).now
         return await store.open(exchange.entry)
 
-    async def _close(self, exchange: Exchange, response: Response, began: float) -> None:
-        entry = exchange.entry
+    async def _close(
+        self, entry: Entry, sandbox: Sandbox, response: Response, began: float
+    ) -> None:
         entry.status = response.status
         entry.response = response.body[:MAX_JOURNALED_BODY]
         entry.duration = time.perf_counter() - began
-        await self._sandbox(exchange).store.close(entry)
-        if access_log.isEnabledFor(logging.INFO):
-            access_log.info("", extra={"entry": entry})
+        await sandbox.store.close(entry)
 
-    def _sandbox(self, exchange: Exchange) -> Sandbox:
-        return exchange.chosen or self.sandboxes.default
+    def _log(self, exchange: Exchange) -> None:
+        if access_log.isEnabledFor(logging.INFO):
+            sandbox = exchange.known and self.sandboxes.name_of(exchange.known)
+            access_log.info("", extra={"entry": exchange.entry, "sandbox": sandbox})
 
 
 async def _send(response: Response, send: Send) -> None:

@@ -11,7 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from stepstub.errors import Refusal
-from stepstub.model import Params, Process, Status, Step
+from stepstub.model import Params, Process, Result, Status, Step
+from stepstub.readings import DEFAULT, Readings
 
 
 class Change(Struct, frozen=True):
@@ -35,32 +36,87 @@ class Change(Struct, frozen=True):
         return self.writes[1] if len(self.writes) > 1 else None
 
 
+class Completion(Struct, frozen=True):
+    """A completion that took place: the completed step, and the one it started.
+
+    `submitted` are the params that it brought, `own` those that the started step had before.
+    """
+
+    completed: Step
+    started: Step | None
+    submitted: Params
+    own: Params
+
+
 def complete(
     step_id: str,
     step: Step | None,
     next_step: Step | None,
     submitted: Params,
     now: int,
+    *,
+    readings: Readings = DEFAULT,
     number: int | None = None,
-) -> Change | Refusal:
+) -> Change | Completion | Refusal:
     """Complete a STARTED step and start the one after it, which gets the submitted params.
 
-    `number` is that of the exchange that asks.
+    `number` is that of the exchange that asks. A `Completion` is one that took place before, where
+    the readings have its response repeated.
     """
     refusal = _refusal(step_id, step, now, "completed")
     if refusal is not None or step is None:
+        if step and step.status is Status.COMPLETED and readings.completed_step == "repeat":
+            return _repeated(step, next_step)
         return refusal or Refusal(step_id, "completed")
-    completed = replace(step, status=Status.COMPLETED, deadline=None, moved_by=number)
+    own = next_step.params if next_step else {}
+    completed = replace(
+        step,
+        status=Status.COMPLETED,
+        deadline=None,
+        moved_by=number,
+        result=Result(submitted, own) if readings.completed_step == "repeat" else None,
+    )
     if next_step is None:
         return Change((step,), (completed,))
     started = replace(
         next_step,
         status=Status.STARTED,
-        params={**next_step.params, **submitted} if submitted else next_step.params,
-        deadline=_deadline(next_step, now),
+        params={**own, **submitted} if submitted else own,
+        deadline=_deadline(next_step, now, readings),
         moved_by=number,
     )
     return Change((step, next_step), (completed, started))
+
+
+def completion(change: Change, submitted: Params) -> Completion:
+    """The facts of a completion that a change made."""
+    if len(change.writes) == 1:
+        return Completion(change.writes[0], None, submitted, {})
+    completed, started = change.writes
+    return Completion(completed, started, submitted, change.replaces[1].params)
+
+
+def hold_back(change: Change) -> Change:
+    """The same completion, but for the next step, which stays PENDING until `begin`."""
+    return Change(change.replaces, (change.completed, *change.replaces[1:]))
+
+
+def begin(change: Change, now: int, readings: Readings) -> Change:
+    """Start the step that was held back from a completion: `change` is the whole completion."""
+    pending, started = change.replaces[1], change.writes[1]
+    started = replace(started, deadline=_deadline(pending, now, readings))
+    return Change((change.completed, pending), (change.completed, started))
+
+
+def give_up(change: Change, started: Step, reason: str) -> Change:
+    """Leave a completion as it stands, and set the step that it should have started to FAILED."""
+    failed = replace(
+        started,
+        status=Status.FAILED,
+        deadline=None,
+        failure=f"its delegate could not be called: {reason}",
+    )
+    return Change(change.writes, (change.completed, failed))
 
 
 def fail(
@@ -74,12 +130,14 @@ def fail(
     return Change((step,), (failed,))
 
 
-def start(process: Process, now: int) -> Process:
+def start(process: Process, now: int, readings: Readings = DEFAULT) -> Process:
     """The process with the deadlines of its STARTED steps set."""
     return Process(
         process.id,
         tuple(
-            replace(step, deadline=_deadline(step, now)) if step.status is Status.STARTED else step
+            replace(step, deadline=_deadline(step, now, readings))
+            if step.status is Status.STARTED
+            else step
             for step in process.steps
         ),
     )
@@ -121,5 +179,13 @@ def _refusal(
     return Refusal(step_id, attempted, current.status, current.failure, current.moved_by)
 
 
-def _deadline(step: Step, now: int) -> int | None:
-    return now + round(step.time_out_in_seconds * 1000) if step.time_out_in_seconds else None
+def _repeated(step: Step, next_step: Step | None) -> Completion:
+    started = next_step if next_step and next_step.status is not Status.PENDING else None
+    result = step.result or Result({}, started.params if started else {})
+    return Completion(step, started, result.submitted, result.own)
+
+
+def _deadline(step: Step, now: int, readings: Readings) -> int | None:
+    if not step.time_out_in_seconds or readings.time_out == "ignored":
+        return None
+    return now + round(step.time_out_in_seconds * 1000)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from stepstub.concurrency import run_inline
-from stepstub.delegates import DelegateCall
 from stepstub.journal import Entry, ExchangeQuery
 from stepstub.sandbox import Sandbox
 
@@ -28,9 +27,9 @@ class Verification(Struct, frozen=True, rename="camel"):
 async def verify(sandbox: Sandbox, step_id: str, times: int, within: float) -> Verification:
     """Whether the step was completed `times` times; waits up to `within` seconds for it."""
     entries, dropped = await _settled(sandbox, step_id, times, within)
-    calls = await sandbox.store.calls()
+    calls = await sandbox.store.calls_of(entry.number for entry in entries)
     unknown = not entries and not await sandbox.store.in_use(step_id)
-    return _verification(step_id, times, entries, calls, dropped, unknown=unknown)
+    return _verification(step_id, times, entries, len(calls), dropped, unknown=unknown)
 
 
 async def _settled(
@@ -65,14 +64,12 @@ def _verification(
     step_id: str,
     times: int,
     attempts: Sequence[Entry],
-    calls: Sequence[DelegateCall],
+    delegate_calls: int,
     dropped: int,
     *,
     unknown: bool,
 ) -> Verification:
     completed = _completions(attempts)
-    numbers = {entry.number for entry in attempts}
-    delegate_calls = sum(call.exchange_number in numbers for call in calls)
     sentences = [
         (
             f"Step {step_id} was {_times('completed', completed)},"

@@ -3,6 +3,7 @@
 A member that is None is left out of the JSON. Times are RFC 3339 in UTC.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Self
@@ -13,9 +14,11 @@ from stepstub.delegates import DelegateCall
 from stepstub.errors import Violation
 from stepstub.faults import Action, Fault, Phase
 from stepstub.journal import Entry
-from stepstub.model import Params, Process, Status, Step
+from stepstub.model import Delegate, Params, Process, Status, Step
+from stepstub.readings import Value
 from stepstub.stores.protocol import ClockState
 
+_USERINFO = re.compile(r"(?<=//)[^/?#]*(?=@)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -35,6 +38,7 @@ class SandboxStart(_Request, frozen=True, kw_only=True):
 
     scenario: str | None = None
     processes: Sequence[Mapping[str, Any]] | None = None
+    readings: Mapping[str, Any] = {}
 
 
 class ProcessStart(_Request, frozen=True, kw_only=True):
@@ -119,10 +123,16 @@ class HealthView(_Response, frozen=True, kw_only=True):
 
 
 class DelegateView(_Response, frozen=True, kw_only=True):
-    """What starts a step."""
+    """What starts a step; a password in `url` is not shown."""
 
     kind: Literal["recorded", "http", "python", "failing"]
     url: str | None = None
+
+    @classmethod
+    def of(cls, delegate: Delegate) -> Self:
+        """Without the password of its URL."""
+        url = delegate.url and _USERINFO.sub(_without_password, delegate.url, count=1)
+        return cls(kind=delegate.kind, url=url)
 
 
 class StepView(_Response, frozen=True, kw_only=True):
@@ -144,7 +154,7 @@ class StepView(_Response, frozen=True, kw_only=True):
             id=step.id,
             process_id=step.process_id,
             status=step.status,
-            delegate=DelegateView(kind=step.delegate.kind, url=step.delegate.url),
+            delegate=DelegateView.of(step.delegate),
             params=step.params,
             time_out_in_seconds=step.time_out_in_seconds,
             times_out_at=None if step.deadline is None else instant(step.deadline),
@@ -279,6 +289,12 @@ class FaultList(_Response, frozen=True, kw_only=True):
     faults: tuple[Fault, ...]
 
 
+class ReadingsView(_Response, frozen=True, kw_only=True):
+    """Every reading of a sandbox with its value."""
+
+    readings: Mapping[str, Value]
+
+
 class ClockView(_Response, frozen=True, kw_only=True):
     """The time of a sandbox."""
 
@@ -293,3 +309,8 @@ class ClockView(_Response, frozen=True, kw_only=True):
 def instant(milliseconds: int) -> datetime:
     """A sandbox's time as a `datetime`; exact, which dividing by 1000 is not."""
     return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def _without_password(userinfo: re.Match[str]) -> str:
+    user, colon, _ = userinfo[0].partition(":")
+    return f"{user}:***" if colon else "***"

@@ -9,8 +9,15 @@ import jiter
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stepstub.errors import BadRequest, BodyRefused, ClientDisconnected, HttpRefusal, Violation
-from stepstub.exchange import exchange_of
+from stepstub.errors import (
+    BadRequest,
+    BodyRefused,
+    ClientDisconnected,
+    HttpRefusal,
+    Unauthorized,
+    Violation,
+)
+from stepstub.exchange import Exchange, exchange_of
 from stepstub.gate.routing import refusal_of
 from stepstub.journal import MAX_JOURNALED_BODY
 from stepstub.schema import Schema, shorten
@@ -61,21 +68,28 @@ class JsonBody(AbstractRequestBodyValidator):  # type: ignore[misc]
         exchange.entry.body_size = len(body)
         if body or self._needed:
             exchange.content = body
-            exchange.body = self._checked(body)
+            exchange.body = self._checked(body, exchange)
+        if exchange.unauthorised is not None:  # the readings have the body checked first
+            raise Unauthorized(exchange.unauthorised)
         return receive, scope
 
-    def _checked(self, body: bytes) -> Any:
+    def _checked(self, body: bytes, exchange: Exchange) -> Any:
+        schema, strict_names = self._compiled, True
+        if exchange.api.is_contract:
+            sandbox = exchange.known or exchange.nearest_sandbox
+            schema = sandbox.contract.request
+            strict_names = sandbox.readings.duplicate_names == "refuse"
         try:
             value = jiter.from_json(
-                body, allow_inf_nan=False, catch_duplicate_keys=True, cache_mode="keys"
+                body, allow_inf_nan=False, catch_duplicate_keys=strict_names, cache_mode="keys"
             )
         except ValueError as error:
             reason = f"not strict JSON: {shorten(str(error), 200)}" if body else "empty"
             detail = f"The body is {reason}."
             raise BodyRefused({"body": Violation("INVALID_JSON", detail)}) from None
-        if not self._compiled.is_valid(value):
+        if not schema.is_valid(value):
             first_only = len(body) > _EVERY_VIOLATION_UP_TO
-            raise BodyRefused(self._compiled.violations(value, first_only=first_only))
+            raise BodyRefused(schema.violations(value, first_only=first_only))
         return value
 
 

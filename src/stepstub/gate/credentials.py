@@ -7,8 +7,8 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stepstub.errors import Unauthorized
-from stepstub.exchange import exchange_of
-from stepstub.handlers.credentials import authorize, check_control_token
+from stepstub.exchange import Exchange, exchange_of
+from stepstub.handlers.credentials import authorize, by_bearer, check_control_token
 from stepstub.operations import OPERATIONS
 
 with warnings.catch_warnings():  # Connexion imports what Starlette deprecates
@@ -46,8 +46,14 @@ class _SecurityOperation(SecurityOperation):  # type: ignore[misc]
             request = _SecurityRequest(scope)
             await self.verification_fn(request)
             if request.refusal is not None:
-                raise Unauthorized(request.refusal)
+                exchange.unauthorised = request.refusal
+                if not (exchange.api.is_contract and _body_first(exchange)):
+                    raise Unauthorized(request.refusal)
         await self.next_app(scope, receive, send)
+
+
+def _body_first(exchange: Exchange) -> bool:
+    return exchange.nearest_sandbox.readings.checked_first == "body"
 
 
 class _SecurityAPI(SecurityAPI):  # type: ignore[misc]
@@ -56,9 +62,19 @@ class _SecurityAPI(SecurityAPI):  # type: ignore[misc]
             self.next_app,
             operation_id=operation.operation_id,
             security_handler_factory=self.security_handler_factory,
-            security=operation.security,
+            security=_as_one(operation.security),
             security_schemes=operation.security_schemes,
         )
+
+
+def _as_one(alternatives: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All schemes of an operation as a single requirement, so that none goes unchecked.
+
+    The document lists alternatives because it does not know how the stub was started. Each check
+    does know, and accepts every request that does not have to pass it.
+    """
+    merged = {scheme: scopes for each in alternatives for scheme, scopes in each.items()}
+    return [merged] if merged else []
 
 
 class Credentials(SecurityMiddleware):  # type: ignore[misc]
@@ -93,9 +109,14 @@ class Bearer(_Check):
     """Connexion's view of the bearer check; goes into its `security_map`."""
 
     def check(self, scope: Scope) -> None:
-        tokens = [value for name, value in scope["headers"] if name == b"authorization"]
         exchange = exchange_of(scope)
-        exchange.chosen = authorize(exchange.stub.sandboxes, tokens)
+        sandboxes, headers = exchange.stub.sandboxes, scope["headers"]
+        if not exchange.api.is_contract:
+            exchange.known = by_bearer(sandboxes, headers)
+            return
+        exchange.known, why_not = authorize(sandboxes, headers)
+        if why_not is not None:
+            raise Unauthorized(why_not)
 
 
 class ControlToken(_Check):

@@ -2,6 +2,7 @@
 
 explanations.py   the sentences of refusals, and the errors that mean the same in both forms
 envelope.py       the contract's `{message, timestamp, data, version}`
+undocumented.py   other forms of what the document has no status for
 problem.py        the control API's plain JSON, and problem details (RFC 9457)
 """
 
@@ -41,8 +42,8 @@ class Responses(Protocol):
     def success(self, value: object, status: int, now: int) -> Response:
         """The response to a request that was carried out; `value` is what its handler returned."""
 
-    def failure(self, explained: Explained, now: int) -> Response:
-        """The response to a request that ended in an error, an unforeseen one included."""
+    def failure(self, explained: Explained, now: int, path: str) -> Response:
+        """The response to a request for `path` that ended in an error, foreseen or not."""
 
-    def injected(self, status: int, now: int) -> Response:
+    def injected(self, status: int, now: int, path: str) -> Response:
         """The response of a fault, whose status need not be one that is documented."""

@@ -59,9 +59,9 @@ def explain(error: Exception) -> Explained:
             return Explained(error, str(error), error.violations)
         case DelegateFailed():
             fate = (
-                "both steps are as they were"
-                if error.undone
-                else "the step is COMPLETED all the same, for the next one was moved meanwhile"
+                "the step is COMPLETED, and the next one is FAILED"
+                if error.stands
+                else "both steps are as they were"
             )
             reason = f"The delegate of the next step could not be called: {error}; {fate}."
             return Explained(error, reason)

@@ -16,8 +16,12 @@ from stepstub.errors import (
     StepRefused,
     UnknownScenario,
 )
-from stepstub.responses import Explained, Response, explanations
+from stepstub.readings import InvalidReadings
+from stepstub.responses import Explained, Headers, Response, explanations
 from stepstub.responses.explanations import Failure
+
+# What a test asks is true for a moment, and a new sandbox's token is for nobody's cache.
+_HEADERS: Headers = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
 class Problem:
@@ -25,9 +29,10 @@ class Problem:
 
     def success(self, value: object, status: int, now: int) -> Response:
         """`value` as JSON; an empty body for 204."""
-        return Response(status, b"" if status == HTTPStatus.NO_CONTENT else json.encode(value))
+        body = b"" if status == HTTPStatus.NO_CONTENT else json.encode(value)
+        return Response(status, body, _HEADERS)
 
-    def failure(self, explained: Explained, now: int) -> Response:
+    def failure(self, explained: Explained, now: int, path: str) -> Response:
         known = _failure(explained)
         body: dict[str, Any] = {
             "type": "about:blank",
@@ -37,17 +42,24 @@ class Problem:
         }
         if isinstance(explained.error, BodyRefused):
             body["violations"] = explained.violations
-        return Response(known.status, json.encode(body), known.headers, b"application/problem+json")
+        return Response(
+            known.status,
+            json.encode(body),
+            (*_HEADERS, *known.headers),
+            b"application/problem+json",
+        )
 
-    def injected(self, status: int, now: int) -> Response:
+    def injected(self, status: int, now: int, path: str) -> Response:
         error = HttpRefusal(status, explanations.INJECTED)
-        return self.failure(explanations.explain(error), now)
+        return self.failure(explanations.explain(error), now, path)
 
 
 def _failure(explained: Explained) -> Failure:
     error = explained.error
     match error:
-        case BodyRefused() | BadRequest() | ScenarioError() | UnknownScenario():
+        case BodyRefused():
+            return Failure(400, "\n".join(each.detail for each in error.violations.values()))
+        case BadRequest() | InvalidReadings() | ScenarioError() | UnknownScenario():
             return Failure(400, str(error))
         case StepRefused():
             status = 404 if error.refusal.status is None else 409

@@ -11,13 +11,14 @@ from threading import Condition, Lock
 
 from msgspec.structs import replace
 
-from stepstub import faults, transitions
+from stepstub import transitions
 from stepstub.clock import Clock, SandboxClock, SystemClock
 from stepstub.delegates import ACCEPTED, IN_PROGRESS, DelegateCall
 from stepstub.faults import Fault, Faults
 from stepstub.ids import Ids
 from stepstub.journal import ALL, Entry, ExchangeQuery, Journal
 from stepstub.model import Process, Step
+from stepstub.readings import DEFAULT, Readings
 from stepstub.stores.protocol import Applied, ClockState, Conflict, Gone, Loaded
 from stepstub.transitions import Change
 
@@ -34,8 +35,10 @@ class MemoryStore:
         self._steps: dict[str, Step] = {}
         self._processes: dict[str, tuple[str, ...]] = {}
         self._journal = Journal(bound)
-        self._calls: deque[DelegateCall] = deque(maxlen=bound)
-        self._faults: Faults = ()
+        self._bound = bound
+        self._calls: deque[DelegateCall] = deque()
+        self._calls_by_exchange: dict[int | None, DelegateCall] = {}
+        self._faults = Faults()
         self._ids = Ids()
         self._retired = False
         self._changes = 1
@@ -56,7 +59,7 @@ class MemoryStore:
             else:
                 now = self._open(entry)
                 if self._faults:
-                    fault, self._faults = faults.take(self._faults, "before", step_id)
+                    fault = self._faults.take("before", step_id)
             return self._loaded(step_id, now, fault)
 
     async def apply(
@@ -74,7 +77,7 @@ class MemoryStore:
             if len(change.writes) < len(change.replaces):
                 self._remove(change)
             if call is not None and call.outcome in (IN_PROGRESS, ACCEPTED):
-                self._calls.append(call)
+                self._keep(call)
             final = call is None or call.outcome == ACCEPTED
             self._notify()
             return Applied(now, self._after(entry) if final and self._faults else None)
@@ -97,8 +100,7 @@ class MemoryStore:
     def _after(self, entry: Entry | None) -> Fault | None:
         if entry is None or entry.step_id is None:
             return None
-        fault, self._faults = faults.take(self._faults, "after", entry.step_id)
-        return fault
+        return self._faults.take("after", entry.step_id)
 
     def _loaded(self, step_id: str, now: int, fault: Fault | None = None) -> Loaded:
         step = self._steps.get(step_id)
@@ -118,11 +120,13 @@ class MemoryStore:
 
     # --- processes
 
-    async def add(self, processes: Iterable[Process]) -> tuple[Process, ...]:
+    async def add(
+        self, processes: Iterable[Process], readings: Readings = DEFAULT
+    ) -> tuple[Process, ...]:
         steps: dict[str, Step] = {}
         with self._lock:
             now = self._clock.now()
-            placed = tuple(transitions.start(process, now) for process in processes)
+            placed = tuple(transitions.start(process, now, readings) for process in processes)
             for process in placed:
                 if process.id in self._processes:
                     raise ValueError(f"process id {process.id!r} is in use")
@@ -176,9 +180,21 @@ class MemoryStore:
         with self._lock:
             self._journal.clear()
             self._calls.clear()
+            self._calls_by_exchange.clear()
 
     async def calls(self) -> list[DelegateCall]:
         return list(self._calls.copy())
+
+    async def calls_of(self, exchange_numbers: Iterable[int]) -> dict[int, DelegateCall]:
+        found = ((number, self._calls_by_exchange.get(number)) for number in exchange_numbers)
+        return {number: call for number, call in found if call is not None}
+
+    def _keep(self, call: DelegateCall) -> None:
+        if len(self._calls) == self._bound:
+            self._calls_by_exchange.pop(self._calls.popleft().exchange_number, None)
+        self._calls.append(call)
+        if call.exchange_number is not None:
+            self._calls_by_exchange[call.exchange_number] = call
 
     async def wait(self, seen: int, seconds: float) -> int:
         with self._changed:
@@ -196,18 +212,19 @@ class MemoryStore:
 
     # --- faults and the clock
 
-    async def faults(self) -> Faults:
-        return self._faults
+    async def faults(self) -> list[Fault]:
+        with self._lock:
+            return list(self._faults)
 
     async def add_fault(self, fault: Fault) -> Fault:
         with self._lock:
             named = replace(fault, id=self._ids.next("fault"))
-            self._faults = faults.add(self._faults, named)
+            self._faults.add(named)
             return named
 
     async def clear_faults(self) -> None:
         with self._lock:
-            self._faults = ()
+            self._faults.clear()
 
     async def clock(self) -> ClockState:
         return ClockState(self._clock.now(), self._clock.frozen)

@@ -5,7 +5,7 @@ records to decide on; `apply` writes the decision where those records still stan
 `confirm`, is needed only where a delegate is really called. All other methods are one step each.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -14,6 +14,7 @@ from stepstub.delegates import DelegateCall
 from stepstub.faults import Fault
 from stepstub.journal import ALL, Entry, ExchangeQuery
 from stepstub.model import Process, Step
+from stepstub.readings import DEFAULT, Readings
 from stepstub.transitions import Change
 
 
@@ -92,7 +93,9 @@ class Store(Protocol):
 
     # --- processes
 
-    async def add(self, processes: Iterable[Process]) -> tuple[Process, ...]:
+    async def add(
+        self, processes: Iterable[Process], readings: Readings = DEFAULT
+    ) -> tuple[Process, ...]:
         """Put processes in place as they are, with deadlines counted from now; returns them.
 
         Raises ValueError for ids in use, and then adds none of them.
@@ -129,6 +132,9 @@ class Store(Protocol):
 
     async def calls(self) -> Sequence[DelegateCall]:
         """The delegate calls, oldest first."""
+
+    async def calls_of(self, exchange_numbers: Iterable[int]) -> Mapping[int, DelegateCall]:
+        """The delegate calls that these exchanges caused, by the number of the exchange."""
 
     # --- faults and the clock
 

@@ -1,6 +1,6 @@
 package javax.annotation;
 
-/** Left the JDK with Java 11; the generated code still bears it. */
+/** Removed from the JDK in Java 11; the generated code still uses it. */
 public @interface Generated {
   String[] value();
 

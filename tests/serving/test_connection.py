@@ -14,11 +14,14 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from stepstub import http1
 from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.delegates import StepStart
-from stepstub.server import serve_in_thread
+from stepstub.serving import connection as connection_module
+from stepstub.serving.connection import Connection as ServedConnection
+from stepstub.serving.hosts import Hosts
+from stepstub.serving.request import Request
+from stepstub.serving.server import serve_in_thread
 from stepstub.stub import Stub
 from support import PATIENCE, Connection, head, post, processes
 
@@ -55,7 +58,7 @@ def read_on(connection: Connection) -> None:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A server that hangs up after 0.2 s of silence."""
-    monkeypatch.setattr(http1, "KEEP_ALIVE", 0.2)
+    monkeypatch.setattr(connection_module, "KEEP_ALIVE_TIMEOUT", 0.2)
     with serve_in_thread(app_of("every-status", "two-steps")) as url:
         yield url
 
@@ -63,7 +66,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_the_time_of_a_body_that_was_refused_is_not_idle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http1, "KEEP_ALIVE", 1.0)
+    monkeypatch.setattr(connection_module, "KEEP_ALIVE_TIMEOUT", 1.0)
     with serve_in_thread(app_of("every-status")) as url, Connection(url) as connection:
         assert connection.ask(head("Content-Length: 2", token=None)).status == 401
         for part in (b"{}", PROBE):
@@ -96,7 +99,7 @@ def test_what_never_comes_is_waited_for_longer_and_then_no_more(
         connection.socket.settimeout(0.5)
         with pytest.raises(TimeoutError):
             read_on(connection)
-    monkeypatch.setattr(http1, "PATIENCE", 0.3)
+    monkeypatch.setattr(connection_module, "STALL_TIMEOUT", 0.3)
     with Connection(hasty) as connection:
         connection.send(part)
         read_on(connection)
@@ -105,7 +108,7 @@ def test_what_never_comes_is_waited_for_longer_and_then_no_more(
 def test_a_connection_is_not_idle_while_its_delegate_is_called(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http1, "KEEP_ALIVE", 0.05)
+    monkeypatch.setattr(connection_module, "KEEP_ALIVE_TIMEOUT", 0.05)
     app = app_of("two-steps")
     done = threading.Event()
     app.sandboxes.default.delegates.function = lambda _: done.wait(0.3) and None
@@ -201,7 +204,12 @@ def test_http_1_0_knows_no_100_continue(connection: Connection) -> None:
 
 @pytest.mark.parametrize(
     ("target", "status"),
-    [("http://stub", 307), ("http://stub?a=b", 307), ("http://stub/docs", 200), ("?a=b", 400)],
+    [
+        ("http://localhost", 307),
+        ("http://localhost?a=b", 307),
+        ("http://localhost:80/docs", 200),
+        ("?a=b", 400),
+    ],
 )
 def test_a_target_may_name_the_server(connection: Connection, target: str, status: int) -> None:
     assert connection.ask(head(method="GET", target=target)).status == status
@@ -298,8 +306,8 @@ def test_a_client_that_reads_slowly_gets_a_whole_file(connection: Connection) ->
 
 def test_a_client_that_reads_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """And until then what it asks for does not pile up."""
-    monkeypatch.setattr(http1, "KEEP_ALIVE", 0.1)
-    monkeypatch.setattr(http1, "PATIENCE", 0.3)
+    monkeypatch.setattr(connection_module, "KEEP_ALIVE_TIMEOUT", 0.1)
+    monkeypatch.setattr(connection_module, "STALL_TIMEOUT", 0.3)
     app = app_of("every-status")
     page = head(method="GET", target="/openapi.yaml")
     with serve_in_thread(app) as url, Connection(url) as connection:
@@ -383,7 +391,7 @@ def test_a_connection_that_is_gone_leaves_nothing_either(url: str) -> None:
     large = post(b'{"processStepId": "%b"}' % (b"x" * 100_000), "Connection: close")
 
     def requests_alive() -> int:
-        return sum(isinstance(found, http1.Request) for found in gc.get_objects())
+        return sum(isinstance(found, Request) for found in gc.get_objects())
 
     before = requests_alive()
     gc.disable()
@@ -434,7 +442,9 @@ def over_transport(app: ASGIApp, scenario: Callable[[Any, Transport], Awaitable[
 
     async def play() -> None:
         config: Any = SimpleNamespace(loaded_app=app)
-        connection = http1.Connection(config, ServerState(), {}, refuse=lambda *_: b"{}")
+        connection = ServedConnection(
+            config, ServerState(), {}, refuse=lambda *_: b"{}", hosts=Hosts(loopback=True)
+        )
         transport = Transport()
         connection.connection_made(transport)  # type: ignore[arg-type]
         await scenario(connection, transport)
@@ -465,7 +475,7 @@ def when(goes_on: asyncio.Event) -> ASGIApp:
 
 
 def test_a_response_waits_for_a_client_that_does_not_keep_up() -> None:
-    async def scenario(connection: http1.Connection, transport: Transport) -> None:
+    async def scenario(connection: ServedConnection, transport: Transport) -> None:
         connection.data_received(head(method="GET"))
         connection.pause_writing()
         await turns()
@@ -480,7 +490,7 @@ def test_a_response_waits_for_a_client_that_does_not_keep_up() -> None:
 def test_reading_stops_while_the_application_does_not_keep_up() -> None:
     goes_on = asyncio.Event()
 
-    async def scenario(connection: http1.Connection, transport: Transport) -> None:
+    async def scenario(connection: ServedConnection, transport: Transport) -> None:
         connection.data_received(head("Content-Length: 200000") + b"x" * 60_000)
         await turns()
         assert transport.reads
@@ -497,7 +507,7 @@ def test_reading_stops_while_the_application_does_not_keep_up() -> None:
 def test_reading_stops_while_requests_wait_for_their_turn() -> None:
     goes_on = asyncio.Event()
 
-    async def scenario(connection: http1.Connection, transport: Transport) -> None:
+    async def scenario(connection: ServedConnection, transport: Transport) -> None:
         connection.data_received(head(method="GET"))
         await turns()
         assert transport.reads
@@ -516,7 +526,7 @@ def test_an_application_that_fails_breaks_the_connection(caplog: pytest.LogCaptu
     async def failing(scope: Scope, receive: Receive, send: Send) -> None:
         raise ZeroDivisionError
 
-    async def scenario(connection: http1.Connection, transport: Transport) -> None:
+    async def scenario(connection: ServedConnection, transport: Transport) -> None:
         transport.abort = transport.close  # type: ignore[attr-defined]
         connection.data_received(head(method="GET"))
         await turns()
@@ -525,3 +535,21 @@ def test_an_application_that_fails_breaks_the_connection(caplog: pytest.LogCaptu
 
     over_transport(failing, scenario)
     assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize("rest", [b"rubbish\r\n\r\n", b"\x16\x03\x01", head(method="GET")])
+def test_what_follows_a_last_request_does_not_change_its_response(rest: bytes) -> None:
+    """HTTP/1.0 with keep-alive, half-closed while the application still works on it."""
+    goes_on = asyncio.Event()
+    line = head("Connection: keep-alive", method="GET").replace(b"HTTP/1.1", b"HTTP/1.0")
+
+    async def scenario(connection: ServedConnection, transport: Transport) -> None:
+        connection.data_received(line + rest)
+        connection.eof_received()
+        goes_on.set()
+        await turns()
+        assert transport.written.count(b"HTTP/1.1 ") == 1
+        assert b"connection: close\r\n" in transport.written
+        assert transport.closed
+
+    over_transport(when(goes_on), scenario)

@@ -13,14 +13,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.delegates import StepStart
 from stepstub.gate import body
-from stepstub.server import listen, serve_in_thread, url_of
+from stepstub.serving.server import listen, serve_in_thread, url_of
 from stepstub.stub import Stub
-from support import PATIENCE, Connection, chunked, head, post, processes
+from support import PATIENCE, ROOT, Connection, chunked, head, post, processes
 
 BODY = json.dumps({"processStepId": "claim-1-pending"}).encode()
 PROBE = post(BODY)
@@ -103,7 +104,7 @@ def test_offers_may_be_sent_without_waiting(connection: Connection, number: int)
 
 def test_so_many_short_offers_in_one_packet_get_responses(connection: Connection) -> None:
     number = 3000
-    short = b"GET /nowhere HTTP/1.1\r\nConnection:upgrade\r\nUpgrade:x\r\n\r\n"
+    short = b"GET /nowhere HTTP/1.1\r\nHost:[::1]\r\nConnection:upgrade\r\nUpgrade:x\r\n\r\n"
     sender = threading.Thread(target=connection.send, args=(short * number,))
     sender.start()
     for _ in range(number):
@@ -145,7 +146,7 @@ def test_an_offer_goes_together_with_all_else(connection: Connection) -> None:
 @pytest.mark.skipif(shutil.which("java") is None, reason="there is no JDK on this machine")
 def test_the_jdks_own_client() -> None:
     with serve_in_thread(app_of("two-steps")) as url:
-        source = Path(__file__).parent / "jdk" / "CompleteStep.java"
+        source = ROOT / "tests" / "jdk" / "CompleteStep.java"
         ran = subprocess.run(
             ["java", str(source), url, "order-1-approve", "order-1-approve", "order-1-ship"],
             capture_output=True,
@@ -339,3 +340,16 @@ def test_a_signal_lets_requests_in_flight_finish_and_ends_with_0(
                 assert "Traceback" not in server.stderr.read()
             finally:
                 server.kill()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_application_that_does_not_start_is_an_error() -> None:
+    class Broken:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            raise ZeroDivisionError
+
+        def refuse(self, status: int, detail: str) -> bytes:
+            return b""
+
+    with pytest.raises(RuntimeError, match="did not start"), serve_in_thread(Broken()):
+        pass

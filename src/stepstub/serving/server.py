@@ -1,0 +1,156 @@
+"""A live server: uvicorn on a socket that already listens, so startup cannot fail on the port."""
+
+import asyncio
+import gc
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from ipaddress import ip_address
+from types import FrameType
+from typing import Protocol
+
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from stepstub.serving.connection import Connection
+from stepstub.serving.hosts import Hosts
+
+GRACE_PERIOD = 8
+"""Seconds that requests in flight are given at shutdown, before their connections are aborted."""
+
+
+class Application(Protocol):
+    """An ASGI application that can also render what is refused without it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    def refuse(self, status: int, detail: str) -> bytes:
+        """The JSON body of such a response."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 picks a free one. Raises OSError, e.g. for a port in use."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
+    )[0]
+    # Family, kind and protocol are all named: without the last, asyncio leaves Nagle's algorithm
+    # on, and every request takes 40 ms more.
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """`http://127.0.0.1:8080`"""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_loopback(listener: socket.socket) -> bool:
+    """Whether only this machine can connect."""
+    return ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
+
+
+def hosts_of(listener: socket.socket, allowed: Iterable[str]) -> Hosts:
+    return Hosts(loopback=is_loopback(listener), allowed=allowed)
+
+
+def serve(
+    app: Application,
+    listener: socket.socket,
+    started: Callable[[], None],
+    *,
+    allow_hosts: Iterable[str] = (),
+) -> None:
+    """Serve until SIGTERM or Ctrl-C, then give requests in flight `GRACE_PERIOD` to finish.
+
+    A second signal ends it at once.
+
+    `allow_hosts` names the hosts that requests may be for; see `Hosts`.
+    """
+    # What exists by now lives as long as the process, so no collection needs to visit it.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
+    # uvicorn raises the signal again once it has shut down; ignore that one.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    _Server(app, started, hosts_of(listener, allow_hosts)).run(sockets=[listener])
+
+
+@contextmanager
+def serve_in_thread(
+    app: Application,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    allow_hosts: Iterable[str] = (),
+) -> Iterator[str]:
+    """Serve from a thread of its own while the context lasts; gives the base URL."""
+    listener = listen(host, port)
+    started = threading.Event()
+    server = _Server(app, started.set, hosts_of(listener, allow_hosts))
+    thread = threading.Thread(
+        target=server.run, kwargs={"sockets": [listener]}, name="stepstub-server", daemon=True
+    )
+    thread.start()
+    while not started.wait(0.1):
+        if not thread.is_alive():
+            listener.close()
+            raise RuntimeError("The server did not start; its log says why.")
+    try:
+        yield url_of(listener)
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, app: Application, started: Callable[[], None], hosts: Hosts) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=partial(Connection, refuse=app.refuse, hosts=hosts),  # type: ignore[arg-type]
+                ws="none",
+                lifespan="on",
+                proxy_headers=False,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                headers=[("server", "stepstub")],
+                timeout_graceful_shutdown=GRACE_PERIOD,
+            )
+        )
+        self._on_start = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
+        self._on_start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        self._abort_connections()  # whatever outlasted the grace period
+        if self.force_exit:
+            # uvicorn leaves it out, and would log a traceback when the loop cancels its task.
+            await self.lifespan.shutdown()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End gracefully on the first signal, at once on the second."""
+        if self.should_exit:
+            self.force_exit = True
+            self._loop.call_soon_threadsafe(self._abort_connections)
+        super().handle_exit(sig, frame)
+
+    def _abort_connections(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.abort()  # type: ignore[union-attr]
