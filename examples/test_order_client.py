@@ -22,7 +22,7 @@ def test_the_next_step_is_started_with_our_params(stepstub):
 def test_a_wrong_token_is_not_retried(stepstub):
     with pytest.raises(Refused, match="401"):
         complete(stepstub, "order-1-approve", token="wrong")
-    assert len(stepstub.journal()) == 1
+    assert len(stepstub.default_sandbox().journal()) == 1
 
 
 @pytest.mark.parametrize("state", ["completed", "pending", "failed"])

@@ -81,12 +81,17 @@ async def list_processes(exchange: Exchange) -> ProcessList:
 
 async def start_process(exchange: Exchange) -> ProcessList:
     sandbox, wanted = exchange.sandbox, convert(exchange.body, ProcessStart, strict=False)
-    if (wanted.scenario is None) == (wanted.steps is None):
-        raise BadRequest("Give either the name of a scenario or steps.")
-    if wanted.scenario is not None:
+    if [wanted.scenario, wanted.processes, wanted.steps].count(None) != 2:
+        raise BadRequest("Give one of the name of a scenario, processes, and steps.")
+    if wanted.steps is None:
         if wanted.id is not None:
             raise BadRequest("An id goes with steps; a scenario brings its own.")
-        started = await sandbox.start_scenario(load_built_in(wanted.scenario).processes)
+        processes = (
+            _processes(wanted.processes or ())
+            if wanted.scenario is None
+            else load_built_in(wanted.scenario).processes
+        )
+        started = await sandbox.start_scenario(processes)
     else:
         process_id = wanted.id or await sandbox.free_id("process")
         (process,) = _processes([{"id": process_id, "steps": wanted.steps}])

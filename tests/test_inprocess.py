@@ -1,9 +1,10 @@
 """The stub without a socket: whatever requests and httpx can send reaches the application."""
 
+import asyncio
 import io
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -147,17 +148,68 @@ def test_retries_that_are_used_up(sandbox: stepstub.InProcess) -> None:
     assert len(sandbox.journal()) == 4
 
 
-def test_an_adapters_retries_do_not_see_a_broken_connection(sandbox: stepstub.InProcess) -> None:
-    # A limit of `responses`: with a live server urllib3 tries again, here the error comes out.
-    sandbox.fault("before", "disconnect")
-    with retrying() as session, pytest.raises(requests.ConnectionError):
-        session.post(
-            sandbox.complete_step_url,
-            json={"processStepId": STEP},
-            headers=sandbox.headers,
-            timeout=5,
-        )
-    assert len(sandbox.journal()) == 1
+@pytest.fixture(params=["stepstub", "stepstub_sandbox"])
+def either(request: pytest.FixtureRequest) -> stepstub.Sandbox:
+    """A sandbox of each kind: what a client meets is the same."""
+    made: stepstub.Sandbox = request.getfixturevalue(request.param)
+    made.start_process("two-steps")
+    return made
+
+
+def outcome(sandbox: stepstub.Sandbox, retry: Retry | int, timeout: float = 5) -> object:
+    """What a session gets that retries like this: a status or an error."""
+    with requests.Session() as session:
+        session.mount("http://", HTTPAdapter(max_retries=retry))
+        try:
+            return session.post(
+                sandbox.complete_step_url,
+                json={"processStepId": STEP},
+                headers=sandbox.headers,
+                timeout=timeout,
+            ).status_code
+        except requests.RequestException as error:
+            return type(error)
+
+
+@pytest.mark.parametrize(
+    ("retry", "expected", "attempts"),
+    [
+        (0, requests.ConnectionError, 1),
+        (Retry(3), requests.ConnectionError, 1),  # not for POST, unless it is told to
+        (Retry(3, allowed_methods=None), 200, 3),
+        (Retry(3, read=1, allowed_methods=None), requests.ConnectionError, 2),
+        (Retry(1, allowed_methods=None), requests.ConnectionError, 2),
+    ],
+    ids=["none", "not POST", "enough", "too few for reading", "too few"],
+)
+def test_retries_of_a_broken_connection(
+    either: stepstub.Sandbox, retry: Retry | int, expected: object, attempts: int
+) -> None:
+    either.fault("before", "disconnect", times=2)
+    assert outcome(either, retry) == expected
+    assert len(either.journal()) == attempts
+
+
+@pytest.mark.parametrize(("total", "expected"), [(3, 200), (2, requests.exceptions.RetryError)])
+def test_statuses_and_broken_connections_count_together(
+    either: stepstub.Sandbox, total: int, expected: object
+) -> None:
+    for options in ({"status": 503}, {"action": "disconnect"}, {"status": 503}):
+        either.fault("before", **options)  # type: ignore[arg-type]
+    retry = Retry(total, status_forcelist=[503], allowed_methods=None, backoff_factor=0)
+    assert outcome(either, retry) == expected
+
+
+@pytest.mark.parametrize(
+    ("retry", "expected"),
+    [(0, requests.ReadTimeout), (Retry(1, allowed_methods=None), requests.ConnectionError)],
+    ids=["none", "one"],
+)
+def test_retries_of_a_time_out(
+    either: stepstub.Sandbox, retry: Retry | int, expected: object
+) -> None:
+    either.fault("before", "delay", seconds=0.5, times=2)
+    assert outcome(either, retry, timeout=0.2) == expected
 
 
 def test_other_hosts_are_reached(sandbox: stepstub.InProcess, other_host: str) -> None:
@@ -178,6 +230,34 @@ def test_a_test_may_intercept_more(sandbox: stepstub.InProcess) -> None:
     assert post(sandbox).status_code == 200
 
 
+def test_a_mock_that_was_there_before_has_the_rest(other_host: str) -> None:
+    with responses.RequestsMock() as outer:
+        outer.add(responses.GET, "http://prices.test/1", json={"price": 3})
+        with stepstub.InProcess() as sandbox:
+            sandbox.start_process("two-steps")
+            assert requests.get("http://prices.test/1", timeout=5).json() == {"price": 3}
+            with pytest.raises(requests.ConnectionError, match="refused by Responses"):
+                requests.post(other_host, data="never sent", timeout=5)
+            assert post(sandbox).status_code == 200
+
+
+def test_the_outer_of_two_is_still_reached() -> None:
+    with stepstub.InProcess(url="http://one.test") as one:
+        one.start_process("two-steps")
+        with stepstub.InProcess(url="http://two.test") as two:
+            assert post(one).status_code == 200
+            assert post(two).status_code == 412
+        assert post(one).status_code == 412
+    assert [exchange.status for exchange in one.journal()] == [200, 412]
+
+
+def test_starting_to_intercept_twice_is_starting_once(
+    sandbox: stepstub.InProcess, other_host: str
+) -> None:
+    sandbox.responses.start()
+    assert requests.post(other_host, data="hello", timeout=5).text == "hello"
+
+
 @responses.activate
 def test_another_active_mock_hides_the_stub_until_it_ends(sandbox: stepstub.InProcess) -> None:
     # The innermost mock has the say. Inside it the stub is not reached by requests, though it is
@@ -191,14 +271,17 @@ def test_another_active_mock_hides_the_stub_until_it_ends(sandbox: stepstub.InPr
 
 def test_it_ends_with_its_context(other_host: str) -> None:
     send = HTTPAdapter.send
-    with stepstub.InProcess(other_host.removesuffix("/echo")) as sandbox:
+    with stepstub.InProcess(url=other_host.removesuffix("/echo")) as sandbox:
         assert post(sandbox).status_code == 412
     assert HTTPAdapter.send is send
     assert requests.post(other_host, data="back", timeout=5).text == "back"
 
 
 def test_two_at_two_addresses() -> None:
-    with stepstub.InProcess("http://one.test") as one, stepstub.InProcess("http://two.test") as two:
+    with (
+        stepstub.InProcess(url="http://one.test") as one,
+        stepstub.InProcess(url="http://two.test") as two,
+    ):
         one.start_process("two-steps")
         assert post(two).status_code == 412
         assert two.journal()[0].status == 412
@@ -209,13 +292,13 @@ def test_two_at_two_addresses() -> None:
     "url", ["https://api.example.test", "http://api.test/", "http://a.test:81"]
 )
 def test_the_address_is_free(url: str) -> None:
-    with stepstub.InProcess(url) as sandbox:
+    with stepstub.InProcess(url=url) as sandbox:
         sandbox.start_process("two-steps")
         assert post(sandbox).status_code == 200
 
 
 def test_an_address_may_have_a_path() -> None:
-    with stepstub.InProcess("https://gateway.test/workflow") as sandbox:
+    with stepstub.InProcess(url="https://gateway.test/workflow") as sandbox:
         sandbox.start_process("two-steps")
         assert sandbox.complete_step_url.startswith("https://gateway.test/workflow/api/v1/")
         assert post(sandbox).status_code == 200
@@ -237,6 +320,85 @@ def test_httpx(sandbox: stepstub.InProcess) -> None:
             client.post(path, json={"processStepId": NEXT}, timeout=3)
         sandbox.fault("after", "malformed")
         assert client.get("/nowhere").status_code == 404
+
+
+def test_httpx_without_a_thread_to_wait_in(sandbox: stepstub.InProcess) -> None:
+    path = "/api/v1/processes/complete-step"
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield BODY[:10].encode()
+        yield BODY[10:].encode()
+
+    async def use() -> None:
+        async with httpx.AsyncClient(
+            transport=sandbox.httpx_transport(), base_url=sandbox.url, headers=sandbox.headers
+        ) as client:
+            json_type = {"content-type": "application/json"}
+            response = await client.post(path, content=parts(), headers=json_type)
+            assert (response.status_code, response.json()["data"]["processStepId"]) == (200, NEXT)
+            sandbox.fault("before", "disconnect")
+            with pytest.raises(httpx.RemoteProtocolError):
+                await client.post(path, json={"processStepId": NEXT})
+            sandbox.fault("before", "delay", seconds=10)
+            with pytest.raises(httpx.ReadTimeout):
+                await client.post(path, json={"processStepId": NEXT}, timeout=3)
+            both = [client.post(path, json={"processStepId": NEXT}) for _ in range(2)]
+            responses = await asyncio.gather(*both)
+            assert [response.status_code for response in responses] == [412, 412]
+
+    asyncio.run(use())
+
+
+def test_httpx_may_be_asked_by_a_delegate_in_the_same_loop(sandbox: stepstub.InProcess) -> None:
+    """The stub holds up no event loop while it waits for a delegate."""
+    path = "/api/v1/processes/complete-step"
+
+    async def use() -> int:
+        loop = asyncio.get_running_loop()
+        async with httpx.AsyncClient(
+            transport=sandbox.httpx_transport(), base_url=sandbox.url, headers=sandbox.headers
+        ) as client:
+
+            def delegate(start: StepStart) -> None:
+                body = {"processStepId": start.process_step_id}
+                call = asyncio.run_coroutine_threadsafe(client.post(path, json=body), loop)
+                assert call.result(10).status_code == 200
+
+            sandbox.on_delegate(delegate)
+            return (await client.post(path, json={"processStepId": STEP})).status_code
+
+    assert asyncio.run(use()) == 200
+    assert sandbox.step(NEXT).status is Status.COMPLETED
+
+
+@pytest.mark.parametrize("fault", ["disconnect", "delay"])
+@pytest.mark.parametrize("kind", [httpx.Client, httpx.AsyncClient])
+def test_httpx_raises_what_it_does_with_a_connection(
+    stepstub: stepstub.InProcess, stepstub_sandbox: stepstub.Sandbox, kind: Any, fault: Any
+) -> None:
+    def raised(sandbox: Any, **options: Any) -> object:
+        sandbox.start_process("two-steps")
+        sandbox.fault("before", fault, seconds=0.5 if fault == "delay" else None)
+        request = {"url": sandbox.complete_step_url, "json": {"processStepId": STEP}}
+        options |= {"headers": sandbox.headers, "timeout": 0.2, "trust_env": False}
+
+        async def use() -> None:
+            async with httpx.AsyncClient(**options) as client:
+                await client.post(**request)
+
+        def use_either() -> None:
+            if kind is httpx.AsyncClient:
+                asyncio.run(use())
+            else:
+                with httpx.Client(**options) as client:
+                    client.post(**request)
+
+        with pytest.raises(httpx.HTTPError) as caught:
+            use_either()
+        return caught.type
+
+    expected = raised(stepstub_sandbox)
+    assert raised(stepstub, transport=stepstub.httpx_transport()) is expected
 
 
 def test_a_python_delegate_is_told(sandbox: stepstub.InProcess) -> None:
@@ -319,8 +481,6 @@ def test_threads_within_a_test(stepstub: stepstub.InProcess) -> None:
 
 
 def test_inside_a_running_event_loop(sandbox: stepstub.InProcess) -> None:
-    import asyncio
-
     async def client() -> int:
         return post(sandbox).status_code
 

@@ -3,6 +3,7 @@
 import random
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -89,10 +90,26 @@ def test_secrets_are_never_stored(sandbox: stepstub.Sandbox) -> None:
         assert headers[name] == "(redacted)"
 
 
-def test_nor_those_of_a_request_whose_token_nobody_has(stepstub: stepstub.InProcess) -> None:
-    post(stepstub, Authorization="Bearer sesame")
-    post(stepstub, Authorization="sesame")
-    journal = stepstub.journal()
+@pytest.fixture(params=["stepstub", "stepstub_server"])
+def stub(request: pytest.FixtureRequest) -> Iterator[tuple[stepstub.Sandbox, stepstub.Sandbox]]:
+    """A sandbox for a test, and the default one beside it, which is empty."""
+    if request.param == "stepstub":
+        sandbox = request.getfixturevalue("stepstub")
+        yield sandbox, sandbox.default_sandbox()
+    else:
+        with stepstub.LiveServer() as server, server.sandbox() as fresh:
+            yield fresh, server.default_sandbox()
+
+
+Stub = tuple[stepstub.Sandbox, stepstub.Sandbox]
+
+
+def test_nor_those_of_a_request_whose_token_nobody_has(stub: Stub) -> None:
+    sandbox, default = stub
+    post(sandbox, Authorization="Bearer sesame")
+    post(sandbox, Authorization="sesame")
+    assert sandbox.journal() == []
+    journal = default.journal()
     assert [exchange.status for exchange in journal] == [401, 401]
     assert "sesame" not in repr(journal)
     assert all("bearer token" in str(e.reason).lower() for e in journal)
@@ -172,10 +189,12 @@ def test_a_fault_and_what_had_moved(sandbox: stepstub.Sandbox, action: Any) -> N
     assert exchange.duration_ms is not None
 
 
-def test_a_miss_is_journaled_in_the_default_sandbox(stepstub: stepstub.InProcess) -> None:
-    requests.get(stepstub.url + "/nowhere", timeout=5)
-    requests.get(stepstub.complete_step_url, timeout=5)
-    assert [(e.method, e.path, e.status) for e in stepstub.journal()] == [
+def test_a_miss_is_journaled_in_the_default_sandbox(stub: Stub) -> None:
+    sandbox, default = stub
+    requests.get(sandbox.url + "/nowhere", headers=sandbox.headers, timeout=5)
+    requests.get(sandbox.complete_step_url, headers=sandbox.headers, timeout=5)
+    assert sandbox.journal() == []
+    assert [(e.method, e.path, e.status) for e in default.journal()] == [
         ("GET", "/nowhere", 404),
         ("GET", "/api/v1/processes/complete-step", 405),
     ]
@@ -272,10 +291,14 @@ def test_the_exchanges_of_a_step_are_found_without_a_look_at_the_others() -> Non
     for number in range(1000):
         journal.append(entry(f"s-{number % 50}"))
     query = Counting(step_id="s-7", asked=[])
-    assert [each.number for each in journal.find(query)] == [908, 958]
+    assert [each.number for each in found(journal, query)] == [908, 958]
     assert query.asked == [908, 958]
     query = Counting(after=997, asked=[])
-    assert [each.number for each in journal.find(query)] == query.asked == [998, 999, 1000]
+    assert [each.number for each in found(journal, query)] == query.asked == [998, 999, 1000]
+
+
+def found(journal: Journal, query: ExchangeQuery) -> list[Entry]:
+    return query.among(journal.candidates(query))
 
 
 @pytest.mark.parametrize("bound", [1, 2, 7, 40, 1000])
@@ -286,13 +309,13 @@ def test_they_are_those_that_the_journal_has(bound: int) -> None:
     for _ in range(500):
         journal.append(entry(choose.choice(steps)))
         for step_id in "abcd":
-            found = journal.find(ExchangeQuery(step_id=step_id))
+            found = found(journal, ExchangeQuery(step_id=step_id))
             assert found == [each for each in journal if each.step_id == step_id]
     assert len(journal) == min(bound, 500)
     journal.clear()
-    assert journal.find(ExchangeQuery(step_id="a")) == []
+    assert found(journal, ExchangeQuery(step_id="a")) == []
     journal.append(entry("a"))
-    assert [each.number for each in journal.find(ExchangeQuery(step_id="a"))] == [501]
+    assert [each.number for each in found(journal, ExchangeQuery(step_id="a"))] == [501]
 
 
 def test_a_call_is_found_by_its_exchange_while_it_is_remembered() -> None:

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,122 @@ def test_that_fails(stepstub_sandbox):
     assert "INTERNALERROR" not in output
 
 
+@pytest.mark.parametrize("client", ["httpx.post(url)", "urllib3.request('POST', url, retries=0)"])
+def test_a_client_that_the_fixture_does_not_take_is_told_of_another(
+    suite: Suite, client: str
+) -> None:
+    code = f"""
+import httpx
+import urllib3
+
+def test_it(stepstub):
+    url = stepstub.complete_step_url
+    {client}
+
+def test_live(stepstub_sandbox):
+    assert False
+"""
+    output = suite.run(code, failed=2)
+    in_process, _, live = output.partition("_ test_live _")
+    assert "Nothing has reached this stub. This fixture takes what requests" in in_process
+    assert "need the fixture stepstub_sandbox" in in_process
+    assert "Nothing has reached this stub. It is at http://127.0.0.1:" in live
+
+
+def test_a_journal_that_was_cleared_is_not_called_unreached(suite: Suite) -> None:
+    code = f"""{CLIENT}
+def test_it(stepstub):
+    complete(stepstub)
+    stepstub.call("DELETE", "journal", type(None))
+    assert False
+"""
+    output = suite.run(code, failed=1)
+    assert "(no exchanges)" in output
+    assert "Nothing has reached" not in output
+
+
+@pytest.mark.parametrize("fixture", ["stepstub", "stepstub_sandbox"])
+def test_requests_that_name_no_sandbox_are_shown_where_they_came(
+    suite: Suite, fixture: str
+) -> None:
+    code = f"""{CLIENT}
+def with_token(sandbox, token, path="/api/v1/processes/complete-step"):
+    headers = {{"Authorization": f"Bearer {{token}}"}}
+    requests.post(sandbox.url + path, json={{"processStepId": "x"}}, headers=headers, timeout=5)
+
+def test_before({fixture}):
+    with_token({fixture}, "wrong", "/before")
+
+def test_it({fixture}):
+    with_token({fixture}, "wrong")
+    with_token({fixture}, "stub-token")  # it is that of the default sandbox, and known
+    with_token({fixture}, {fixture}.token, "/nowhere")
+    assert False
+"""
+    output = suite.run(code, passed=1, failed=1)
+    journal, strays = output.split("stepstub requests that named no sandbox")
+    assert "Nothing has reached" not in journal
+    assert "POST /api/v1/processes/complete-step -> 401" in strays
+    assert "POST /nowhere -> 404" in strays
+    assert "-> 412" not in strays
+    assert "/before" not in strays
+
+
+FAULTS = f"""{CLIENT}
+import pytest
+
+@pytest.fixture(params=["stepstub", "stepstub_sandbox"])
+def sandbox(request):
+    made = request.getfixturevalue(request.param)
+    made.start_process("two-steps")
+    made.fault("after", "disconnect", step_id="order-1-aprove")
+    return made
+
+def test_misspelt(sandbox):
+    sandbox.fault("before", status=503, times=2)  # strikes, if not as often as it could
+    assert complete(sandbox) == 503
+
+def test_cleared(sandbox):
+    sandbox.clear_faults()
+
+def test_reset(sandbox):
+    sandbox.reset()
+    sandbox.call("POST", "faults", dict, SameId("after", "disconnect"))
+
+def test_failed(sandbox):
+    sandbox.fault("before", "delay", seconds=9, step_id=STEP)
+    assert False
+
+from msgspec import Struct
+
+class SameId(Struct):
+    phase: str
+    action: str
+"""
+
+
+def test_faults_that_never_struck_are_reported_with_a_failure(suite: Suite) -> None:
+    output = suite.run(FAULTS, passed=6, failed=2)
+    assert output.count("after: connection broken, for step order-1-aprove (there is no such") == 2
+    assert (
+        len(re.findall(r"^before: delay of 9 s, for step order-1-approve$", output, re.MULTILINE))
+        == 2
+    )
+
+
+def test_faults_that_never_struck_may_fail_the_test(suite: Suite) -> None:
+    output = suite.run(FAULTS, ini="stepstub_unused_faults = error", passed=4, failed=4)
+    for name in ("misspelt", "failed"):
+        assert f"FAILED test_it.py::test_{name}[stepstub]" in output
+        assert f"FAILED test_it.py::test_{name}[stepstub_sandbox]" in output
+    assert output.count("Faults that never struck:\nafter: connection broken, for step") == 2
+
+
+def test_another_word_for_unused_faults_is_refused(suite: Suite) -> None:
+    output = suite.run(FAULTS, ini="stepstub_unused_faults = fail")
+    assert "stepstub_unused_faults is report or error, not 'fail'" in output
+
+
 def test_a_verification_that_fails_reads_as_an_assertion(suite: Suite) -> None:
     code = f"""{CLIENT}
 def test_it(stepstub):
@@ -205,3 +322,18 @@ def test_public_names_come_when_they_are_asked_for() -> None:
     )
     assert run.stdout.strip() == f"False {sorted(stepstub.__all__)}"
     assert {"InProcess", "LiveServer", "Sandbox"} <= set(stepstub.__all__)
+
+
+def test_what_a_test_gets_hold_of_can_be_annotated(stepstub_server: stepstub.LiveServer) -> None:
+    made = stepstub_server.sandbox("two-steps")
+    with made as sandbox:
+        sandbox.fault("before", times=2)
+        (process,) = sandbox.processes()
+        values = [
+            *(stepstub_server, made, sandbox, sandbox.clock, process, process.steps[0]),
+            *(process.steps[0].delegate, sandbox.unused_faults()[0]),
+            *(sandbox.verify_completed("order-1-approve", times=0), process.steps[0].status),
+        ]
+    public = {getattr(stepstub, name) for name in stepstub.__all__}
+    assert {type(value) for value in values} <= public
+    assert stepstub.__version__ == version("stepstub")

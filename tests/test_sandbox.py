@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 
+from stepstub import transitions
 from stepstub.concurrency import InlineConcurrency, run_inline
 from stepstub.delegates import StepStart
 from stepstub.errors import DelegateFailed, StepRefused
@@ -14,6 +15,7 @@ from stepstub.responses.envelope import StartedStep
 from stepstub.responses.explanations import explain
 from stepstub.sandbox import Sandbox
 from stepstub.stores.memory import MemoryStore
+from stepstub.stores.protocol import Applied, Conflict
 from store_support import COMPLETED, FAILED, PENDING, STARTED, entry_about, process
 from support import PATIENCE, Clock, in_time
 
@@ -185,6 +187,21 @@ def test_a_success_stands_when_the_failing_delegate_has_completed_the_step() -> 
     assert world.statuses() == [COMPLETED, COMPLETED, STARTED]
 
 
+def test_a_failure_by_a_test_stands_when_the_delegate_fails_as_well() -> None:
+    world = World(process(STARTED, PENDING, PENDING))
+
+    def fail_then_raise(start: StepStart) -> None:
+        world.fail(start.process_step_id)
+        raise OSError("the connection broke")
+
+    world.delegates.function = fail_then_raise
+    with pytest.raises(DelegateFailed) as failure:
+        world.complete("p1")
+    assert world.statuses() == [COMPLETED, FAILED, PENDING]
+    assert "the step is COMPLETED, and the next one is FAILED" in str(explain(failure.value).reason)
+    assert world.refusal("p1") == "STEP_COMPLETED"
+
+
 def test_no_lock_is_held_while_a_delegate_runs() -> None:
     world = World(process(STARTED, *[PENDING] * 4))
 
@@ -289,6 +306,15 @@ def test_ids_in_use_are_refused_and_nothing_is_added(clash: list[Process]) -> No
     assert [known.id for known in run_inline(world.store.page(0, 10))[0]] == ["p"]
     assert world.refusal("new1") == "UNKNOWN_STEP"
     assert world.statuses() == [STARTED, PENDING]
+
+
+def test_a_late_removal_spares_a_new_process_of_the_same_ids() -> None:
+    world = World()
+    (first,) = run_inline(world.store.add([process(STARTED, PENDING)]))
+    assert isinstance(run_inline(world.store.apply(transitions.remove(first))), Applied)
+    (second,) = run_inline(world.store.add([process(STARTED, PENDING)]))
+    assert isinstance(run_inline(world.store.apply(transitions.remove(first))), Conflict)
+    assert world.process() == second
 
 
 def test_processes_can_be_looked_at() -> None:

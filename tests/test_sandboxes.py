@@ -206,7 +206,7 @@ def test_a_deleted_sandbox_is_gone(server: stepstub.LiveServer) -> None:
 def test_a_deleted_sandbox_leaves_no_memory_behind() -> None:
     app = create_app(concurrency=EventLoopConcurrency())
     with serve_in_thread(app) as url, requests.Session() as session:
-        with stepstub.Sandbox(url, "stub-token", scenario="two-steps") as sandbox:
+        with stepstub.Sandbox.create(url, "stub-token", scenario="two-steps") as sandbox:
             world = weakref.ref(app.sandboxes.by_token(sandbox.token.encode()))
             store = weakref.ref(world().store)  # type: ignore[union-attr]
             session.headers.update(sandbox.headers)
@@ -218,10 +218,77 @@ def test_a_deleted_sandbox_leaves_no_memory_behind() -> None:
 
 
 def test_one_deleted_while_a_request_is_in_flight(server: stepstub.LiveServer) -> None:
-    sandbox = server.sandbox("two-steps").__enter__()
+    context = server.sandbox("two-steps")
+    sandbox = context.__enter__()
     with held(sandbox):
-        sandbox.__exit__()
+        context.__exit__()
         assert post(sandbox).status_code == 401
+
+
+FIRST = "process-1-1"
+
+
+@pytest.fixture(params=["stepstub", "stepstub_sandbox"])
+def sandbox(request: pytest.FixtureRequest) -> stepstub.Sandbox:
+    made: stepstub.Sandbox = request.getfixturevalue(request.param)
+    return made
+
+
+def test_a_first_step_that_its_failing_delegate_has_completed(stepstub: stepstub.InProcess) -> None:
+    """An application reports back at once, and responds 500 to the call all the same."""
+
+    def application(request: requests.PreparedRequest) -> tuple[int, dict[str, str], str]:
+        assert post(stepstub, FIRST).status_code == 200
+        return 500, {}, ""
+
+    stepstub.responses.add_callback("POST", "http://app.test/start", application)
+    process = stepstub.start_process([{"delegate": {"http": "http://app.test/start"}}, {}])
+    assert [step.status for step in process.steps] == [Status.COMPLETED, Status.STARTED]
+    assert stepstub.step(FIRST).status is Status.COMPLETED
+    assert stepstub.verify_completed(FIRST).delegate_calls == 1
+
+
+def test_the_same_with_a_function(sandbox: stepstub.Sandbox) -> None:
+    def delegate(start: StepStart) -> None:
+        if start.process_step_id == FIRST:
+            assert post(sandbox, FIRST).status_code == 200
+            raise RuntimeError
+
+    sandbox.on_delegate(delegate)
+    process = sandbox.start_process([{}, {}])
+    assert [step.status for step in process.steps] == [Status.COMPLETED, Status.STARTED]
+
+
+def test_a_late_failure_spares_a_new_process_of_the_same_ids(sandbox: stepstub.Sandbox) -> None:
+    def delegate(start: StepStart) -> None:
+        sandbox.reset()
+        sandbox.on_delegate(None)
+        sandbox.start_process([{}, {}], id="p")
+        assert post(sandbox, "p-1").status_code == 200
+        raise RuntimeError
+
+    sandbox.on_delegate(delegate)
+    with pytest.raises(stepstub.ControlFailed, match="RuntimeError"):
+        sandbox.start_process([{}, {}], id="p")
+    statuses = [step.status for step in sandbox.process("p").steps]
+    assert statuses == [Status.COMPLETED, Status.STARTED]
+
+
+def test_a_step_failed_by_a_test_during_a_call_that_fails(sandbox: stepstub.Sandbox) -> None:
+    sandbox.start_process("two-steps")
+
+    def delegate(start: StepStart) -> None:
+        sandbox.fail_step(start.process_step_id)
+        raise RuntimeError
+
+    sandbox.on_delegate(delegate)
+    response = post(sandbox)
+    assert response.status_code == 500
+    assert "the step is COMPLETED, and the next one is FAILED" in response.text
+    assert sandbox.step(NEXT).status is Status.FAILED
+    assert sandbox.step(STEP).status is Status.COMPLETED
+    assert sandbox.verify_completed(STEP).attempts == (1,)
+    assert post(sandbox).json()["data"]["processStepId"]["code"] == "STEP_COMPLETED"
 
 
 @pytest.mark.parametrize("how", ["deleted", "reset"])
@@ -246,15 +313,26 @@ def test_what_a_sandbox_held_is_free_at_once(how: str) -> None:
         gc.enable()
 
 
+@pytest.mark.parametrize("how", ["deleted", "reset"])
 def test_a_large_sandbox_asks_the_garbage_collector_for_what_it_left(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
+    """There, and nowhere else: a collection stops whatever else is going on."""
     monkeypatch.setattr("stepstub.sandbox._MANY_STEPS", 5)
     collected: list[bool] = []
     monkeypatch.setattr(gc, "collect", lambda: collected.append(True))
-    app = create_app()
-    for names in (["two-steps"], ["long-chain"]):
-        run_inline(app.sandboxes.delete(run_inline(app.sandboxes.create(processes(*names)))))
+    with stepstub.InProcess("long-chain") as other:
+        sandboxes = other.app.sandboxes
+        for names in (["two-steps"], ["long-chain"]):
+            sandbox = run_inline(sandboxes.create(processes(*names)))
+            other.start_process("long-chain")
+            assert post(other, "chain-1-01").status_code in (200, 412)
+            other.journal()
+            assert collected == []
+            if how == "deleted":
+                run_inline(sandboxes.delete(sandbox))
+            else:
+                run_inline(sandboxes.reset(sandbox, ()))
     assert collected == [True]
 
 

@@ -1,5 +1,6 @@
 """Verifications: they wait, they hold or not, and they say why in words."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import requests
 
 import stepstub
 from stepstub.delegates import StepStart
+from support import in_time
 
 STEP = "order-1-approve"
 
@@ -124,6 +126,59 @@ def test_it_does_not_wait_longer_than_it_should(sandbox: stepstub.Sandbox) -> No
     began = time.monotonic()
     unfulfilled(sandbox, within=0.1)
     assert 0.1 <= time.monotonic() - began < 5
+
+
+def test_an_event_loop_goes_on_while_it_waits(sandbox: stepstub.Sandbox) -> None:
+    async def use() -> None:
+        verification = asyncio.create_task(sandbox.verify_completed_async(STEP, within=10))
+        assert await asyncio.to_thread(post, sandbox) == 200
+        assert (await verification).completed == 1
+        assert (await sandbox.verify_completed_async(STEP)).holds
+        never = sandbox.verify_completed_async("order-1-ship", times=0, within=0.4)
+        began = time.monotonic()
+        assert (await never).holds
+        assert time.monotonic() - began >= 0.4
+        with pytest.raises(stepstub.NotCompletedAsExpected, match="completed once, and should"):
+            await sandbox.verify_completed_async(STEP, times=2, within=0.1)
+        began = time.monotonic()
+        with pytest.raises(stepstub.NotCompletedAsExpected):
+            await sandbox.verify_completed_async(STEP, times=0, within=30)
+        assert time.monotonic() - began < 10
+
+    in_time(lambda: asyncio.run(use()))
+
+
+def test_a_client_in_the_same_event_loop_is_waited_for(sandbox: stepstub.Sandbox) -> None:
+    """The client sends only while the verification waits; one that blocked would never see it."""
+
+    async def use() -> int:
+        waiting = asyncio.create_task(sandbox.verify_completed_async(STEP, within=10))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(post, sandbox)
+        return (await waiting).completed
+
+    assert in_time(lambda: asyncio.run(use())) == 1
+
+
+def test_a_verification_can_be_cancelled(sandbox: stepstub.Sandbox) -> None:
+    async def use() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await sandbox.verify_completed_async(STEP, within=60)
+
+    in_time(lambda: asyncio.run(use()))
+
+
+def test_blocking_an_event_loop_ends_and_is_told(sandbox: stepstub.Sandbox) -> None:
+    async def use() -> str:
+        client = asyncio.create_task(asyncio.to_thread(post, sandbox))
+        try:
+            return unfulfilled(sandbox, within=0.1)
+        finally:
+            await client
+
+    assert "await verify_completed_async there" in in_time(lambda: asyncio.run(use()))
+    assert "verify_completed_async" not in unfulfilled(sandbox, times=7, within=0.01)
 
 
 def test_more_than_expected_ends_the_waiting(sandbox: stepstub.Sandbox) -> None:

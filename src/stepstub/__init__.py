@@ -6,6 +6,7 @@ The layout, from the outside in; imports run downwards only::
     contract_tests                    the conformance suite, for any server
     live  inprocess                   a stub that listens; a stub without a socket
     client                            a sandbox as a test sees it
+    interception  httpx_transport     the calls of requests and httpx, brought to it
     serving  logs                     HTTP over TCP, by uvicorn; a line per exchange
     app                               the composition root: puts a stub together
     stub                              one exchange from request to response
@@ -28,54 +29,99 @@ The layout, from the outside in; imports run downwards only::
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stepstub.client import ControlFailed, NotCompletedAsExpected, Sandbox
+    from stepstub.client import (
+        ControlFailed,
+        NewSandbox,
+        NotCompletedAsExpected,
+        NotEntered,
+        Sandbox,
+        SandboxClock,
+    )
     from stepstub.delegates import StepStart
-    from stepstub.faults import Action, Phase
+    from stepstub.errors import (
+        Disconnected,
+        ScenarioError,
+        StepstubError,
+        TimedOut,
+        UnknownScenario,
+        Violation,
+    )
+    from stepstub.faults import Action, Fault, Phase
     from stepstub.inprocess import InProcess
     from stepstub.live import LiveServer
-    from stepstub.model import Param, Status
+    from stepstub.model import Param, Params, Status
     from stepstub.verification import Verification
-    from stepstub.views import DelegateCallView, ExchangeView, ProcessView, StepView
+    from stepstub.views import DelegateCallView, DelegateView, ExchangeView, ProcessView, StepView
+
+    __version__: str
 
 _HOME = {
     "Action": "faults",
     "ControlFailed": "client",
     "DelegateCallView": "views",
+    "DelegateView": "views",
+    "Disconnected": "errors",
     "ExchangeView": "views",
+    "Fault": "faults",
     "InProcess": "inprocess",
     "LiveServer": "live",
+    "NewSandbox": "client",
     "NotCompletedAsExpected": "client",
+    "NotEntered": "client",
     "Param": "model",
+    "Params": "model",
     "Phase": "faults",
     "ProcessView": "views",
     "Sandbox": "client",
+    "SandboxClock": "client",
+    "ScenarioError": "errors",
     "Status": "model",
     "StepStart": "delegates",
     "StepView": "views",
+    "StepstubError": "errors",
+    "TimedOut": "errors",
+    "UnknownScenario": "errors",
     "Verification": "verification",
+    "Violation": "errors",
 }
 
 __all__ = [
     "Action",
     "ControlFailed",
     "DelegateCallView",
+    "DelegateView",
+    "Disconnected",
     "ExchangeView",
+    "Fault",
     "InProcess",
     "LiveServer",
+    "NewSandbox",
     "NotCompletedAsExpected",
+    "NotEntered",
     "Param",
+    "Params",
     "Phase",
     "ProcessView",
     "Sandbox",
+    "SandboxClock",
+    "ScenarioError",
     "Status",
     "StepStart",
     "StepView",
+    "StepstubError",
+    "TimedOut",
+    "UnknownScenario",
     "Verification",
+    "Violation",
 ]
 
 
 def __getattr__(name: str) -> Any:
     # Loaded when first asked for: the pytest plugin's and the command line's start stay light.
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("stepstub")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

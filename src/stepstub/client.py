@@ -4,11 +4,14 @@ It is the same object whether the stub runs in this very process, without a sock
 here or elsewhere; only what carries the calls differs.
 """
 
+import asyncio
 import http.client
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from types import NoneType
-from typing import Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -17,6 +20,7 @@ from msgspec import Struct
 from stepstub.delegates import StepStart
 from stepstub.errors import StepstubError
 from stepstub.faults import Action, Fault, Phase
+from stepstub.scenario import is_file, load
 from stepstub.verification import Verification
 from stepstub.views import (
     ClockChange,
@@ -25,8 +29,10 @@ from stepstub.views import (
     DelegateCallView,
     ExchangeList,
     ExchangeView,
+    FaultList,
     FaultRequest,
     ProcessList,
+    ProcessSpec,
     ProcessStart,
     ProcessView,
     SandboxCreated,
@@ -36,6 +42,9 @@ from stepstub.views import (
 )
 
 T = TypeVar("T")
+
+_TURN = 0.25
+"""Seconds that a thread waits for a verification before the event loop is asked again."""
 
 COMPLETE_STEP = "/api/v1/processes/complete-step"
 """Path of the contract's one operation."""
@@ -47,6 +56,10 @@ class ControlFailed(StepstubError):
     def __init__(self, status: int, detail: str) -> None:
         self.status = status
         super().__init__(detail)
+
+
+class NotEntered(StepstubError, AttributeError):
+    """Something was used before the with statement that it needs."""
 
 
 class NotCompletedAsExpected(AssertionError):
@@ -112,12 +125,8 @@ class SandboxClock:
 class Sandbox:
     """A world of its own on a stub: its processes, journal, faults and clock.
 
-    As a context manager it makes a fresh sandbox on the stub at `url` and deletes it in the end::
-
-        with stepstub.Sandbox("http://127.0.0.1:8080", "stub-token") as sandbox:
-            process = sandbox.start_process("two-steps")
-
-    `token` is that of any sandbox there is, `control_token` what `serve --control-token` was given.
+    This is the one that has the token; `create` makes a fresh one. `control_token` is what
+    `serve --control-token` was given.
     """
 
     def __init__(
@@ -125,7 +134,6 @@ class Sandbox:
         url: str,
         token: str,
         *,
-        scenario: str | None = None,
         control_token: str | None = None,
         transport: Transport | None = None,
         register: Callable[[str, Callable[[StepStart], None] | None], None] | None = None,
@@ -133,10 +141,40 @@ class Sandbox:
         self.url = url.rstrip("/")
         self.token = token
         self.clock = SandboxClock(self)
-        self._scenario = scenario
         self._control_token = control_token
         self._transport = transport or over_http(self.url)
         self._register = register
+        self._faults: dict[str, Fault] = {}
+
+    @staticmethod
+    def create(
+        url: str,
+        token: str,
+        *,
+        scenario: str | Path | None = None,
+        control_token: str | None = None,
+    ) -> "NewSandbox":
+        """A fresh sandbox on the stub at `url`, for a with statement, which deletes it in the end::
+
+            with stepstub.Sandbox.create("http://127.0.0.1:8080", "stub-token") as sandbox:
+                process = sandbox.start_process("two-steps")
+
+        `token` is that of any sandbox there is. Without a scenario, a built-in one's name or a
+        file's path, it begins empty.
+        """
+        return NewSandbox(Sandbox(url, token, control_token=control_token), scenario)
+
+    def _sibling(self, token: str) -> "Sandbox":
+        return Sandbox(
+            self.url,
+            token,
+            control_token=self._control_token,
+            transport=self._transport,
+            register=self._register,
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {self.url}, token {_shown(self.token)}>"
 
     @property
     def complete_step_url(self) -> str:
@@ -148,31 +186,24 @@ class Sandbox:
         """What a client of the contract has to send: the bearer token."""
         return {"Authorization": f"Bearer {self.token}"}
 
-    def __enter__(self) -> Self:
-        start = SandboxStart(scenario=self._scenario)
-        self.token = self.call("POST", "sandboxes", SandboxCreated, start).token
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.call("DELETE", "sandboxes/current", NoneType)
-
     def start_process(
         self,
-        scenario_or_steps: str | Sequence[Mapping[str, Any]],
+        scenario_or_steps: str | Path | Sequence[Mapping[str, Any]],
         *,
         id: str | None = None,  # noqa: A002
     ) -> ProcessView:
         """Start a process and return it as it is then.
 
-        From the name of a scenario (the first of its processes is returned), or from steps as in
-        a scenario file: `[{"timeOutInSeconds": 5}, {"delegate": "failing"}]`. Without a `status`
-        the first step is started by its delegate and the others are PENDING.
+        From a scenario, by its name or the path of its file (the first of its processes is
+        returned), or from steps as in a scenario file: `[{"timeOutInSeconds": 5}, {}]`. Without a
+        `status` the first step is started by its delegate and the others are PENDING. Raises
+        `ScenarioError` for a file that is not a scenario.
         """
-        start = (
-            ProcessStart(scenario=scenario_or_steps, id=id)
-            if isinstance(scenario_or_steps, str)
-            else ProcessStart(steps=list(scenario_or_steps), id=id)
-        )
+        if isinstance(scenario_or_steps, str | Path):
+            scenario = _start(scenario_or_steps)
+            start = ProcessStart(scenario=scenario.scenario, processes=scenario.processes, id=id)
+        else:
+            start = ProcessStart(steps=list(scenario_or_steps), id=id)
         return self.call("POST", "processes", ProcessList, start).processes[0]
 
     def processes(self) -> list[ProcessView]:
@@ -243,26 +274,72 @@ class Sandbox:
             times=times,
             process_step_id=step_id,
         )
-        self.call("POST", "faults", Fault, request)
+        added = self.call("POST", "faults", Fault, request)
+        self._faults[added.id] = added
+
+    def unused_faults(self) -> list[Fault]:
+        """The faults of `fault` that have not struck once, and were not cleared.
+
+        A misspelt step id is the usual reason.
+        """
+        left = self.call("GET", "faults", FaultList).faults
+        return [fault for fault in left if self._faults.get(fault.id) == fault]
 
     def clear_faults(self) -> None:
         """Remove all faults."""
         self.call("DELETE", "faults", NoneType)
+        self._faults.clear()
 
     def verify_completed(self, step_id: str, times: int = 1, within: float = 0) -> Verification:
         """Check that a step was completed `times` times, waiting up to `within` seconds for it.
 
-        Raises `NotCompletedAsExpected`, an AssertionError, with what was seen and why.
+        Raises `NotCompletedAsExpected`, an AssertionError, with what was seen and why. It blocks
+        the thread; in a coroutine use `verify_completed_async`.
         """
-        request = VerificationRequest(process_step_id=step_id, times=times, within_seconds=within)
-        verification = self.call("POST", "verifications", Verification, request)
+        verification = self._verification(step_id, times, within)
+        if verification.holds:
+            return verification
+        explanation = verification.explanation
+        if within and _in_event_loop():
+            explanation += (
+                " The event loop stood still while this waited;"
+                " await verify_completed_async there, so that the client can go on."
+            )
+        raise NotCompletedAsExpected(explanation)
+
+    async def verify_completed_async(
+        self, step_id: str, times: int = 1, within: float = 0
+    ) -> Verification:
+        """As `verify_completed`, but the event loop goes on: the waiting is done by a thread.
+
+        The thread waits for a quarter of a second at a time, so cancelling takes no longer. Works
+        on asyncio and trio.
+        """
+        import anyio.to_thread
+
+        end = time.monotonic() + within
+        left = within
+        while True:
+            verification = await anyio.to_thread.run_sync(
+                self._verification, step_id, times, min(left, _TURN)
+            )
+            completed = verification.completed
+            is_settled = completed > times or (completed == times > 0)
+            if is_settled or left <= _TURN:
+                break
+            left = max(end - time.monotonic(), 0)
         if not verification.holds:
             raise NotCompletedAsExpected(verification.explanation)
         return verification
 
-    def reset(self, scenario: str | None = None) -> None:
-        """Back to what the sandbox began with, or to another scenario."""
-        self.call("POST", "reset", ProcessList, SandboxStart(scenario=scenario))
+    def _verification(self, step_id: str, times: int, within: float) -> Verification:
+        request = VerificationRequest(process_step_id=step_id, times=times, within_seconds=within)
+        return self.call("POST", "verifications", Verification, request)
+
+    def reset(self, scenario: str | Path | None = None) -> None:
+        """Back to what the sandbox began with, or to another scenario, by name or path."""
+        self.call("POST", "reset", ProcessList, _start(scenario))
+        self._faults.clear()
 
     def on_delegate(self, function: Callable[[StepStart], None] | None) -> None:
         """Have `function` called whenever a step is started whose delegate is recorded or python.
@@ -292,6 +369,54 @@ class Sandbox:
         if status >= 400:
             raise ControlFailed(status, _detail(status, response))
         return msgspec.json.decode(response or b"null", type=returns)
+
+
+class NewSandbox:
+    """A sandbox that is still to be made: a with statement makes it, gives it and deletes it."""
+
+    def __init__(self, origin: Sandbox, scenario: str | Path | None) -> None:
+        self._origin = origin
+        self._scenario = scenario
+
+    def __enter__(self) -> Sandbox:
+        created = self._origin.call("POST", "sandboxes", SandboxCreated, _start(self._scenario))
+        self._made = self._origin._sibling(created.token)  # noqa: SLF001 - of the same module
+        return self._made
+
+    def __exit__(self, *_: object) -> None:
+        self._made.call("DELETE", "sandboxes/current", NoneType)
+
+    if not TYPE_CHECKING:  # a type checker says so by itself
+
+        def __getattr__(self, name: str) -> Any:
+            raise NotEntered(
+                "This sandbox has not been made yet. Use it in a with statement:"
+                f" `with ... as sandbox:`, then `sandbox.{name}`."
+            )
+
+
+def _start(scenario: str | Path | None) -> SandboxStart:
+    """What to begin with. A file is read and checked here: the stub may be somewhere else."""
+    if scenario is None:
+        return SandboxStart()
+    if not is_file(scenario):
+        return SandboxStart(scenario=str(scenario))
+    specs = [ProcessSpec.of(process) for process in load(scenario).processes]
+    return SandboxStart(processes=msgspec.to_builtins(specs))
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _shown(token: str) -> str:
+    """Enough of a token to tell it from others."""
+    token = token.removeprefix("sandbox-")  # which all have that a stub has made up
+    return f"{token[: min(8, len(token) // 2)]}..."
 
 
 def render_journal(exchanges: Sequence[ExchangeView]) -> str:

@@ -69,6 +69,14 @@ class ClientDisconnected(StepstubError):
         super().__init__("The client went away before its request was whole.")
 
 
+class Disconnected(StepstubError):
+    """A fault broke the connection, in a stub without a socket."""
+
+
+class TimedOut(StepstubError):
+    """A fault delayed the response beyond the client's time-out, in a stub without a socket."""
+
+
 class Unauthorized(StepstubError):
     """No token, a malformed one, or one that nobody has been given: 401."""
 

@@ -4,33 +4,27 @@ Nothing in an application that runs inline suspends, so a call is the ASGI corou
 in the caller's own thread.
 """
 
-import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
 
+from stepstub import scenario
 from stepstub.app import create_app
 from stepstub.client import Sandbox
 from stepstub.concurrency import InlineConcurrency, run_inline
-from stepstub.errors import StepstubError
+from stepstub.errors import Disconnected, TimedOut
+from stepstub.interception import Carried, Interception
 from stepstub.settings import DEFAULT_TOKEN
 
 if TYPE_CHECKING:
-    import httpx
-    import responses
     from requests import PreparedRequest
 
+    from stepstub.httpx_transport import HttpxTransport
+
 DEFAULT_URL = "http://stepstub.test"
-
-
-class Disconnected(StepstubError):
-    """A fault broke the connection."""
-
-
-class TimedOut(StepstubError):
-    """A fault delayed the response beyond the client's time-out."""
 
 
 class _Patience(InlineConcurrency):
@@ -55,20 +49,25 @@ class _Patience(InlineConcurrency):
 
 
 class InProcess(Sandbox):
-    """A sandbox on a stub of its own in this process: `with InProcess() as sandbox: ...`
+    """A sandbox on a stub of its own in this process: `with InProcess("two-steps") as sandbox: ...`
+
+    `scenarios`, names or paths of files, are what it begins with.
 
     While the context lasts, what requests sends to `url` goes to the stub, and everything else
     where it would go anyway. `responses` is the `RequestsMock` that does it, for a test that
     intercepts other addresses as well.
     """
 
-    def __init__(self, url: str = DEFAULT_URL) -> None:
+    def __init__(self, *scenarios: str | Path, url: str = DEFAULT_URL) -> None:
+        processes = scenario.merge([scenario.load(each) for each in scenarios])
         self._patience = _Patience()
         self.app = create_app(concurrency=self._patience)
+        # Not the default sandbox, so that what its journal has is what it would have on a server.
+        own = run_inline(self.app.sandboxes.create(processes))
         super().__init__(
-            url, DEFAULT_TOKEN, transport=self._carry, register=self.app.sandboxes.on_delegate
+            url, own.token, transport=self._carry, register=self.app.sandboxes.on_delegate
         )
-        self.responses = _intercept(self.url, self._on_request)
+        self.responses = Interception(self.url, self._on_request)
 
     def __enter__(self) -> Self:
         self.responses.start()
@@ -77,30 +76,18 @@ class InProcess(Sandbox):
     def __exit__(self, *_: object) -> None:
         self.responses.stop(allow_assert=False)
 
-    def httpx_transport(self) -> "httpx.BaseTransport":
-        """A transport for `httpx.Client(transport=...)`; every host leads to the stub."""
-        import httpx
+    def default_sandbox(self) -> Sandbox:
+        """The sandbox whose journal has the requests that named none.
 
-        exchange = self.exchange
+        That is, those with an unknown token and those to an unknown path.
+        """
+        return self._sibling(DEFAULT_TOKEN)
 
-        class StepstubTransport(httpx.BaseTransport):
-            def handle_request(self, request: httpx.Request) -> httpx.Response:
-                timeout = request.extensions.get("timeout", {}).get("read")
-                try:
-                    status, headers, body = exchange(
-                        request.method,
-                        request.url.raw_path,
-                        request.headers.raw,
-                        request.read(),
-                        timeout,
-                    )
-                except Disconnected as error:
-                    raise httpx.RemoteProtocolError(str(error), request=request) from None
-                except TimedOut as error:
-                    raise httpx.ReadTimeout(str(error), request=request) from None
-                return httpx.Response(status, headers=headers, content=body)
+    def httpx_transport(self) -> "HttpxTransport":
+        """A transport for `httpx.Client` and `httpx.AsyncClient`; every host leads to the stub."""
+        from stepstub.httpx_transport import HttpxTransport
 
-        return StepstubTransport()
+        return HttpxTransport(self.exchange)
 
     def exchange(
         self,
@@ -154,45 +141,20 @@ class InProcess(Sandbox):
         status, _, response = self.exchange(method, path.encode(), raw, body)
         return status, response
 
-    def _on_request(
-        self, request: "PreparedRequest"
-    ) -> tuple[int, dict[str, str], bytes] | Exception:
-        import requests
-
+    def _on_request(self, request: "PreparedRequest") -> Carried:
         parts = urlsplit(request.url or "")
         path = parts.path.removeprefix(urlsplit(self.url).path) or "/"
         target = f"{path}?{parts.query}" if parts.query else path
-        headers = [(_bytes(name), _bytes(value)) for name, value in request.headers.items()]
-        try:
-            status, response_headers, response = self.exchange(
-                request.method or "GET",
-                target.encode(),
-                headers,
-                _body(request.body),
-                _read_timeout(getattr(request, "req_kwargs", {}).get("timeout")),
-            )
-        except Disconnected as error:
-            return requests.ConnectionError(str(error), request=request)
-        except TimedOut as error:
-            return requests.ReadTimeout(str(error), request=request)
+        status, headers, response = self.exchange(
+            request.method or "GET",
+            target.encode(),
+            [(_bytes(name), _bytes(value)) for name, value in request.headers.items()],
+            _body(request.body),
+            _read_timeout(getattr(request, "req_kwargs", {}).get("timeout")),
+        )
         # responses counts the length itself.
-        kept = {
-            name.decode(): value.decode()
-            for name, value in response_headers
-            if name != b"content-length"
-        }
+        kept = {n.decode(): value.decode() for n, value in headers if n != b"content-length"}
         return status, kept, response
-
-
-def _intercept(url: str, callback: Callable[[Any], Any]) -> "responses.RequestsMock":
-    import responses
-
-    mock = responses.RequestsMock(assert_all_requests_are_fired=False)
-    ours = re.compile(re.escape(url) + r"([/?#]|$)")
-    for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"):
-        mock.add_callback(method, ours, callback, content_type=None)
-    mock.add_passthru(re.compile(f"(?!{ours.pattern})"))
-    return mock
 
 
 def _body(body: Any) -> bytes:

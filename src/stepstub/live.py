@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Self
 
 from stepstub import scenario as scenarios
 from stepstub.app import create_app
-from stepstub.client import Sandbox
+from stepstub.client import NewSandbox, NotEntered, Sandbox
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.serving.server import serve_in_thread
 from stepstub.settings import DEFAULT_TOKEN, Settings
+from stepstub.stub import Stub
 
 
 class LiveServer:
@@ -18,13 +20,13 @@ class LiveServer:
         with stepstub.LiveServer("two-steps") as server, server.sandbox() as sandbox:
             ...
 
-    `scenarios` fill the default sandbox, the one of `token`. Requests may name a loopback address,
-    `localhost` or one of `allow_hosts` as their host; others get 421.
+    `scenarios`, names or paths of files, fill the default sandbox, the one of `token`. Requests may
+    name a loopback address, `localhost` or one of `allow_hosts` as their host; others get 421.
     """
 
     def __init__(
         self,
-        *scenarios: str,
+        *scenarios: str | Path,
         port: int = 0,
         token: str = DEFAULT_TOKEN,
         allow_hosts: Iterable[str] = (),
@@ -35,26 +37,38 @@ class LiveServer:
         self._port = port
         self._allow_hosts = tuple(allow_hosts)
         self._stack = ExitStack()
+        self._app: Stub | None = None
+
+    def __repr__(self) -> str:
+        return f"<LiveServer at {self.url}>" if self._app else "<LiveServer, not started>"
 
     def __enter__(self) -> Self:
         processes = scenarios.merge([scenarios.load(name) for name in self._scenarios])
         concurrency = EventLoopConcurrency()
         self._stack.callback(concurrency.close)
-        self._app = create_app(processes, Settings(token=self.token), concurrency=concurrency)
+        app = create_app(processes, Settings(token=self.token), concurrency=concurrency)
         self.url = self._stack.enter_context(
-            serve_in_thread(self._app, port=self._port, allow_hosts=self._allow_hosts)
+            serve_in_thread(app, port=self._port, allow_hosts=self._allow_hosts)
         )
+        self._app = app
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._app = None
         self._stack.close()
 
-    def sandbox(self, scenario: str | None = None) -> Sandbox:
-        """A fresh sandbox on this server, as a context manager."""
-        return Sandbox(
-            self.url, self.token, scenario=scenario, register=self._app.sandboxes.on_delegate
-        )
+    def sandbox(self, scenario: str | Path | None = None) -> NewSandbox:
+        """A fresh sandbox on this server, for a with statement, which deletes it in the end."""
+        return NewSandbox(self.default_sandbox(), scenario)
 
     def default_sandbox(self) -> Sandbox:
-        """The sandbox of the server's own token, which holds its scenarios."""
+        """The sandbox of the server's own token, which holds its scenarios.
+
+        Its journal also has the requests that named no sandbox: an unknown token, an unknown path.
+        """
+        if self._app is None:
+            raise NotEntered(
+                "This server is not running. Use it in a with statement:"
+                " `with stepstub.LiveServer() as server:`."
+            )
         return Sandbox(self.url, self.token, register=self._app.sandboxes.on_delegate)

@@ -5,10 +5,11 @@ consistent snapshot. `gc=False` is safe because a record never refers back to wh
 keeps the garbage collector from walking a million steps.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, to_builtins
 
 
 class Status(StrEnum):
@@ -23,14 +24,22 @@ class Status(StrEnum):
 class Param(Struct, frozen=True, gc=False, rename="camel"):
     """One named value. UNSET is a field that was not there, None one that was null.
 
-    A long with a fraction, and a type beyond STRING, LONG and DOUBLE, exist only where the readings
-    of a sandbox let them in.
+    It equals the mapping that it is in JSON: `param == {"longValue": 3, "type": "LONG"}`. A long
+    with a fraction, and a type beyond STRING, LONG and DOUBLE, exist only where the readings of a
+    sandbox let them in.
     """
 
     str_value: str | None | UnsetType = UNSET
     long_value: int | float | None | UnsetType = UNSET
     double_value: float | None | UnsetType = UNSET
     type: str | None | UnsetType = UNSET
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Param) and isinstance(other, Mapping):
+            return bool(to_builtins(self) == other)
+        return super().__eq__(other)
+
+    __hash__ = Struct.__hash__
 
 
 Params = dict[str, Param]

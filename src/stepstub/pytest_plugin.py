@@ -4,7 +4,10 @@ It is loaded into every suite where Stepstub is installed, so at import it takes
 pytest; a suite that uses no fixture pays for this file alone.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +17,23 @@ if TYPE_CHECKING:
     from stepstub.inprocess import InProcess
     from stepstub.live import LiveServer
 
-_sandboxes = pytest.StashKey["list[Sandbox]"]()
+_UNUSED_FAULTS = "stepstub_unused_faults"
+
+
+@dataclass
+class _Used:
+    """A sandbox that a test has, and what its report needs to know of it.
+
+    `default` is where requests go that name no sandbox, `how_to_reach` what to say when none came.
+    """
+
+    sandbox: "Sandbox"
+    default: "Sandbox"
+    how_to_reach: str
+    began: datetime
+
+
+_used = pytest.StashKey[list[_Used]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,6 +42,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "base URL at which the fixture stepstub takes the calls of requests",
         default="http://stepstub.test",
     )
+    parser.addini(
+        _UNUSED_FAULTS,
+        "faults of a test that never struck: report (when it fails) or error (they fail it)",
+        default="report",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    value = config.getini(_UNUSED_FAULTS)
+    if value not in ("report", "error"):
+        raise pytest.UsageError(f"{_UNUSED_FAULTS} is report or error, not {value!r}")
 
 
 @pytest.fixture
@@ -33,9 +63,14 @@ def stepstub(request: pytest.FixtureRequest) -> "Iterator[InProcess]":
     """
     from stepstub.inprocess import InProcess
 
-    with InProcess(request.config.getini("stepstub_url")) as sandbox:
-        _remember(request, sandbox)
-        yield sandbox
+    with InProcess(url=request.config.getini("stepstub_url")) as sandbox:
+        how_to_reach = (
+            f"This fixture takes what requests sends to {sandbox.url}, and what httpx sends with"
+            " transport=stepstub.httpx_transport(). Clients in other libraries (httpx without that"
+            " transport, aiohttp, urllib3) need the fixture stepstub_sandbox, which listens."
+        )
+        with _remembered(request, sandbox, sandbox.default_sandbox(), how_to_reach):
+            yield sandbox
 
 
 @pytest.fixture(scope="session")
@@ -53,12 +88,34 @@ def stepstub_sandbox(
 ) -> "Iterator[Sandbox]":
     """A fresh sandbox on `stepstub_server`, for clients in any library, thread or process."""
     with stepstub_server.sandbox() as sandbox:
-        _remember(request, sandbox)
-        yield sandbox
+        how_to_reach = f"It is at {sandbox.url}, for requests that bear its token."
+        with _remembered(request, sandbox, stepstub_server.default_sandbox(), how_to_reach):
+            yield sandbox
 
 
-def _remember(request: pytest.FixtureRequest, sandbox: "Sandbox") -> None:
-    request.node.stash.setdefault(_sandboxes, []).append(sandbox)
+@contextmanager
+def _remembered(
+    request: pytest.FixtureRequest, sandbox: "Sandbox", default: "Sandbox", how_to_reach: str
+) -> Iterator[None]:
+    """While it lasts the test's report has what there is to say of the sandbox."""
+    # Journals have times in whole milliseconds.
+    began = datetime.now(UTC) - timedelta(milliseconds=1)
+    used = request.node.stash.setdefault(_used, [])
+    used.append(_Used(sandbox, default, how_to_reach, began))
+    try:
+        yield
+    finally:
+        used.pop()  # pytest keeps the item until the end of the run
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    outcome = yield
+    if item.config.getini(_UNUSED_FAULTS) == "error":
+        for used in item.stash.get(_used, []):
+            if faults := _unused_faults(used):
+                pytest.fail(f"Faults that never struck:\n{faults}", pytrace=False)
+    return outcome
 
 
 @pytest.hookimpl(wrapper=True)
@@ -67,16 +124,67 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.when != "teardown" and report.failed:
-        for sandbox in item.stash.get(_sandboxes, []):
-            report.sections.append(("stepstub journal", _journal(sandbox)))
+        for used in item.stash.get(_used, []):
+            for title, text in (
+                ("stepstub journal", _text(_journal, used)),
+                ("stepstub requests that named no sandbox", _text(_strays, used)),
+                ("stepstub faults that never struck", _text(_unused_faults, used)),
+            ):
+                if text:
+                    report.sections.append((title, text))
     return report
 
 
-def _journal(sandbox: "Sandbox") -> str:
-    from stepstub.client import render_journal
+def _text(function: Callable[[_Used], str], used: _Used) -> str:
     from stepstub.errors import StepstubError
 
     try:
-        return render_journal(sandbox.journal())
+        return function(used)
     except (StepstubError, OSError) as error:  # it must not hide why the test failed
-        return f"(it cannot be had: {error})"
+        return f"(unavailable: {error})"
+
+
+def _journal(used: _Used) -> str:
+    from stepstub.client import render_journal
+    from stepstub.views import ExchangeList
+
+    exchanges = used.sandbox.journal()
+    text = render_journal(exchanges)
+    if exchanges or _strays(used) or used.sandbox.call("GET", "journal", ExchangeList).dropped:
+        return text
+    return f"{text}\nNothing has reached this stub. {used.how_to_reach}"
+
+
+def _strays(used: _Used) -> str:
+    """The requests of this test's time that no sandbox could be found for."""
+    from stepstub.client import render_journal
+
+    strays = [
+        exchange
+        for exchange in used.default.journal()
+        if exchange.wall_clock >= used.began
+        and (exchange.operation is None or (exchange.status == 401 and not exchange.fault))
+    ]
+    return render_journal(strays) if strays else ""
+
+
+def _unused_faults(used: _Used) -> str:
+    lines = []
+    for fault in used.sandbox.unused_faults():
+        line, step_id = fault.describe(), fault.process_step_id
+        if step_id is not None:
+            line += f", for step {step_id}"
+            if not _exists(used.sandbox, step_id):
+                line += " (there is no such step)"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _exists(sandbox: "Sandbox", step_id: str) -> bool:
+    from stepstub.client import ControlFailed
+
+    try:
+        sandbox.step(step_id)
+    except ControlFailed:
+        return False
+    return True

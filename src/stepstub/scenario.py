@@ -43,18 +43,26 @@ def built_in() -> list[str]:
     )
 
 
-def load(name_or_path: str) -> Scenario:
+def load(name_or_path: str | Path) -> Scenario:
     """The shipped scenario of that name, or the one in that file.
 
-    A path is what has a slash or ends in .yaml or .yml. Raises `UnknownScenario` for a name that
-    is not shipped, `ScenarioError` for a file that cannot be read or is not a scenario.
+    Raises `UnknownScenario` for a name that is not shipped, `ScenarioError` for a file that cannot
+    be read or is not a scenario.
     """
+    if is_file(name_or_path):
+        return _load_file(str(name_or_path))
+    name_or_path = str(name_or_path)
     if name_or_path in built_in():
         return load_built_in(name_or_path)
-    if "/" in name_or_path or "\\" in name_or_path or name_or_path.endswith((".yaml", ".yml")):
-        return _load_file(name_or_path)
     hint = "A file is given by its path, ending in .yaml."
     raise UnknownScenario(f"{_no_such_name(name_or_path)} {hint}")
+
+
+def is_file(name_or_path: str | Path) -> bool:
+    """Whether a file is meant: a `Path`, or text that has a slash or ends in .yaml or .yml."""
+    return isinstance(name_or_path, Path) or (
+        "/" in name_or_path or "\\" in name_or_path or name_or_path.endswith((".yaml", ".yml"))
+    )
 
 
 def load_built_in(name: str) -> Scenario:

@@ -42,11 +42,44 @@ class SandboxStart(_Request, frozen=True, kw_only=True):
 
 
 class ProcessStart(_Request, frozen=True, kw_only=True):
-    """What to start: a built-in scenario, or one process from its steps."""
+    """What to start: a built-in scenario, processes as in a file, or one from its steps."""
 
     scenario: str | None = None
+    processes: Sequence[Mapping[str, Any]] | None = None
     id: str | None = None
     steps: Sequence[Mapping[str, Any]] | None = None
+
+
+class StepSpec(_Request, frozen=True, kw_only=True):
+    """A step as in a scenario file, with nothing left to be understood."""
+
+    id: str
+    status: Status
+    delegate: str | Mapping[str, str]
+    params: Params
+    time_out_in_seconds: float = 0
+
+    @classmethod
+    def of(cls, step: Step) -> Self:
+        delegate = step.delegate
+        return cls(
+            id=step.id,
+            status=step.status,
+            delegate=delegate.kind if delegate.url is None else {delegate.kind: delegate.url},
+            params=step.params,
+            time_out_in_seconds=step.time_out_in_seconds,
+        )
+
+
+class ProcessSpec(_Request, frozen=True, kw_only=True):
+    """A process as in a scenario file."""
+
+    id: str
+    steps: tuple[StepSpec, ...]
+
+    @classmethod
+    def of(cls, process: Process) -> Self:
+        return cls(id=process.id, steps=tuple(map(StepSpec.of, process.steps)))
 
 
 class FaultRequest(_Request, frozen=True, kw_only=True):

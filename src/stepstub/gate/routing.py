@@ -1,8 +1,12 @@
 """Path and method to an operation."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
+from starlette.convertors import CONVERTOR_TYPES
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -12,6 +16,25 @@ with warnings.catch_warnings():  # Connexion imports what Starlette deprecates
     warnings.simplefilter("ignore")
     from connexion.middleware.abstract import ROUTING_CONTEXT
     from connexion.middleware.routing import RoutingMiddleware
+
+_convertors_lock = Lock()
+
+
+@contextmanager
+def convertors_restored() -> Iterator[None]:
+    """Put Starlette's path convertors back as they were before.
+
+    Connexion's `RoutingMiddleware` replaces `int` and `float` for the whole process, by ones that
+    match negative numbers as well. Applications under test have routes of their own, which must
+    not change because a stub was started. A route keeps the convertors it was compiled with, so
+    Connexion's are needed no longer than it takes to build the stack.
+    """
+    with _convertors_lock:  # of two at once the second would take Connexion's for the originals
+        before = dict(CONVERTOR_TYPES)
+        try:
+            yield
+        finally:
+            CONVERTOR_TYPES.update(before)
 
 
 class Routing(RoutingMiddleware):  # type: ignore[misc]

@@ -10,7 +10,7 @@ from stepstub.concurrency import run_inline
 from stepstub.exchange import exchange_of
 from stepstub.gate.body import BodyAndParameters, JsonBody
 from stepstub.gate.credentials import Bearer, ControlToken, Credentials
-from stepstub.gate.routing import Routing
+from stepstub.gate.routing import Routing, convertors_restored
 from stepstub.operations import OPERATIONS
 
 with warnings.catch_warnings():  # Connexion imports what Starlette deprecates
@@ -38,7 +38,8 @@ def gate(*, with_control: bool) -> ASGIApp:
     if with_control:
         stack.add_api(contract.control_document())
     # Connexion builds lazily, and two first requests could race.
-    run_inline(stack({"type": "lifespan"}, _receive_nothing, _send_nothing))
+    with convertors_restored():
+        run_inline(stack({"type": "lifespan"}, _receive_nothing, _send_nothing))
     return stack  # type: ignore[no-any-return]
 
 
