@@ -291,13 +291,13 @@ def test_the_exchanges_of_a_step_are_found_without_a_look_at_the_others() -> Non
     for number in range(1000):
         journal.append(entry(f"s-{number % 50}"))
     query = Counting(step_id="s-7", asked=[])
-    assert [each.number for each in found(journal, query)] == [908, 958]
+    assert [each.number for each in exchanges(journal, query)] == [908, 958]
     assert query.asked == [908, 958]
     query = Counting(after=997, asked=[])
-    assert [each.number for each in found(journal, query)] == query.asked == [998, 999, 1000]
+    assert [each.number for each in exchanges(journal, query)] == query.asked == [998, 999, 1000]
 
 
-def found(journal: Journal, query: ExchangeQuery) -> list[Entry]:
+def exchanges(journal: Journal, query: ExchangeQuery) -> list[Entry]:
     return query.among(journal.candidates(query))
 
 
@@ -309,13 +309,13 @@ def test_they_are_those_that_the_journal_has(bound: int) -> None:
     for _ in range(500):
         journal.append(entry(choose.choice(steps)))
         for step_id in "abcd":
-            found = found(journal, ExchangeQuery(step_id=step_id))
+            found = exchanges(journal, ExchangeQuery(step_id=step_id))
             assert found == [each for each in journal if each.step_id == step_id]
     assert len(journal) == min(bound, 500)
     journal.clear()
-    assert found(journal, ExchangeQuery(step_id="a")) == []
+    assert exchanges(journal, ExchangeQuery(step_id="a")) == []
     journal.append(entry("a"))
-    assert [each.number for each in found(journal, ExchangeQuery(step_id="a"))] == [501]
+    assert [each.number for each in exchanges(journal, ExchangeQuery(step_id="a"))] == [501]
 
 
 def test_a_call_is_found_by_its_exchange_while_it_is_remembered() -> None:
