@@ -5,7 +5,6 @@ from functools import cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from stepstub import contract
 from stepstub.concurrency import Concurrency, InlineConcurrency
 from stepstub.gate.stack import gate
 from stepstub.model import Process
@@ -50,5 +49,4 @@ def _built_pages() -> ASGIApp:
     # Built when one is first asked for: most stubs never are.
     from stepstub.pages import pages
 
-    document = contract.load()
-    return pages(document.text, document.document)
+    return pages()

@@ -4,7 +4,7 @@ import errno
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +15,7 @@ from stepstub.errors import StepstubError
 
 if TYPE_CHECKING:
     from stepstub.model import Process, Step
+    from stepstub.readings import Readings
 
 _DEFAULT_SCENARIO = "two-steps"
 _LISTED = 20
@@ -59,6 +60,39 @@ def _wrong(name: str, what: str) -> click.BadParameter:
     return click.BadParameter(what, context, parameter)
 
 
+def _readings_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that choose readings: a profile, and single ones on top of it."""
+    profile = click.option(
+        "--readings",
+        "profile",
+        envvar="STEPSTUB_READINGS",
+        metavar="NAME|PATH",
+        help="Profile of readings, as `stepstub readings` lists them.  [default: default]",
+    )
+    single = click.option(
+        "--reading",
+        "single_readings",
+        envvar="STEPSTUB_READING",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="One reading; may be given several times, and the later one wins.",
+    )
+    return profile(single(command))
+
+
+def _readings(profile: str | None, single: Sequence[str]) -> "Readings":
+    from stepstub import profiles
+    from stepstub.readings import with_values
+
+    readings = profiles.chosen(profile)
+    for each in single:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise _wrong("single_readings", f"{each!r} is not of the form NAME=VALUE.")
+        readings = with_values(readings, {name: value})
+    return readings
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="stepstub")
 def main() -> None:
@@ -89,6 +123,7 @@ def main() -> None:
     metavar="NAME|PATH",
     help=f"Scenario to start with; may be given several times.  [default: {_DEFAULT_SCENARIO}]",
 )
+@_readings_options
 @click.option(
     "--token",
     envvar="STEPSTUB_TOKEN",
@@ -171,6 +206,8 @@ def serve(
     host: str,
     port: int,
     scenarios: tuple[str, ...],
+    profile: str | None,
+    single_readings: tuple[str, ...],
     token: str,
     max_body_bytes: int,
     log_format: str,
@@ -201,6 +238,7 @@ def serve(
 
     from stepstub import logs, scenario
 
+    readings = _readings(profile, single_readings)
     processes = scenario.merge(
         [scenario.load(name) for name in dict.fromkeys(scenarios or (_DEFAULT_SCENARIO,))]
     )
@@ -238,11 +276,12 @@ def serve(
             with_control=not no_control,
             control_token=control_token,
             limits=Limits(journal=journal_size, sandboxes=max_sandboxes),
+            readings=readings,
         ),
         concurrency=EventLoopConcurrency(),
     )
     shown = _Token(token, is_secret=_is_from_environment(click.get_current_context(), "token"))
-    banner = _banner(url_of(listener), shown, processes)
+    banner = _banner(url_of(listener), shown, processes, readings)
     serve(
         app,
         listener,
@@ -278,6 +317,31 @@ def scenarios(file: str | None) -> None:
 
 
 @main.command()
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of a profile instead.")
+@click.argument("profile", required=False, metavar="[NAME|PATH]")
+def readings(schema: bool, profile: str | None) -> None:
+    """List the readings and the built-in profiles, or check a profile and say what it changes."""
+    from stepstub import profiles
+    from stepstub.readings import alternatives, differing, json_schema, questions
+
+    if schema:
+        click.echo(json.dumps(json_schema(), indent=2))
+        return
+    if profile is not None:
+        for name, value in differing(profiles.load(profile)).items():
+            click.echo(f"{name}: {value}")
+        return
+    for name, question in questions().items():
+        click.echo(f"{question.number:>2}  {name}: {question.text}")
+        for index, value in enumerate(alternatives(name)):
+            default = " (default)" if index == 0 else ""
+            click.echo(f"      {value}: {question.meanings[value]}{default}")
+    click.echo(f"\nProfiles: {', '.join(profiles.built_in())}")
+
+
+@main.command()
+@_readings_options
+@click.option("--overlay", is_flag=True, help="Only the overlay that the readings amount to.")
 @click.option(
     "--format",
     "output_format",
@@ -286,15 +350,21 @@ def scenarios(file: str | None) -> None:
     type=click.Choice(["yaml", "json"]),
     help="As it was written, or as JSON.",
 )
-def spec(output_format: str) -> None:
-    """Print the contract, openapi.yaml."""
-    from importlib import resources
+def spec(
+    profile: str | None, single_readings: tuple[str, ...], overlay: bool, output_format: str
+) -> None:
+    """Print the contract as the readings have it; by default, openapi.yaml itself.
 
-    text = resources.files("stepstub").joinpath("openapi.yaml").read_text("utf-8")
+    With --overlay, print the OpenAPI Overlay 1.1 document that leads from openapi.yaml to it.
+    """
+    from stepstub import contract
+
+    effective = contract.effective(_readings(profile, single_readings))
+    document = effective.combined_overlay() if overlay else effective.document
     if output_format == "json":
-        import yaml
-
-        text = json.dumps(yaml.safe_load(text), indent=2, ensure_ascii=False)
+        text = json.dumps(document, indent=2, ensure_ascii=False)
+    else:
+        text = contract.as_yaml(document) if overlay else effective.text
     click.echo(text.rstrip("\n"))
 
 
@@ -374,19 +444,30 @@ class _Token(NamedTuple):
     def __str__(self) -> str:
         return "from STEPSTUB_TOKEN" if self.is_secret else self.value
 
-    @property
-    def header(self) -> str:
-        """Quoted for a shell."""
-        if self.is_secret:
-            return '"Authorization: Bearer $STEPSTUB_TOKEN"'
-        return shlex.quote(f"Authorization: Bearer {self.value}")
+    def options(self, readings: "Readings") -> str:
+        """The options of curl that send it as the readings ask, quoted for a shell."""
+        from stepstub.readings import credentials_headers
+
+        if self.is_secret and readings.credentials == "basic":
+            return '-u "stepstub:$STEPSTUB_TOKEN"'
+        value = "$STEPSTUB_TOKEN" if self.is_secret else self.value
+        headers = credentials_headers(readings, value)
+        lines = [f"{name}: {text}" for name, text in headers.items()]
+        return " ".join(
+            f'-H "{line}"' if self.is_secret else shlex.join(["-H", line]) for line in lines
+        )
 
 
-def _banner(url: str, token: _Token, processes: "Sequence[Process]") -> str:
+def _banner(url: str, token: _Token, processes: "Sequence[Process]", readings: "Readings") -> str:
+    from stepstub.readings import differing
+
     lines = [f"Stepstub listens on {url} (page: {url}/docs), token {token}", *_listed(processes)]
+    if changed := differing(readings):
+        listed = ", ".join(f"{name}: {value}" for name, value in changed.items())
+        lines.append(f"  readings that differ from the default: {listed}")
     started = (step.id for process in processes for step in process.steps if _is_started(step))
     if first_started := next(started, None):
-        lines += ["Try it:", f"  {_curl(url, token, first_started)}"]
+        lines += ["Try it:", f"  {_curl(url, token, first_started, readings)}"]
     return "\n".join(lines)
 
 
@@ -414,8 +495,8 @@ def _count(number: int, noun: str, plural: str = "s") -> str:
     return f"{number} {noun}{'' if number == 1 else plural}"
 
 
-def _curl(url: str, token: _Token, step_id: str) -> str:
+def _curl(url: str, token: _Token, step_id: str, readings: "Readings") -> str:
     body = json.dumps({"processStepId": step_id})
-    before = ["curl", "-i", f"{url}/api/v1/processes/complete-step", "-H"]
+    before = ["curl", "-i", f"{url}/api/v1/processes/complete-step"]
     after = ["-H", "Content-Type: application/json", "-d", body]
-    return f"{shlex.join(before)} {token.header} {shlex.join(after)}"
+    return f"{shlex.join(before)} {token.options(readings)} {shlex.join(after)}"

@@ -17,10 +17,12 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 from msgspec import Struct
 
+from stepstub import profiles
 from stepstub.delegates import StepStart
 from stepstub.errors import StepstubError
 from stepstub.faults import Action, Fault, Phase
-from stepstub.scenario import is_file, load
+from stepstub.readings import DEFAULT, Readings, as_mapping, credentials_headers, with_values
+from stepstub.scenario import load
 from stepstub.verification import Verification
 from stepstub.views import (
     ClockChange,
@@ -35,13 +37,18 @@ from stepstub.views import (
     ProcessSpec,
     ProcessStart,
     ProcessView,
+    ReadingsView,
     SandboxCreated,
     SandboxStart,
     StepView,
     VerificationRequest,
 )
+from stepstub.yaml_source import is_file
 
 T = TypeVar("T")
+
+ReadingsChoice = str | Path | Mapping[str, Any] | Readings | None
+"""A profile by name or path, single values by the names of readings, or a whole set."""
 
 _TURN = 0.25
 """Seconds that a thread waits for a verification before the event loop is asked again."""
@@ -144,6 +151,7 @@ class Sandbox:
         self._control_token = control_token
         self._transport = transport or over_http(self.url)
         self._register = register
+        self._readings: Readings | None = None
         self._faults: dict[str, Fault] = {}
 
     @staticmethod
@@ -152,6 +160,7 @@ class Sandbox:
         token: str,
         *,
         scenario: str | Path | None = None,
+        readings: ReadingsChoice = None,
         control_token: str | None = None,
     ) -> "NewSandbox":
         """A fresh sandbox on the stub at `url`, for a with statement, which deletes it in the end::
@@ -160,9 +169,10 @@ class Sandbox:
                 process = sandbox.start_process("two-steps")
 
         `token` is that of any sandbox there is. Without a scenario, a built-in one's name or a
-        file's path, it begins empty.
+        file's path, it begins empty. `readings` are a profile, by name or path, or single values
+        in place of those of the stub: `{"last-step-id": "absent"}`.
         """
-        return NewSandbox(Sandbox(url, token, control_token=control_token), scenario)
+        return NewSandbox(Sandbox(url, token, control_token=control_token), scenario, readings)
 
     def _sibling(self, token: str) -> "Sandbox":
         return Sandbox(
@@ -183,8 +193,20 @@ class Sandbox:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What a client of the contract has to send: the bearer token."""
-        return {"Authorization": f"Bearer {self.token}"}
+        """What a client of the contract has to send: the token, as the sandbox's readings ask."""
+        try:
+            readings = self.readings
+        except ControlFailed:  # a stub without a control API
+            readings = DEFAULT
+        return credentials_headers(readings, self.token)
+
+    @property
+    def readings(self) -> Readings:
+        """How this sandbox reads what the document leaves open."""
+        if self._readings is None:
+            values = self.call("GET", "readings", ReadingsView).readings
+            self._readings = with_values(DEFAULT, values)
+        return self._readings
 
     def start_process(
         self,
@@ -336,9 +358,13 @@ class Sandbox:
         request = VerificationRequest(process_step_id=step_id, times=times, within_seconds=within)
         return self.call("POST", "verifications", Verification, request)
 
-    def reset(self, scenario: str | Path | None = None) -> None:
-        """Back to what the sandbox began with, or to another scenario, by name or path."""
-        self.call("POST", "reset", ProcessList, _start(scenario))
+    def reset(self, scenario: str | Path | None = None, readings: ReadingsChoice = None) -> None:
+        """Back to what the sandbox began with.
+
+        Or to another scenario, by name or path; and to other readings, as in `create`.
+        """
+        self.call("POST", "reset", ProcessList, _start(scenario, readings))
+        self._readings = None
         self._faults.clear()
 
     def on_delegate(self, function: Callable[[StepStart], None] | None) -> None:
@@ -360,7 +386,10 @@ class Sandbox:
         query: Mapping[str, Any] | None = None,
     ) -> T:
         """Call the control API below `/_stub/`; `returns` is the type of the response."""
-        headers = {**self.headers, "Content-Type": "application/json"}
+        headers = {
+            "Authorization": f"Bearer {self.token}",  # whatever the readings ask of a client
+            "Content-Type": "application/json",
+        }
         if self._control_token is not None:
             headers["X-Stepstub-Control-Token"] = self._control_token
         target = f"/_stub/{path}" + (f"?{urlencode(query)}" if query else "")
@@ -374,12 +403,16 @@ class Sandbox:
 class NewSandbox:
     """A sandbox that is still to be made: a with statement makes it, gives it and deletes it."""
 
-    def __init__(self, origin: Sandbox, scenario: str | Path | None) -> None:
+    def __init__(
+        self, origin: Sandbox, scenario: str | Path | None, readings: ReadingsChoice = None
+    ) -> None:
         self._origin = origin
         self._scenario = scenario
+        self._readings = readings
 
     def __enter__(self) -> Sandbox:
-        created = self._origin.call("POST", "sandboxes", SandboxCreated, _start(self._scenario))
+        start = _start(self._scenario, self._readings)
+        created = self._origin.call("POST", "sandboxes", SandboxCreated, start)
         self._made = self._origin._sibling(created.token)  # noqa: SLF001 - of the same module
         return self._made
 
@@ -395,14 +428,22 @@ class NewSandbox:
             )
 
 
-def _start(scenario: str | Path | None) -> SandboxStart:
+def _start(scenario: str | Path | None, readings: ReadingsChoice = None) -> SandboxStart:
     """What to begin with. A file is read and checked here: the stub may be somewhere else."""
+    values = _values(readings)
     if scenario is None:
-        return SandboxStart()
+        return SandboxStart(readings=values)
     if not is_file(scenario):
-        return SandboxStart(scenario=str(scenario))
+        return SandboxStart(scenario=str(scenario), readings=values)
     specs = [ProcessSpec.of(process) for process in load(scenario).processes]
-    return SandboxStart(processes=msgspec.to_builtins(specs))
+    return SandboxStart(processes=msgspec.to_builtins(specs), readings=values)
+
+
+def _values(readings: ReadingsChoice) -> Mapping[str, Any]:
+    """The readings to ask for: of a profile all of them, for the stub's own may differ."""
+    if readings is None or isinstance(readings, Mapping):
+        return readings or {}
+    return as_mapping(profiles.chosen(readings))
 
 
 def _in_event_loop() -> bool:

@@ -123,7 +123,7 @@ class InConflict(StepstubError):
 
 
 class Mistake(Struct, frozen=True):
-    """One thing that is wrong with a scenario: what, and where if that is known."""
+    """One thing that is wrong with a file: what, and where if that is known."""
 
     detail: str
     line: int | None = None
@@ -135,12 +135,24 @@ class Mistake(Struct, frozen=True):
         return ": ".join(filter(None, (place, self.field, self.detail)))
 
 
-class ScenarioError(StepstubError):
-    """A scenario that cannot be used. Says all that is wrong, a line for each in their order."""
+class FileError(StepstubError):
+    """A file that cannot be used. Says all that is wrong, a line for each in their order."""
 
     def __init__(self, *mistakes: Mistake, file: str) -> None:
         in_order = sorted(mistakes, key=lambda mistake: mistake.line or 0)
         super().__init__("\n".join([mistake.describe(file) for mistake in in_order]))
+
+
+class ScenarioError(FileError):
+    """A scenario that cannot be used."""
+
+
+class InvalidReadings(StepstubError):
+    """A reading's name or value that does not exist. Says which are near."""
+
+
+class ProfileError(FileError, InvalidReadings):
+    """A profile of readings that cannot be used."""
 
 
 class UnknownScenario(StepstubError):

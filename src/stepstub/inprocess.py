@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
 
-from stepstub import scenario
+from stepstub import profiles, scenario
 from stepstub.app import create_app
-from stepstub.client import Sandbox
+from stepstub.client import ReadingsChoice, Sandbox
 from stepstub.concurrency import InlineConcurrency, run_inline
 from stepstub.errors import Disconnected, TimedOut
 from stepstub.interception import Carried, Interception
-from stepstub.settings import DEFAULT_TOKEN
+from stepstub.settings import DEFAULT_TOKEN, Settings
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -51,17 +51,21 @@ class _Patience(InlineConcurrency):
 class InProcess(Sandbox):
     """A sandbox on a stub of its own in this process: `with InProcess("two-steps") as sandbox: ...`
 
-    `scenarios`, names or paths of files, are what it begins with.
+    `scenarios`, names or paths of files, are what it begins with; `readings` a profile, by name or
+    path, or single values in place of the defaults.
 
     While the context lasts, what requests sends to `url` goes to the stub, and everything else
     where it would go anyway. `responses` is the `RequestsMock` that does it, for a test that
     intercepts other addresses as well.
     """
 
-    def __init__(self, *scenarios: str | Path, url: str = DEFAULT_URL) -> None:
+    def __init__(
+        self, *scenarios: str | Path, url: str = DEFAULT_URL, readings: ReadingsChoice = None
+    ) -> None:
         processes = scenario.merge([scenario.load(each) for each in scenarios])
         self._patience = _Patience()
-        self.app = create_app(concurrency=self._patience)
+        settings = Settings(readings=profiles.chosen(readings))
+        self.app = create_app(settings=settings, concurrency=self._patience)
         # Not the default sandbox, so that what its journal has is what it would have on a server.
         own = run_inline(self.app.sandboxes.create(processes))
         super().__init__(

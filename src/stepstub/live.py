@@ -5,9 +5,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
+from stepstub import profiles
 from stepstub import scenario as scenarios
 from stepstub.app import create_app
-from stepstub.client import NewSandbox, NotEntered, Sandbox
+from stepstub.client import NewSandbox, NotEntered, ReadingsChoice, Sandbox
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.serving.server import serve_in_thread
 from stepstub.settings import DEFAULT_TOKEN, Settings
@@ -22,6 +23,7 @@ class LiveServer:
 
     `scenarios`, names or paths of files, fill the default sandbox, the one of `token`. Requests may
     name a loopback address, `localhost` or one of `allow_hosts` as their host; others get 421.
+    `readings` are a profile, by name or path, or single values in place of the defaults.
     """
 
     def __init__(
@@ -29,11 +31,13 @@ class LiveServer:
         *scenarios: str | Path,
         port: int = 0,
         token: str = DEFAULT_TOKEN,
+        readings: ReadingsChoice = None,
         allow_hosts: Iterable[str] = (),
     ) -> None:
         self.url = ""
         self.token = token
         self._scenarios = scenarios
+        self._settings = Settings(token=token, readings=profiles.chosen(readings))
         self._port = port
         self._allow_hosts = tuple(allow_hosts)
         self._stack = ExitStack()
@@ -46,7 +50,7 @@ class LiveServer:
         processes = scenarios.merge([scenarios.load(name) for name in self._scenarios])
         concurrency = EventLoopConcurrency()
         self._stack.callback(concurrency.close)
-        app = create_app(processes, Settings(token=self.token), concurrency=concurrency)
+        app = create_app(processes, self._settings, concurrency=concurrency)
         self.url = self._stack.enter_context(
             serve_in_thread(app, port=self._port, allow_hosts=self._allow_hosts)
         )
@@ -57,9 +61,14 @@ class LiveServer:
         self._app = None
         self._stack.close()
 
-    def sandbox(self, scenario: str | Path | None = None) -> NewSandbox:
-        """A fresh sandbox on this server, for a with statement, which deletes it in the end."""
-        return NewSandbox(self.default_sandbox(), scenario)
+    def sandbox(
+        self, scenario: str | Path | None = None, *, readings: ReadingsChoice = None
+    ) -> NewSandbox:
+        """A fresh sandbox on this server, for a with statement, which deletes it in the end.
+
+        `readings` are a profile, or single values in place of the server's.
+        """
+        return NewSandbox(self.default_sandbox(), scenario, readings)
 
     def default_sandbox(self) -> Sandbox:
         """The sandbox of the server's own token, which holds its scenarios.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stepstub.client import Sandbox
     from stepstub.inprocess import InProcess
     from stepstub.live import LiveServer
+    from stepstub.readings import Readings
 
 _UNUSED_FAULTS = "stepstub_unused_faults"
 
@@ -43,6 +44,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="http://stepstub.test",
     )
     parser.addini(
+        "stepstub_readings",
+        "profile of readings for all fixtures: a built-in one's name, or a path from the root",
+        default="default",
+    )
+    parser.addini(
         _UNUSED_FAULTS,
         "faults of a test that never struck: report (when it fails) or error (they fail it)",
         default="report",
@@ -53,6 +59,11 @@ def pytest_configure(config: pytest.Config) -> None:
     value = config.getini(_UNUSED_FAULTS)
     if value not in ("report", "error"):
         raise pytest.UsageError(f"{_UNUSED_FAULTS} is report or error, not {value!r}")
+    config.addinivalue_line(
+        "markers",
+        "stepstub(readings=...): readings of the test's stub, a profile's name or path, or"
+        ' single values: {"last-step-id": "absent"}',
+    )
 
 
 @pytest.fixture
@@ -63,7 +74,8 @@ def stepstub(request: pytest.FixtureRequest) -> "Iterator[InProcess]":
     """
     from stepstub.inprocess import InProcess
 
-    with InProcess(url=request.config.getini("stepstub_url")) as sandbox:
+    url, readings = request.config.getini("stepstub_url"), _readings(request)
+    with InProcess(url=url, readings=readings) as sandbox:
         how_to_reach = (
             f"This fixture takes what requests sends to {sandbox.url}, and what httpx sends with"
             " transport=stepstub.httpx_transport(). Clients in other libraries (httpx without that"
@@ -74,11 +86,11 @@ def stepstub(request: pytest.FixtureRequest) -> "Iterator[InProcess]":
 
 
 @pytest.fixture(scope="session")
-def stepstub_server() -> "Iterator[LiveServer]":
+def stepstub_server(pytestconfig: pytest.Config) -> "Iterator[LiveServer]":
     """A stub that listens on a free port, once for the whole run (and once for an xdist worker)."""
     from stepstub.live import LiveServer
 
-    with LiveServer() as server:
+    with LiveServer(readings=_configured(pytestconfig)) as server:
         yield server
 
 
@@ -87,10 +99,37 @@ def stepstub_sandbox(
     request: pytest.FixtureRequest, stepstub_server: "LiveServer"
 ) -> "Iterator[Sandbox]":
     """A fresh sandbox on `stepstub_server`, for clients in any library, thread or process."""
-    with stepstub_server.sandbox() as sandbox:
+    with stepstub_server.sandbox(readings=_readings(request)) as sandbox:
         how_to_reach = f"It is at {sandbox.url}, for requests that bear its token."
         with _remembered(request, sandbox, stepstub_server.default_sandbox(), how_to_reach):
             yield sandbox
+
+
+def _readings(request: pytest.FixtureRequest) -> "Readings":
+    """The readings of a test: those of its marker, on top of those of the ini file."""
+    from stepstub import profiles
+    from stepstub.errors import StepstubError
+
+    marker = request.node.get_closest_marker("stepstub")
+    try:
+        return profiles.chosen(
+            marker.kwargs.get("readings") if marker else None, _configured(request.config)
+        )
+    except StepstubError as error:
+        raise pytest.UsageError(f"@pytest.mark.stepstub: {error}") from error
+
+
+def _configured(config: pytest.Config) -> "Readings":
+    """The readings of the ini file."""
+    from stepstub import profiles
+    from stepstub.errors import StepstubError
+    from stepstub.yaml_source import is_file
+
+    profile = config.getini("stepstub_readings")
+    try:
+        return profiles.load(config.rootpath / profile if is_file(profile) else profile)
+    except StepstubError as error:
+        raise pytest.UsageError(f"stepstub_readings: {error}") from error
 
 
 @contextmanager

@@ -8,14 +8,15 @@ the tests of `docs/readings.md` take them from here.
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
 from msgspec import Struct
 from msgspec.structs import fields, replace
 
-from stepstub.errors import StepstubError
+from stepstub.errors import InvalidReadings
 
 Value = str | int
 """What a reading can be: one of its values, a status among them a number."""
@@ -363,10 +364,6 @@ class Readings(Struct, frozen=True, kw_only=True, rename="kebab"):
 DEFAULT = Readings()
 
 
-class InvalidReadings(StepstubError):
-    """A reading's name or value that does not exist. Says which are near."""
-
-
 @cache
 def questions() -> Mapping[str, Question]:
     """The question of each reading, by its name outside of Python, in the order of the table."""
@@ -404,6 +401,21 @@ def single_alternatives() -> Iterator[Readings]:
     for name in questions():
         for value in alternatives(name)[1:]:
             yield with_values(DEFAULT, {name: value})
+
+
+def credentials_headers(readings: Readings, token: str) -> dict[str, str]:
+    """The header with which a client shows that it is authorised.
+
+    With `credentials: none` the token is sent as a bearer one, for it still chooses the sandbox.
+    """
+    match readings.credentials:
+        case "basic":
+            encoded = b64encode(f"stepstub:{token}".encode()).decode()
+            return {"Authorization": f"Basic {encoded}"}
+        case "api-key":
+            return {readings.credentials_header: token}
+        case _:
+            return {"Authorization": f"Bearer {token}"}
 
 
 def json_schema() -> dict[str, Any]:
@@ -472,7 +484,7 @@ def _is_header_name(text: str) -> bool:
     )
 
 
-def nearest(text: str, names: "Iterator[str] | Mapping[str, Any]") -> str:
+def nearest(text: str, names: Iterable[str]) -> str:
     """`did you mean a or b?`, or all the names there are where none is near."""
     known = list(names)
     near = difflib.get_close_matches(text, known, n=2, cutoff=0.5)

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import resources
 from itertools import islice
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,11 @@ import msgspec
 import yaml
 from msgspec import Struct
 
+from stepstub import yaml_source
 from stepstub.errors import Mistake, ScenarioError, UnknownScenario, Violation
 from stepstub.model import RECORDED, Delegate, Param, Process, Status, Step
 from stepstub.schema import Place, Schema, field_name, position, shorten
-
-_MAX_MISTAKES = 100
-_LARGEST_FILE = 64 * 1024 * 1024
-_MAX_ALIASED_NODES = 1_000_000
+from stepstub.yaml_source import MAX_MISTAKES, is_file, line_of
 
 
 class Scenario(Struct, frozen=True):
@@ -44,13 +41,14 @@ def built_in() -> list[str]:
 
 
 def load(name_or_path: str | Path) -> Scenario:
-    """The shipped scenario of that name, or the one in that file.
+    """The built-in scenario of that name, or the one in that file.
 
-    Raises `UnknownScenario` for a name that is not shipped, `ScenarioError` for a file that cannot
+    Raises `UnknownScenario` for any other name, `ScenarioError` for a file that cannot
     be read or is not a scenario.
     """
     if is_file(name_or_path):
-        return _load_file(str(name_or_path))
+        file = str(name_or_path)
+        return parse(yaml_source.read(file, ScenarioError), name=Path(file).stem, file=file)
     name_or_path = str(name_or_path)
     if name_or_path in built_in():
         return load_built_in(name_or_path)
@@ -58,49 +56,18 @@ def load(name_or_path: str | Path) -> Scenario:
     raise UnknownScenario(f"{_no_such_name(name_or_path)} {hint}")
 
 
-def is_file(name_or_path: str | Path) -> bool:
-    """Whether a file is meant: a `Path`, or text that has a slash or ends in .yaml or .yml."""
-    return isinstance(name_or_path, Path) or (
-        "/" in name_or_path or "\\" in name_or_path or name_or_path.endswith((".yaml", ".yml"))
-    )
-
-
 def load_built_in(name: str) -> Scenario:
-    """The scenario of that name among those that come along. Raises `UnknownScenario`."""
+    """The scenario of that name among the built-in ones. Raises `UnknownScenario`."""
     if name not in built_in():
         raise UnknownScenario(_no_such_name(name))
     text = resources.files("stepstub.fixtures").joinpath(f"{name}.yaml").read_text("utf-8")
     return parse(text, name=name, file=f"{name}.yaml")
 
 
-def _load_file(file: str) -> Scenario:
-    path = Path(file)
-    try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise ScenarioError(Mistake("larger than 64 MiB"), file=file)
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ScenarioError(Mistake(f"cannot be read: {reason}"), file=file) from error
-    return parse(text, name=path.stem, file=file)
-
-
 def parse(text: str, *, name: str, file: str) -> Scenario:
     """A scenario from YAML text. Raises `ScenarioError`."""
-    mistakes: list[Mistake] = []
-    try:
-        root = yaml.compose(text, Loader=_Loader)
-        _check_size(root, file)
-        mistakes += islice(_misnamed(root), _MAX_MISTAKES)
-        data = _Loader("").construct_document(root) if root is not None else None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        wrong = Mistake(f"not valid YAML: {error.problem}", mark.line + 1 if mark else None)
-        raise ScenarioError(*(mistakes or [wrong]), file=file) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        wrong = Mistake(f"not valid YAML: {' '.join(str(error).split())}")
-        raise ScenarioError(*(mistakes or [wrong]), file=file) from error
-    return build(data, name=name, file=file, root=root, mistakes=mistakes)
+    source = yaml_source.parse(text, file, ScenarioError)
+    return build(source.data, name=name, file=file, root=source.root, mistakes=source.mistakes)
 
 
 def build(
@@ -116,19 +83,19 @@ def build(
     Raises `ScenarioError` for whatever is wrong with it, and for `mistakes` that are known already.
     """
     try:
-        violations = _schema().located(data, _MAX_MISTAKES + 1)
+        violations = _schema().located(data, MAX_MISTAKES + 1)
     except (ValueError, UnicodeEncodeError) as error:
         raise ScenarioError(*(mistakes or [Mistake(str(error))]), file=file) from error
     wrong = [(path, _detail(path, violation)) for path, violation in violations]
-    wrong += islice(_inconsistent(data), _MAX_MISTAKES)
+    wrong += islice(_inconsistent(data), MAX_MISTAKES)
     if wrong or mistakes:
         wrong.sort(key=lambda item: position(data, item[0]))
         found = [
-            Mistake(detail, _line(root, path), field_name(path) if path else "")
+            Mistake(detail, line_of(root, path), field_name(path) if path else "")
             for path, detail in wrong
         ]
-        if len(found) > _MAX_MISTAKES:
-            found[_MAX_MISTAKES:] = [Mistake("and there is more", found[_MAX_MISTAKES].line)]
+        if len(found) > MAX_MISTAKES:
+            found[MAX_MISTAKES:] = [Mistake("and there is more", found[MAX_MISTAKES].line)]
         raise ScenarioError(*mistakes, *found, file=file)
     processes = tuple(
         Process(process["id"], steps(process["steps"], process["id"]))
@@ -269,83 +236,3 @@ def _no_such_name(name: str) -> str:
 def _schema() -> Schema:
     text = resources.files("stepstub.fixtures").joinpath("scenario.schema.json").read_bytes()
     return Schema(msgspec.json.decode(text))
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which a date stays the text it was written as."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-def _check_size(root: yaml.Node | None, file: str) -> None:
-    """Refuse aliases that stand for very much, or for themselves."""
-    sizes: dict[int, float] = {}
-
-    def size(node: yaml.Node) -> float:
-        known = sizes.get(id(node))
-        if known is None:
-            sizes[id(node)] = inf  # until it is known: only an alias for itself can ask
-            children = [] if isinstance(node, yaml.ScalarNode) else node.value
-            if isinstance(node, yaml.MappingNode):
-                children = [each for pair in children for each in pair]
-            known = sizes[id(node)] = 1 + sum(map(size, children))
-        return known
-
-    if root is not None and size(root) - len(sizes) > _MAX_ALIASED_NODES:
-        detail = f"its aliases stand for more than {_MAX_ALIASED_NODES} nodes, or for themselves"
-        raise ScenarioError(Mistake(detail), file=file)
-
-
-def _misnamed(root: yaml.Node | None) -> Iterator[Mistake]:
-    """What YAML lets pass: a name given twice, of which the last would win, or no text."""
-    pending: list[yaml.Node] = [root] if root is not None else []
-    visited: set[int] = set()
-    while pending:
-        node = pending.pop()
-        if id(node) in visited:
-            continue
-        visited.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            pending.extend(node.value)
-        elif isinstance(node, yaml.MappingNode):
-            yield from _misnamed_members(node)
-            pending.extend(value for _, value in node.value)
-        elif any("\ud800" <= character <= "\udfff" for character in node.value):
-            yield Mistake("half a surrogate pair is no text", node.start_mark.line + 1)
-
-
-def _misnamed_members(node: yaml.MappingNode) -> Iterator[Mistake]:
-    names: set[str] = set()
-    for key, _ in node.value:
-        if key.tag == "tag:yaml.org,2002:merge":
-            continue
-        line, name = key.start_mark.line + 1, shorten(str(key.value))
-        if key.tag != "tag:yaml.org,2002:str":
-            yield Mistake("a name must be text; put it in quotes", line, name)
-        elif key.value in names:
-            yield Mistake("is given twice", line, name)
-        else:
-            names.add(key.value)
-
-
-def _line(root: yaml.Node | None, path: Place) -> int | None:
-    """The line of what is at `path`, or of the nearest thing around it that exists."""
-    if root is None:
-        return None
-    node = root
-    for part in path:
-        inner = None
-        if isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            inner = node.value[part]
-        elif isinstance(node, yaml.MappingNode):
-            # Of a name that is given twice, the last one counts.
-            members = reversed(node.value)
-            inner = next((value for key, value in members if key.value == part), None)
-        if inner is None:
-            break
-        node = inner
-    return int(node.start_mark.line) + 1

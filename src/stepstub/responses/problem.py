@@ -11,12 +11,12 @@ from stepstub.errors import (
     DelegateFailed,
     HttpRefusal,
     InConflict,
+    InvalidReadings,
     NotFound,
     ScenarioError,
     StepRefused,
     UnknownScenario,
 )
-from stepstub.readings import InvalidReadings
 from stepstub.responses import Explained, Headers, Response, explanations
 from stepstub.responses.explanations import Failure
 
