@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -70,6 +70,19 @@ def serving(options: str = "") -> Iterator[str]:
     assert server.returncode == 0
 
 
+def sections(text: str) -> list[str]:
+    """The parts of a page, each with its heading of the second level."""
+    return re.split(r"^(?=## )", text, flags=re.MULTILINE)
+
+
+def options_of_serve(command: str) -> str | None:
+    """The options with which a command of the README serves; None for one that does not."""
+    tool, *arguments = shlex.split(command)
+    if [tool, *arguments[:1]] == ["stepstub", "serve"] and not {"-h", "--help"} & set(arguments):
+        return shlex.join(arguments[1:])
+    return None
+
+
 def run(command: str, address: str) -> str:
     """Run one command of the README; gives what it printed."""
     tool, *arguments = shlex.split(command)
@@ -112,14 +125,26 @@ def test_the_tests_that_are_shown_pass(tmp_path):
 
 
 def test_every_command_does_what_is_shown():
-    command = ""
     ran = []
     with serving() as address:
-        for language, content in blocks(README):
+        for section in sections(README):
+            ran += run_section(section, address)
+    assert {"make serve", "make test", "make demo", "stepstub serve --readings spring"} <= set(ran)
+
+
+def run_section(section: str, address: str) -> list[str]:
+    """Run the commands of a section and compare what it shows; its own server ends with it."""
+    command = ""
+    ran = []
+    with ExitStack() as servers:
+        for language, content in blocks(section):
             if language == "sh":
                 for command in commands(content):
-                    printed = run(command, address)
                     ran.append(command)
+                    if (options := options_of_serve(command)) is not None:
+                        address = servers.enter_context(serving(options))
+                    else:
+                        printed = run(command, address)
             elif language == "console":
                 first, _, expected = content.partition("\n")
                 command = first.removeprefix("$ ")
@@ -131,7 +156,7 @@ def test_every_command_does_what_is_shown():
                 assert (status, body) == (shown_status, shown_body)
                 assert set(shown_headers) <= set(headers)
                 printed = run(command, address)
-    assert {"make serve", "make test", "make demo"} <= set(ran)
+    return ran
 
 
 def test_pip_installs_a_checkout(tmp_path):
