@@ -150,3 +150,13 @@ def test_each_inferred_place_of_the_contract_belongs_to_a_reading() -> None:
     assert sum(marks.values()) == len(written)  # `places` has looked everywhere
     assert {place for place, count in marks.items() if count} <= explained
     assert explained <= set(places())
+
+
+def test_the_page_about_adding_one_names_files_and_tests_that_exist() -> None:
+    page = (ROOT / "docs" / "adding-a-reading.md").read_text("utf-8")
+    tests = "\n".join(file.read_text("utf-8") for file in ROOT.glob("tests/test_*.py"))
+
+    for name in re.findall(r"`(test_\w+)`", page):
+        assert f"def {name}(" in tests, name
+    for path in re.findall(r"`((?:src|tests|handlers|fixtures)/[\w./-]+)`", page):
+        assert (ROOT / path).exists() or path.endswith("/READING.VALUE.yaml"), path
