@@ -251,13 +251,11 @@ def _sentence(keyword: str, expected: str | None, instance: object, name: str) -
             return f"must be {expected}"
         case "anyOf" if expected:
             return f"must be {expected}"
-        case "minLength":
-            return "must not be empty"
         case "maxLength":
             return f"must have {expected}"
         case "additionalProperties":
             return "is not known here"
-        case "minItems" | "minProperties":
+        case "minItems" | "minProperties" | "minLength":
             return f"must not be empty{_EMPTY.get(name, '')}"
         case _:
             return f"does not meet the contract's {keyword}"
