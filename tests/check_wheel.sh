@@ -41,7 +41,7 @@ pip "$python" install --no-deps --no-build-isolation --target "$room/before" "$r
 rm "$room/checkout/fixtures/gone.yaml"
 pip "$python" install --no-deps --no-build-isolation --target "$room/after" "$room/checkout"
 scenarios() {  # of the installation in that folder
-  PYTHONPATH=$1 "$python" -c 'from stepstub import scenario; print(*scenario.shipped(), sep="\n")'
+  PYTHONPATH=$1 "$python" -c 'from stepstub import scenario; print(*scenario.built_in(), sep="\n")'
 }
 scenarios "$room/before" | grep -qx gone || { echo "a new scenario was not installed" >&2; exit 1; }
 ! scenarios "$room/after" | grep -x gone || { echo "a deleted scenario was installed" >&2; exit 1; }

@@ -458,7 +458,7 @@ def _in_event_loop() -> bool:
 
 def _shown(token: str) -> str:
     """Enough of a token to tell it from others."""
-    token = token.removeprefix("sandbox-")  # which all have that a stub has made up
+    token = token.removeprefix("sandbox-")  # which every generated token begins with
     return f"{token[: min(8, len(token) // 2)]}..."
 
 
