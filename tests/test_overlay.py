@@ -150,6 +150,29 @@ def test_an_overlay_is_an_overlay_document(name: str) -> None:
         assert set(action) - {"description"} in ({"target", "update"}, {"target", "remove"})
 
 
+@pytest.mark.parametrize(
+    ("values", "accepted", "refused"),
+    [
+        ({}, [3, "12"], [3.5, "3.5", 2**63, "x"]),
+        ({"long-fraction": "truncate"}, [3, "12", 3.5, "3.5"], [2**63, "x"]),
+        ({"long-fraction": "keep"}, [3, "12", 3.5, "3.5"], [2**63, "x"]),
+        ({"long-range": "unbounded"}, [3, "12", 2**63], [3.5, "3.5", "x"]),
+        ({"long-range": "rounded"}, [3, "12", 2**63], [3.5, "3.5", "x"]),
+        ({"null-fields": "refuse"}, [3, "12"], [None, 3.5]),
+    ],
+    ids=str,
+)
+def test_what_a_long_may_be_holds_where_texts_are_read_as_well(
+    values: dict[str, str], accepted: list[Any], refused: list[Any]
+) -> None:
+    request = contract.effective(
+        with_values(DEFAULT, {"text-for-number": "read", **values})
+    ).request
+    for value in (*accepted, *refused):
+        body = {"processStepId": "x", "params": {"it": {"longValue": value}}}
+        assert request.is_valid(body) == (value in accepted), value
+
+
 def test_the_rendered_contract_reads_back_exactly() -> None:
     readings = with_values(DEFAULT, {"bad-body": 400, "long-fraction": "keep"})
     effective = contract.effective(readings)

@@ -20,10 +20,8 @@ from stepstub import cli, scenario
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
-READINGS_PAGE = (ROOT / "docs" / "readings.md").read_text("utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
-CONTRACT_TEXT = (ROOT / "openapi.yaml").read_text("utf-8")
-CONTRACT = yaml.safe_load(CONTRACT_TEXT)
+CONTRACT = yaml.safe_load((ROOT / "openapi.yaml").read_text("utf-8"))
 # What the README calls `stepstub` is the one that belongs to the Python that runs the tests.
 ENVIRONMENT = {
     **os.environ,
@@ -204,63 +202,3 @@ def test_links_lead_to_files():
     for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "benchmarks" / "README.md"):
         for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
-
-
-READINGS = {
-    int(number): text
-    for number, text in re.findall(
-        r"^## (\d+)\. (.*?)(?=^## |\Z)", READINGS_PAGE, re.DOTALL | re.MULTILINE
-    )
-}
-
-
-def test_the_readings_are_numbered():
-    assert list(READINGS) == list(range(1, 22))
-
-
-@pytest.mark.parametrize("number", READINGS)
-def test_each_reading_says_everything_and_has_a_test(number):
-    parts = re.findall(r"^- ([\w ]+): ", READINGS[number], re.MULTILINE)
-    assert parts == [
-        *("The document", "Open", "Our reading", "Why", "To be safe", "In the contract"),
-    ]
-    tests = (ROOT / "tests" / "test_readings.py").read_text("utf-8")
-    assert re.search(rf"^(async )?def test_reading_{number:02}_\w+\(", tests, re.MULTILINE)
-
-
-def places() -> dict[str, str]:
-    """Everything the contract describes: its name on the page -> the description."""
-    found: dict[str, str] = {}
-    for name, scheme in CONTRACT["components"]["securitySchemes"].items():
-        found[name] = scheme["description"]
-    for name, schema in CONTRACT["components"]["schemas"].items():
-        found[name] = schema["description"]
-        for field, described in schema.get("properties", {}).items():
-            found[f"{name}.{field}"] = described.get("description", "")
-    for methods in CONTRACT["paths"].values():
-        for operation in methods.values():
-            name = operation["operationId"]
-            found[name] = operation["description"]
-            for status, response in operation["responses"].items():
-                found[f"{name}.{status}"] = response["description"]
-                for header, described in response.get("headers", {}).items():
-                    found[f"{name}.{status}.{header}"] = described["description"]
-    return found
-
-
-def test_each_inferred_place_of_the_contract_belongs_to_a_reading():
-    explained = {
-        place
-        for text in READINGS.values()
-        for place in re.findall(r"`([^`]+)`", text.partition("- In the contract: ")[2])
-    }
-    described = places()
-    marks = {
-        place: len(re.findall("^Inferred:", text, re.MULTILINE))
-        for place, text in described.items()
-    }
-    written = re.findall(r'^ *(?:description: "?)?Inferred:', CONTRACT_TEXT, re.MULTILINE)
-
-    assert sum(marks.values()) == len(written)  # `places` has looked everywhere
-    assert {place for place, count in marks.items() if count} <= explained
-    assert explained <= set(described)

@@ -38,8 +38,9 @@ def apply(document: dict[str, Json], overlay: Mapping[str, Json]) -> None:
 def overlays(readings: Readings, example_time: str) -> Iterator[Mapping[str, Json]]:
     """The overlays of the readings that differ from the default and change the contract.
 
-    In the order of the readings; each owns its nodes of the contract, or is written so that it
-    finds those that an earlier one has changed. `example_time` is a timestamp in their form.
+    In the order of the readings, but for one that replaces whole nodes and so comes first. Each
+    owns its nodes of the contract, or is written so that it finds those that an earlier one has
+    changed. `example_time` is a timestamp in their form.
     """
     changed = differing(readings)
     statuses = sorted({value for value in changed.values() if isinstance(value, int)})
@@ -50,7 +51,8 @@ def overlays(readings: Readings, example_time: str) -> Iterator[Mapping[str, Jso
     values = {name: str(value) for name, value in as_mapping(readings).items()}
     values["timestamp"] = example_time
     seen = set()
-    for name, value in changed.items():
+    for name in sorted(changed, key=_FIRST.__ne__):
+        value = changed[name]
         for candidate in (f"{name}.{value}", _SHARED.get(name, name)):
             if candidate in names() and candidate not in seen:
                 seen.add(candidate)
@@ -58,6 +60,7 @@ def overlays(readings: Readings, example_time: str) -> Iterator[Mapping[str, Jso
 
 
 _SHARED = {"timestamp-zone": "timestamp"}
+_FIRST = "text-for-number"  # the readings about longs change either form of a number
 
 
 def _update(document: Json, parts: tuple[str | int, ...], update: Json) -> None:
