@@ -13,7 +13,8 @@ _BY_STATUS = {
     "STEP_PENDING": "pending-step",
     "STEP_FAILED": "failed-step",
 }
-_EVERYWHERE = ("success-message", "version", "timestamp", "timestamp-zone", "unset-fields")
+_EVERYWHERE = ("version", "timestamp", "timestamp-zone")
+_IN_A_SUCCESS = ("success-message", "unset-fields", *_EVERYWHERE)
 
 
 def shaping(entry: Entry, call: DelegateCall | None, readings: Readings) -> tuple[str, ...]:
@@ -25,7 +26,8 @@ def shaping(entry: Entry, call: DelegateCall | None, readings: Readings) -> tupl
     if not entry.status or (entry.fault and entry.step_before is None):
         return ()
     names = dict.fromkeys(_names(entry, call))
-    names |= dict.fromkeys(name for name in _EVERYWHERE if name in differing(readings))
+    everywhere = _IN_A_SUCCESS if entry.status == 200 else _EVERYWHERE
+    names |= dict.fromkeys(name for name in everywhere if name in differing(readings))
     return tuple(names)
 
 
