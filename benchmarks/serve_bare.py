@@ -37,7 +37,9 @@ def main() -> None:
         application(options.response.read_bytes()),
         host="127.0.0.1",
         port=options.port,
-        http=partial(Connection, refuse=lambda *_: b"{}", hosts=Hosts(loopback=True))
+        http=partial(
+            Connection, refuse=lambda *_: (b"application/json", b"{}"), hosts=Hosts(loopback=True)
+        )
         if options.http1
         else "httptools",
         loop="uvloop",

@@ -117,7 +117,8 @@ async def fail_step(exchange: Exchange) -> StepView:
 
 
 async def list_exchanges(exchange: Exchange) -> ExchangeList:
-    wanted, store = exchange.parameters, exchange.sandbox.store
+    wanted, sandbox = exchange.parameters, exchange.sandbox
+    store, readings = sandbox.store, sandbox.readings
     limit = wanted.get("limit", _PAGE_SIZE)
     query = ExchangeQuery(
         step_id=wanted.get("processStepId"),
@@ -130,7 +131,9 @@ async def list_exchanges(exchange: Exchange) -> ExchangeList:
     page = found[:limit]
     calls = await store.calls_of(entry.number for entry in page)
     return ExchangeList(
-        exchanges=tuple(ExchangeView.of(entry, calls.get(entry.number)) for entry in page),
+        exchanges=tuple(
+            ExchangeView.of(entry, calls.get(entry.number), readings) for entry in page
+        ),
         dropped=dropped,
         next=page[-1].number if len(found) > limit else None,
     )

@@ -29,7 +29,7 @@ names "$room"/again/stepstub-*.whl | diff "$room/names" - || { echo "the source 
 find -L src/stepstub -name __pycache__ -prune -o -type f -print | sed 's|^src/||' | LC_ALL=C sort >"$room/sources"
 grep -v '\.dist-info/' "$room/names" | LC_ALL=C sort | diff "$room/sources" - || { echo "the wheel is not the package" >&2; exit 1; }
 tar -tzf "$room"/stepstub-*.tar.gz | cut -d / -f 2- >"$room/archived"
-for file in handlers/bearer.py fixtures/two-steps.yaml contract_tests/cases.py openapi.yaml Makefile requirements/*.txt tests/*.py docs/*.md examples/*.py; do
+for file in handlers/credentials.py fixtures/two-steps.yaml contract_tests/run.py contract_tests/rendering/report.html src/stepstub/overlays/timestamp.yaml fixtures/readings/*.yaml openapi.yaml Makefile requirements/*.txt tests/*.py docs/*.md examples/*.py; do
   grep -qxF "$file" "$room/archived" || { echo "the source archive has no $file" >&2; exit 1; }
 done
 
@@ -41,7 +41,7 @@ pip "$python" install --no-deps --no-build-isolation --target "$room/before" "$r
 rm "$room/checkout/fixtures/gone.yaml"
 pip "$python" install --no-deps --no-build-isolation --target "$room/after" "$room/checkout"
 scenarios() {  # of the installation in that folder
-  PYTHONPATH=$1 "$python" -c 'from stepstub import scenario; print(*scenario.shipped(), sep="\n")'
+  PYTHONPATH=$1 "$python" -c 'from stepstub import scenario; print(*scenario.built_in(), sep="\n")'
 }
 scenarios "$room/before" | grep -qx gone || { echo "a new scenario was not installed" >&2; exit 1; }
 ! scenarios "$room/after" | grep -x gone || { echo "a deleted scenario was installed" >&2; exit 1; }

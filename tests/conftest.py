@@ -13,13 +13,13 @@ from support import Client, Connection, processes
 
 @pytest.fixture
 def client() -> Client:
-    """A client of a stub that holds every shipped scenario."""
+    """A client of a stub that holds every built-in scenario."""
     return Client(create_app(processes(*scenario.built_in())))
 
 
 @pytest.fixture(scope="session")
 def url() -> Iterator[str]:
-    """A live server that holds every shipped scenario; tests may not move its steps."""
+    """A live server that holds every built-in scenario; tests may not move its steps."""
     app = create_app(processes(*scenario.built_in()), concurrency=EventLoopConcurrency())
     with serve_in_thread(app) as address:
         yield address

@@ -223,5 +223,5 @@ def live_app(processes: Sequence[Any] = (), **settings: Any) -> Stub:
 
 
 def processes(*names: str) -> Sequence[Any]:
-    """The processes of shipped scenarios."""
+    """The processes of built-in scenarios."""
     return scenario.merge([scenario.load(name) for name in names])

@@ -1,4 +1,4 @@
-"""A sandbox's time: frozen, moved on, run on; what hangs on it."""
+"""A sandbox's time: frozen, moved on, resumed; what hangs on it."""
 
 from datetime import datetime, timedelta
 

@@ -13,13 +13,13 @@ import requests
 
 import stepstub
 from stepstub.app import create_app
-from stepstub.concurrency import EventLoopConcurrency, run_inline
+from stepstub.concurrency import CallLimit, EventLoopConcurrency, run_inline
 from stepstub.delegates import StepStart
 from stepstub.journal import Entry
 from stepstub.model import Status
 from stepstub.serving.server import serve_in_thread
 from stepstub.settings import Settings
-from support import Client, processes
+from support import Client, in_time, processes
 
 STEP = "order-1-approve"
 NEXT = "order-1-ship"
@@ -128,6 +128,21 @@ def test_one_that_is_held_up_does_not_hold_up_another(server: stepstub.LiveServe
             assert post(other).status_code == 200
             assert [call.process_step_id for call in other.delegate_calls()] == [NEXT]
         assert slow.step(STEP).status is Status.COMPLETED
+
+
+def test_the_bound_of_blocking_calls_is_each_sandboxes_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One whose delegates do not respond uses up its own calls, and nobody else's."""
+    monkeypatch.setattr("stepstub.sandbox.CallLimit", lambda: CallLimit(1))
+    with (
+        stepstub.LiveServer() as server,
+        server.sandbox("two-steps") as slow,
+        server.sandbox("two-steps") as other,
+    ):
+        other.on_delegate(lambda _: None)
+        with held(slow):
+            assert in_time(lambda: post(other)).status_code == 200
 
 
 def test_a_token_sees_its_own_world_only(server: stepstub.LiveServer) -> None:

@@ -16,6 +16,7 @@ The layout, from the outside in; imports run downwards only::
     handlers                          what an operation does            ... and here
     exchange                          one request on its way
     responses  views  verification    what goes out, in either form; the control API's types
+    shaping                           which readings shaped a response
     sandbox                           one token's world, and all of them
     stores                            where it keeps its state          another one: here
     faults  delegates  journal        rules of misbehaviour             another kind: here

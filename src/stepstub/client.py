@@ -47,6 +47,8 @@ from stepstub.yaml_source import is_file
 
 T = TypeVar("T")
 
+_OURS = as_mapping(DEFAULT)
+
 ReadingsChoice = str | Path | Mapping[str, Any] | Readings | None
 """A profile by name or path, single values by the names of readings, or a whole set."""
 
@@ -456,7 +458,7 @@ def _in_event_loop() -> bool:
 
 def _shown(token: str) -> str:
     """Enough of a token to tell it from others."""
-    token = token.removeprefix("sandbox-")  # which all have that a stub has made up
+    token = token.removeprefix("sandbox-")  # which every generated token begins with
     return f"{token[: min(8, len(token) // 2)]}..."
 
 
@@ -478,6 +480,9 @@ def render_journal(exchanges: Sequence[ExchangeView]) -> str:
             lines.append(f"   delegate of {call.process_step_id} ({call.kind}): {call.outcome}")
         if exchange.fault:
             lines.append(f"   fault: {exchange.fault}")
+        if used := [each for each in exchange.readings if each.value != _OURS[each.name]]:
+            named = ", ".join(f"{each.name}: {each.value} ({each.number})" for each in used)
+            lines.append(f"   readings: {named}")
         if exchange.reason:
             by = f" (moved there by #{exchange.moved_by})" if exchange.moved_by else ""
             lines.append(f"   why: {exchange.reason}{by}")

@@ -209,7 +209,10 @@ def _expected(keyword: str, details: dict[str, Any], schema: dict[str, Any]) -> 
             ]
             return ", ".join([*_names(keyword, schema), *objects])
         case "pattern":
-            return _PATTERNS.get(details["pattern"], str(details["pattern"]))
+            pattern = str(details["pattern"])
+            return _PATTERNS.get(pattern) or _described(schema) or pattern
+        case "anyOf":
+            return _described(schema)
         case "maximum" | "minimum":
             return f"at {'most' if keyword == 'maximum' else 'least'} {details['limit']}"
         case "maxLength":
@@ -218,6 +221,15 @@ def _expected(keyword: str, details: dict[str, Any], schema: dict[str, Any]) -> 
             return f"at least {details['limit']}"
         case _:
             return None
+
+
+def _described(schema: dict[str, Any]) -> str | None:
+    """What a schema that no keyword explains says of itself, if that is one short sentence."""
+    description = str(schema.get("description", ""))
+    if not description or "\n" in description or not description.endswith("."):
+        return None
+    article, _, rest = description.rstrip(".").partition(" ")
+    return f"{article.lower() if article in ('A', 'An') else article} {rest}"
 
 
 @lru_cache(maxsize=64)
@@ -233,15 +245,17 @@ def _sentence(keyword: str, expected: str | None, instance: object, name: str) -
             return f"must be of type {expected}, not {_kind(instance)}"
         case "enum" | "oneOf":
             return f"must be one of {expected}"
-        case "pattern" if expected not in _PATTERNS.values():
+        case "pattern" if str(expected).startswith("^"):
             return f"must match {expected}"
         case "maximum" | "minimum" | "pattern":
+            return f"must be {expected}"
+        case "anyOf" if expected:
             return f"must be {expected}"
         case "maxLength":
             return f"must have {expected}"
         case "additionalProperties":
             return "is not known here"
-        case "minItems" | "minProperties":
+        case "minItems" | "minProperties" | "minLength":
             return f"must not be empty{_EMPTY.get(name, '')}"
         case _:
             return f"does not meet the contract's {keyword}"

@@ -104,10 +104,11 @@ class Stub:
             value = await operation.handler(exchange)
             exchange.response = exchange.responses.success(value, operation.status, 0)
 
-    def refuse(self, status: int, detail: str) -> bytes:
-        """The body of the response to what is no HTTP request, and so never gets in here."""
-        responses = self.sandboxes.default.responses
-        return responses.failure(explain(HttpRefusal(status, detail)), self._clock.now(), "").body
+    def refuse(self, status: int, detail: str) -> tuple[bytes, bytes]:
+        """Media type and body of the response to what never gets in here, being no HTTP request."""
+        explained = explain(HttpRefusal(status, detail))
+        response = self.sandboxes.default.responses.failure(explained, self._clock.now(), "")
+        return response.content_type, response.body
 
     def health(self) -> HealthView:
         return HealthView(

@@ -15,7 +15,8 @@ from stepstub.errors import Violation
 from stepstub.faults import Action, Fault, Phase
 from stepstub.journal import Entry
 from stepstub.model import Delegate, Params, Process, Status, Step
-from stepstub.readings import Value
+from stepstub.readings import Readings, Value, as_mapping, questions
+from stepstub.shaping import shaping
 from stepstub.stores.protocol import ClockState
 
 _USERINFO = re.compile(r"(?<=//)[^/?#]*(?=@)")
@@ -223,6 +224,19 @@ class DelegateCallList(_Response, frozen=True, kw_only=True):
     total: int
 
 
+class ReadingUse(_Response, frozen=True, kw_only=True):
+    """A reading that shaped a response: its number, its name and the value in force."""
+
+    number: int
+    name: str
+    value: Value
+
+    @classmethod
+    def of(cls, name: str, readings: Readings) -> Self:
+        value = as_mapping(readings)[name]
+        return cls(number=questions()[name].number, name=name, value=value)
+
+
 class ExchangeView(_Response, frozen=True, kw_only=True):
     """One request and its response, as the journal has them. `status` is None while in progress."""
 
@@ -246,9 +260,10 @@ class ExchangeView(_Response, frozen=True, kw_only=True):
     violations: Mapping[str, Violation] = {}
     moved_by: int | None = None
     delegate_call: DelegateCallView | None = None
+    readings: tuple[ReadingUse, ...] = ()
 
     @classmethod
-    def of(cls, entry: Entry, call: DelegateCall | None) -> Self:
+    def of(cls, entry: Entry, call: DelegateCall | None, readings: Readings) -> Self:
         return cls(
             number=entry.number,
             received_at=instant(entry.received_at),
@@ -272,6 +287,9 @@ class ExchangeView(_Response, frozen=True, kw_only=True):
             violations=entry.violations or {},
             moved_by=entry.moved_by,
             delegate_call=DelegateCallView.of(call) if call else None,
+            readings=tuple(
+                ReadingUse.of(name, readings) for name in shaping(entry, call, readings)
+            ),
         )
 
 

@@ -32,8 +32,8 @@ class Echo:
         await send({"type": "http.response.start", "status": OK, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def refuse(self, status: int, detail: str) -> bytes:
-        return b"{}"
+    def refuse(self, status: int, detail: str) -> tuple[bytes, bytes]:
+        return b"application/json", b"{}"
 
 
 def judge(url: str, case: Case) -> str | None:

@@ -443,7 +443,11 @@ def over_transport(app: ASGIApp, scenario: Callable[[Any, Transport], Awaitable[
     async def play() -> None:
         config: Any = SimpleNamespace(loaded_app=app)
         connection = ServedConnection(
-            config, ServerState(), {}, refuse=lambda *_: b"{}", hosts=Hosts(loopback=True)
+            config,
+            ServerState(),
+            {},
+            refuse=lambda *_: (b"application/json", b"{}"),
+            hosts=Hosts(loopback=True),
         )
         transport = Transport()
         connection.connection_made(transport)  # type: ignore[arg-type]

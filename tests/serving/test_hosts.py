@@ -7,9 +7,10 @@ import pytest
 from stepstub import LiveServer
 from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency
+from stepstub.readings import DEFAULT, with_values
 from stepstub.serving.hosts import Hosts, is_host_name
 from stepstub.serving.server import serve_in_thread
-from support import PATH, Connection, chunked, post, processes
+from support import PATH, Connection, chunked, live_app, post, processes
 
 PENDING: dict[str, object] = {"processStepId": "claim-1-pending"}
 
@@ -189,3 +190,23 @@ def test_the_live_server_takes_names() -> None:
 )
 def test_a_name_is_a_host_without_a_port(text: str, expected: bool) -> None:
     assert is_host_name(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("form", "media_type"),
+    [
+        ("envelope", "application/json"),
+        ("problem", "application/problem+json"),
+        ("html", "text/html; charset=utf-8"),
+        ("plain", "text/plain; charset=utf-8"),
+    ],
+)
+@pytest.mark.parametrize(
+    "sent", [b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", b"nonsense\r\n\r\n"]
+)
+def test_a_refusal_has_the_form_of_the_readings(form: str, media_type: str, sent: bytes) -> None:
+    readings = with_values(DEFAULT, {"undocumented-form": form})
+    with serve_in_thread(live_app(readings=readings)) as url, Connection(url) as connection:
+        response = connection.ask(sent, method="GET")
+        assert response.status in (400, 421)
+        assert response.headers["content-type"] == media_type

@@ -348,8 +348,8 @@ def test_an_application_that_does_not_start_is_an_error() -> None:
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
             raise ZeroDivisionError
 
-        def refuse(self, status: int, detail: str) -> bytes:
-            return b""
+        def refuse(self, status: int, detail: str) -> tuple[bytes, bytes]:
+            return b"text/plain", b""
 
     with pytest.raises(RuntimeError, match="did not start"), serve_in_thread(Broken()):
         pass

@@ -8,7 +8,7 @@
     framing      bounds heads, chunk-size lines and trailers
     upgrades     httptools' parser, declining every upgrade
 
-Of the application it knows the ASGI callable, and `refuse(status, detail) -> bytes`, which renders
-the body of a response that the application never hears of. Nothing outside imports uvicorn or
+Of the application it knows the ASGI callable, and `refuse(status, detail)`, which renders media
+type and body of a response that the application never hears of. Nothing outside imports uvicorn or
 httptools.
 """

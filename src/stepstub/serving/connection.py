@@ -46,7 +46,7 @@ class Connection(asyncio.Protocol):
     """One connection. Pipelined requests are run one at a time and responded to in order.
 
     The ASGI scope has an extension `stepstub.disconnect`, a coroutine function that aborts the
-    connection. `refuse` renders the body, as JSON, of a response to a request that never reaches
+    connection. `refuse` renders media type and body of a response to a request that never reaches
     the application.
     """
 
@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
-        refuse: Callable[[int, str], bytes],
+        refuse: Callable[[int, str], tuple[bytes, bytes]],
         hosts: Hosts,
     ) -> None:
         self._app = config.loaded_app
@@ -272,9 +272,9 @@ class Connection(asyncio.Protocol):
 
         async def respond(scope: Scope, receive: Receive, send: Send) -> None:
             log.warning("a request was refused with %d: %s", *rejection)
-            body = self._refuse(*rejection)
+            media_type, body = self._refuse(*rejection)
             headers = [
-                (b"content-type", b"application/json"),
+                (b"content-type", media_type),
                 (b"content-length", b"%d" % len(body)),
             ]
             start = {"type": "http.response.start", "status": rejection.status, "headers": headers}
@@ -313,11 +313,11 @@ class Connection(asyncio.Protocol):
 
     def _send_rejection(self, status: int, detail: str) -> None:
         log.warning("a connection was refused with %d: %s", status, detail)
-        body = self._refuse(status, detail)
+        media_type, body = self._refuse(status, detail)
         self.write(
             STATUS_LINES[status]
             + self.default_headers
-            + b"content-type: application/json\r\n"
+            + b"content-type: %b\r\n" % media_type
             + b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
             + body
         )
