@@ -159,7 +159,7 @@ def expire(step: Step, now: int) -> Step:
 
     Nothing needs to be written for that, and no timer to run: whoever looks sees the same.
     """
-    if step.status is not Status.STARTED or step.deadline is None or now < step.deadline:
+    if step.deadline is None or now < step.deadline or step.status is not Status.STARTED:
         return step
     return replace(
         step,
