@@ -145,8 +145,8 @@ class InlineConcurrency:
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - there is no event loop to hold up
 
-    async def within(self, seconds: float, coroutine: Coroutine[Any, Any, T]) -> T:
-        return await coroutine
+    def within(self, seconds: float, coroutine: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+        return coroutine
 
 
 class EventLoopConcurrency:

@@ -111,8 +111,7 @@ def control_document() -> dict[str, Any]:
 
 def compiled(schema: dict[str, Any], components: dict[str, Any]) -> Schema:
     """A schema with the components it refers to, compiled once however many contracts have it."""
-    root = {**schema, "components": {"schemas": dict(_referred(schema, components["schemas"]))}}
-    return _compiled(json.encode(root))
+    return _compiled(json.encode(_inlined(schema, components["schemas"])))
 
 
 def as_yaml(document: Any) -> str:
@@ -125,23 +124,15 @@ def _compiled(root: bytes) -> Schema:
     return Schema(json.decode(root))
 
 
-def _referred(schema: Any, schemas: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The schemas that one refers to, directly or not, by their names in alphabetical order."""
-    found: dict[str, Any] = {}
-    pending = [schema]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, dict):
-            reference = node.get("$ref")
-            if isinstance(reference, str):
-                name = reference.rpartition("/")[2]
-                if name not in found:
-                    found[name] = schemas[name]
-                    pending.append(schemas[name])
-            pending += node.values()
-        elif isinstance(node, list):
-            pending += node
-    yield from sorted(found.items())
+def _inlined(schema: Any, schemas: Mapping[str, Any]) -> Any:
+    """A schema with what it refers to in place of each reference, which is quicker to check."""
+    if isinstance(schema, list):
+        return [_inlined(item, schemas) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if isinstance(reference := schema.get("$ref"), str):
+        return _inlined(schemas[reference.rpartition("/")[2]], schemas)
+    return {name: _inlined(value, schemas) for name, value in schema.items()}
 
 
 def _undocumented(components: dict[str, Any], form: str) -> tuple[bytes, Schema]:

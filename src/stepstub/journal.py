@@ -119,10 +119,10 @@ class Journal:
         step_id = oldest.step_id
         if step_id is not None:
             known = self._by_step[step_id]
-            if rest := _without_first(known):
-                self._by_step[step_id] = rest
-            else:
+            if known is oldest or not (rest := _without_first(known)):
                 del self._by_step[step_id]
+            else:
+                self._by_step[step_id] = rest
 
     def clear(self) -> None:
         """Forget the exchanges; the numbers continue."""

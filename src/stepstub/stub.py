@@ -17,7 +17,7 @@ from stepstub.journal import MAX_JOURNALED_BODY, Entry, redacted
 from stepstub.operations import api_of
 from stepstub.responses import Response
 from stepstub.responses.explanations import explain
-from stepstub.sandbox import Sandbox, Sandboxes
+from stepstub.sandbox import Sandboxes
 from stepstub.settings import Settings
 from stepstub.views import HealthView
 
@@ -81,8 +81,13 @@ class Stub:
             return  # a page has been sent
         if exchange.api.is_contract:
             sandbox = exchange.nearest_sandbox
-            response = await self._checked(exchange, sandbox.contract, response)
-            await self._close(entry, sandbox, response, began)
+            breach = _breach(entry, sandbox.contract, response)
+            if breach is not None:
+                response = await self._own_mistake(exchange, breach)
+            entry.status = response.status
+            entry.response = response.body[:MAX_JOURNALED_BODY]
+            entry.duration = time.perf_counter() - began
+            await sandbox.store.close(entry)
             self._log(exchange)
         if exchange.disconnect:
             await extensions["stepstub.disconnect"]()
@@ -131,15 +136,8 @@ class Stub:
             now = await self._opened(exchange)
         return exchange.responses.failure(explained, now, exchange.entry.path)
 
-    async def _checked(
-        self, exchange: Exchange, contract: Contract, response: Response
-    ) -> Response:
-        """`response` if it conforms; otherwise it is our bug, and the documented 500 goes out."""
-        if exchange.entry.fault is not None:
-            return response
-        breach = contract.breach(response.status, response.content_type, response.body)
-        if breach is None:
-            return response
+    async def _own_mistake(self, exchange: Exchange, breach: str) -> Response:
+        """The documented 500, in place of a response of ours that breaks the contract."""
         self.violations += 1
         log.error("the stub's own response broke the contract: %s", breach)
         detail = "The stub's own response would have broken the contract; its log says how."
@@ -156,18 +154,17 @@ class Stub:
             return (await store.clock()).now
         return await store.open(exchange.entry)
 
-    async def _close(
-        self, entry: Entry, sandbox: Sandbox, response: Response, began: float
-    ) -> None:
-        entry.status = response.status
-        entry.response = response.body[:MAX_JOURNALED_BODY]
-        entry.duration = time.perf_counter() - began
-        await sandbox.store.close(entry)
-
     def _log(self, exchange: Exchange) -> None:
         if access_log.isEnabledFor(logging.INFO):
             sandbox = exchange.known and self.sandboxes.name_of(exchange.known)
             access_log.info("", extra={"entry": exchange.entry, "sandbox": sandbox})
+
+
+def _breach(entry: Entry, contract: Contract, response: Response) -> str | None:
+    """How a response violates the contract, in words; a fault's may."""
+    if entry.fault is not None:
+        return None
+    return contract.breach(response.status, response.content_type, response.body)
 
 
 async def _send(response: Response, send: Send) -> None:

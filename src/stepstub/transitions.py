@@ -14,6 +14,9 @@ from stepstub.errors import Refusal
 from stepstub.model import Params, Process, Result, Status, Step
 from stepstub.readings import DEFAULT, Readings
 
+# Every completion asks for these, and to look a member up takes five times as long as a global.
+_STARTED, _COMPLETED = Status.STARTED, Status.COMPLETED
+
 
 class Change(Struct, frozen=True):
     """Records to write in place of those they replace: all of them, or none.
@@ -66,13 +69,13 @@ def complete(
     """
     refusal = _refusal(step_id, step, now, "completed")
     if refusal is not None or step is None:
-        if step and step.status is Status.COMPLETED and readings.completed_step == "repeat":
+        if step and step.status is _COMPLETED and readings.completed_step == "repeat":
             return _repeated(step, next_step)
         return refusal or Refusal(step_id, "completed")
     own = next_step.params if next_step else {}
     completed = replace(
         step,
-        status=Status.COMPLETED,
+        status=_COMPLETED,
         deadline=None,
         moved_by=number,
         result=Result(submitted, own) if readings.completed_step == "repeat" else None,
@@ -81,7 +84,7 @@ def complete(
         return Change((step,), (completed,), step.deadline)
     started = replace(
         next_step,
-        status=Status.STARTED,
+        status=_STARTED,
         params={**own, **submitted} if submitted else own,
         deadline=_deadline(next_step, now, readings),
         moved_by=number,
@@ -137,7 +140,7 @@ def start(process: Process, now: int, readings: Readings = DEFAULT) -> Process:
         process.id,
         tuple(
             replace(step, deadline=_deadline(step, now, readings))
-            if step.status is Status.STARTED
+            if step.status is _STARTED
             else step
             for step in process.steps
         ),
@@ -159,7 +162,7 @@ def expire(step: Step, now: int) -> Step:
 
     Nothing needs to be written for that, and no timer to run: whoever looks sees the same.
     """
-    if step.status is not Status.STARTED or step.deadline is None or now < step.deadline:
+    if step.deadline is None or now < step.deadline or step.status is not _STARTED:
         return step
     return replace(
         step,
@@ -176,7 +179,7 @@ def _refusal(
     if step is None:
         return Refusal(step_id, attempted)
     current = expire(step, now)
-    if current.status is Status.STARTED:
+    if current.status is _STARTED:
         return None
     return Refusal(step_id, attempted, current.status, current.failure, current.moved_by)
 

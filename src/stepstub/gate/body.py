@@ -18,7 +18,7 @@ from stepstub.errors import (
     Violation,
 )
 from stepstub.exchange import Exchange, exchange_of
-from stepstub.gate.routing import refusal_of
+from stepstub.gate.routing import Routed, refusal_of
 from stepstub.journal import MAX_JOURNALED_BODY
 from stepstub.schema import Schema, shorten
 
@@ -197,7 +197,7 @@ class _PreparedAPI(RequestValidationAPI):  # type: ignore[misc]
         )
 
 
-class BodyAndParameters(RequestValidationMiddleware):  # type: ignore[misc]
+class BodyAndParameters(Routed, RequestValidationMiddleware):  # type: ignore[misc]
     """Takes the place of Connexion's own request validation in the list of middlewares."""
 
     api_cls = _PreparedAPI

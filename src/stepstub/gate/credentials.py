@@ -1,104 +1,93 @@
 """Which sandbox a request belongs to, and whether it may drive the stub."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stepstub.errors import Unauthorized
 from stepstub.exchange import Exchange, exchange_of
+from stepstub.gate.routing import Routed
 from stepstub.handlers.credentials import authorize, by_bearer, check_control_token
 from stepstub.operations import OPERATIONS
 
 with warnings.catch_warnings():  # Connexion imports what Starlette deprecates
     warnings.simplefilter("ignore")
-    from connexion.middleware.security import SecurityAPI, SecurityMiddleware, SecurityOperation
+    from connexion.middleware.security import SecurityAPI, SecurityMiddleware
     from connexion.operations import AbstractOperation
     from connexion.security import AbstractSecurityHandler
 
 
-class _SecurityRequest:
-    """What a security handler is given: Connexion's own request is made for much more.
+SecurityCheck = Callable[[Scope], None]
+"""Raises `Unauthorized`."""
 
-    `refusal` says why the request is not authorised, if it is not.
+
+class _SecuredOperation:
+    """An operation behind its checks.
+
+    Connexion's own makes a request object for them, and awaits what may be coroutines, which none
+    of them is; and it gathers their exceptions in a list, which their tracebacks refer to: a circle
+    that waits for the garbage collector, and under load that stops everything for a tenth of a
+    second.
     """
 
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
-        self.context: dict[str, Any] = {}
-        self.refusal: str | None = None
-
-
-SecurityCheck = Callable[[_SecurityRequest], dict[str, Any]]
-
-
-class _SecurityOperation(SecurityOperation):  # type: ignore[misc]
-    def __init__(self, next_app: ASGIApp, *, operation_id: str, **options: Any) -> None:
-        super().__init__(next_app, **options)
+    def __init__(
+        self, next_app: ASGIApp, operation_id: str, checks: Sequence[SecurityCheck]
+    ) -> None:
+        self._next_app = next_app
         self._operation_id = operation_id
+        self._checks = checks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
         exchange.operation = OPERATIONS[self._operation_id]
         exchange.entry.operation = self._operation_id
-        if self.security:
-            request = _SecurityRequest(scope)
-            await self.verification_fn(request)
-            if request.refusal is not None:
-                exchange.unauthorised = request.refusal
-                if not (exchange.api.is_contract and _body_first(exchange)):
-                    raise Unauthorized(request.refusal)
-        await self.next_app(scope, receive, send)
+        for check in self._checks:
+            try:
+                check(scope)
+            except Unauthorized as refusal:
+                exchange.unauthorised = exchange.unauthorised or str(refusal)
+        if exchange.unauthorised is not None and not _body_first(exchange):
+            raise Unauthorized(exchange.unauthorised)
+        await self._next_app(scope, receive, send)
 
 
 def _body_first(exchange: Exchange) -> bool:
-    return exchange.nearest_sandbox.readings.checked_first == "body"
+    readings = exchange.nearest_sandbox.readings
+    return exchange.api.is_contract and readings.checked_first == "body"
 
 
 class _SecurityAPI(SecurityAPI):  # type: ignore[misc]
-    def make_operation(self, operation: AbstractOperation) -> _SecurityOperation:
-        return _SecurityOperation(
-            self.next_app,
-            operation_id=operation.operation_id,
-            security_handler_factory=self.security_handler_factory,
-            security=_as_one(operation.security),
-            security_schemes=operation.security_schemes,
-        )
+    def make_operation(self, operation: AbstractOperation) -> _SecuredOperation:
+        check_of = self.security_handler_factory.parse_security_scheme
+        checks = [
+            check_of(operation.security_schemes[name], scopes)
+            for name, scopes in _as_one(operation.security).items()
+        ]
+        return _SecuredOperation(self.next_app, operation.operation_id, checks)
 
 
-def _as_one(alternatives: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _as_one(alternatives: list[dict[str, Any]]) -> dict[str, Any]:
     """All schemes of an operation as a single requirement, so that none goes unchecked.
 
     The document lists alternatives because it does not know how the stub was started. Each check
     does know, and accepts every request that does not have to pass it.
     """
-    merged = {scheme: scopes for each in alternatives for scheme, scopes in each.items()}
-    return [merged] if merged else []
+    return {scheme: scopes for each in alternatives for scheme, scopes in each.items()}
 
 
-class Credentials(SecurityMiddleware):  # type: ignore[misc]
+class Credentials(Routed, SecurityMiddleware):  # type: ignore[misc]
     """Connexion's security, whose handlers are given the scope and nothing else."""
 
     api_cls = _SecurityAPI
 
 
 class _Check(AbstractSecurityHandler):  # type: ignore[misc]
-    """A security handler whose refusals are noted on the request.
-
-    Connexion gathers exceptions in a list, which their own tracebacks refer to: a circle that
-    waits for the garbage collector, and under load that stops everything for a tenth of a second.
-    """
+    """A security handler that knows its requests by their scopes."""
 
     def get_fn(self, security_scheme: Any, required_scopes: Any) -> SecurityCheck:
-        return self._noted
-
-    def _noted(self, request: _SecurityRequest) -> dict[str, Any]:
-        try:
-            self.check(request.scope)
-        except Unauthorized as refusal:
-            request.refusal = request.refusal or str(refusal)
-        return {}
+        return self.check
 
     def check(self, scope: Scope) -> None:
         """Raises `Unauthorized`."""

@@ -14,7 +14,7 @@ from stepstub.errors import BadRequest, HttpRefusal, method_not_allowed, nothing
 
 with warnings.catch_warnings():  # Connexion imports what Starlette deprecates
     warnings.simplefilter("ignore")
-    from connexion.middleware.abstract import ROUTING_CONTEXT
+    from connexion.middleware.abstract import ROUTING_CONTEXT, RoutedMiddleware
     from connexion.middleware.routing import RoutingMiddleware
 
 _convertors_lock = Lock()
@@ -74,6 +74,29 @@ class Routing(RoutingMiddleware):  # type: ignore[misc]
             raise method_not_allowed(", ".join(sorted(operations)))
         scope["extensions"][ROUTING_CONTEXT] = operation
         await self.app(scope, receive, send)
+
+
+class Routed(RoutedMiddleware[Any]):  # type: ignore[misc]
+    """What comes after the routing, in which an operation is looked up by its id alone.
+
+    Connexion asks one API after the other, since two may have the same id. None of ours do.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(app)
+        self._operations: dict[str | None, ASGIApp] = {}
+
+    def add_api(self, specification: Any, **options: Any) -> Any:
+        api = super().add_api(specification, **options)
+        self._operations |= api.operations
+        return api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        next_app = self.app
+        if scope["type"] == "http":
+            operation_id = scope["extensions"][ROUTING_CONTEXT].get("operation_id")
+            next_app = self._operations.get(operation_id, next_app)
+        await next_app(scope, receive, send)
 
 
 def refusal_of(error: HTTPException) -> HttpRefusal | BadRequest:

@@ -72,7 +72,7 @@ class Connection(asyncio.Protocol):
         self._state = State.OPEN
         self._rejection: Rejection | None = None  # sent after the last response
         self._write_buffer: list[bytes] = []
-        self._drained: asyncio.Future[None] | None = None
+        self.drained: asyncio.Future[None] | None = None  # set while much waits to be sent
         self._current: Request | None = None  # the application works on it
         self._pending: deque[Request] = deque()  # pipelined behind it
         self._incoming: Request | None = None  # its body is not complete; may be either
@@ -115,12 +115,12 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._stalled_since = self._loop.time()
-        self._drained = self._loop.create_future()
+        self.drained = self._loop.create_future()
 
     def resume_writing(self) -> None:
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
-        self._drained = None
+        if self.drained is not None and not self.drained.done():
+            self.drained.set_result(None)
+        self.drained = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._state = State.CLOSING
@@ -223,11 +223,6 @@ class Connection(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         self._write_buffer.append(data)
 
-    async def drain(self) -> None:
-        """Wait while the transport's buffer is above its high-water mark."""
-        if self._drained is not None:
-            await self._drained
-
     def regulate(self) -> None:
         """Pause reading while the application does not keep up."""
         current = self._current
@@ -328,7 +323,7 @@ class Connection(asyncio.Protocol):
     def _check_timeouts(self) -> None:
         """Close an idle or stalled connection. One timer per connection, not one per request."""
         now = self._loop.time()
-        if self._drained is not None:
+        if self.drained is not None:
             remaining, expire = self._stalled_since + STALL_TIMEOUT - now, self.abort
         elif self._current is not None:
             remaining, expire = KEEP_ALIVE_TIMEOUT, self._close

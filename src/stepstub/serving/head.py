@@ -1,6 +1,7 @@
 """The head of a request, as the parser reports it."""
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote
 
 import httptools
@@ -16,6 +17,7 @@ from stepstub.serving.hosts import (
 )
 
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
+_BAD_TARGET = "The request target is neither a path nor an http URL."
 _OF_INTEREST = {b"host", b"expect", b"content-length", b"transfer-encoding"}
 
 
@@ -70,15 +72,9 @@ class RequestHead:
             check_version(version)
         if codings := self._fields.get(b"transfer-encoding"):
             _check_codings(codings)
-        target = httptools.parse_url(self.url)
-        raw_path = target.path or (b"/" if target.schema else b"")  # RFC 9112, section 3.2.2
-        if (
-            not raw_path
-            or target.fragment is not None
-            or (raw_path == b"*" and method != b"OPTIONS")
-        ):
-            raise BadHead(400, "The request target is neither a path nor an http URL.")
-        path = raw_path.decode("ascii")
+        raw_path, path, query = _parsed(self.url)
+        if raw_path == b"*" and method != b"OPTIONS":
+            raise BadHead(400, _BAD_TARGET)
         return {
             "type": "http",
             "asgi": _ASGI,
@@ -86,9 +82,9 @@ class RequestHead:
             "scheme": "http",
             "method": method.decode("ascii"),
             "root_path": "",
-            "path": unquote(path) if "%" in path else path,
+            "path": path,
             "raw_path": raw_path,
-            "query_string": target.query or b"",
+            "query_string": query,
             "headers": self.headers,
         }
 
@@ -97,7 +93,7 @@ class RequestHead:
         host = self._fields.get(b"host")
         if host is None and version != "1.0":
             return MISSING
-        if not self.url.startswith((b"/", b"*")):
+        if self.url[:1] not in (b"/", b"*"):
             if host is not None and host_in(host) is None:
                 return INVALID
             # The authority of an absolute target replaces Host (RFC 9112, section 3.2.2).
@@ -106,6 +102,17 @@ class RequestHead:
             if scheme.lower() not in {b"http", b"https"} or not host_in(host):
                 return INVALID_TARGET
         return None if host is None else hosts.check(host)
+
+
+@lru_cache(maxsize=64)  # clients send the same one every time
+def _parsed(target: bytes) -> tuple[bytes, str, bytes]:
+    """Raw path, path and query of a request target. Raises `BadHead`."""
+    url = httptools.parse_url(target)
+    raw_path = url.path or (b"/" if url.schema else b"")  # RFC 9112, section 3.2.2
+    if not raw_path or url.fragment is not None:
+        raise BadHead(400, _BAD_TARGET)
+    path = raw_path.decode("ascii")
+    return raw_path, unquote(path) if "%" in path else path, url.query or b""
 
 
 def check_version(version: str) -> None:

@@ -1,6 +1,7 @@
 """One request and its response: what the application is given as `receive` and `send` (ASGI)."""
 
 import asyncio
+from collections.abc import Awaitable
 from http import HTTPStatus
 from typing import Protocol
 
@@ -22,7 +23,9 @@ class Channel(Protocol):
 
     def write(self, data: bytes) -> None: ...
 
-    async def drain(self) -> None: ...
+    @property
+    def drained(self) -> Awaitable[None] | None:
+        """Lasts while the transport's buffer is above its high-water mark; None if it is not."""
 
     def regulate(self) -> None: ...
 
@@ -90,7 +93,8 @@ class Request:
         return {"type": "http.request", "body": body, "more_body": not self._body_complete}
 
     async def send(self, message: Message) -> None:
-        await self._channel.drain()
+        if (drained := self._channel.drained) is not None:
+            await drained
         if message["type"] == "http.response.start":
             self._head = self._render_head(message["status"], message["headers"])
             return
