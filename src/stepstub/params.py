@@ -38,6 +38,7 @@ class ParamsReader:
             and readings.long_fraction == "refuse"
             and readings.type_names != "any-case"
             and readings.null_param == "refuse"
+            and readings.duplicate_names == "refuse"  # the first of two need not be valid
         )
 
     def __call__(self, content: bytes, body: Mapping[str, Any]) -> Params:
