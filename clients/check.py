@@ -1,7 +1,8 @@
 """Generates clients and calls a live stub with each, or lints the OpenAPI documents.
 
     python clients/check.py clients    five clients of the contract, two of the control API
-    python clients/check.py contract   spectral and redocly, for both documents
+    python clients/check.py contract   spectral and redocly, for both documents, and for the
+                                       contract under each built-in profile of readings
 
 Run it with the Python of an environment in which Stepstub is installed. It installs pinned
 packages from PyPI and npm; they and the generated code go into build/clients. Needs Node.js 20 and
@@ -27,6 +28,7 @@ BUILD = HERE.parent / "build" / "clients"
 GENERATED = BUILD / "generated"
 BIN = BUILD / "venv" / ("Scripts" if os.name == "nt" else "bin")
 NODE_BIN = BUILD / "node_modules" / ".bin"
+STEPSTUB = Path(sys.executable).with_name("stepstub")
 
 RESPONSES = ("200 next step", "200 last step", "401", "412", "500")
 EXACT, ROUNDED = "int64", "int64 rounded"
@@ -85,14 +87,15 @@ def main() -> None:
 
 
 def lint_contract() -> int:
-    """Lint both documents; hints and warnings count as failures."""
+    """Lint both documents, and the effective contracts; hints and warnings count as failures."""
     install_node()
+    documents = [CONTRACT, CONTROL, *effective_contracts()]
     spectral: Command = [NODE_BIN / "spectral", "lint", "--fail-severity", "hint", "--quiet"]
     redocly: Command = [NODE_BIN / "redocly", "lint"]
     failed = 0
     for name, command in {
-        "spectral": [*spectral, "--ruleset", HERE / ".spectral.yaml", CONTRACT, CONTROL],
-        "redocly": [*redocly, "--config", HERE / "redocly.yaml", CONTRACT, CONTROL],
+        "spectral": [*spectral, "--ruleset", HERE / ".spectral.yaml", *documents],
+        "redocly": [*redocly, "--config", HERE / "redocly.yaml", *documents],
     }.items():
         try:
             run(*command)
@@ -100,8 +103,24 @@ def lint_contract() -> int:
             failed += 1
             print(f"{name}: failed\n{failure}")
         else:
-            print(f"{name}: ok")
+            print(f"{name}: ok, {len(documents)} documents")
     return min(failed, 1)
+
+
+def effective_contracts() -> list[Path]:
+    """The contract under each built-in profile but the default one, as files."""
+    from stepstub import profiles
+
+    directory = BUILD / "contracts"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    written = []
+    for name in profiles.built_in():
+        if name != profiles.DEFAULT_NAME:
+            file = directory / f"{name}.yaml"
+            file.write_text(run(STEPSTUB, "spec", "--readings", name), "utf-8")
+            written.append(file)
+    return written
 
 
 def check_clients() -> int:
@@ -258,7 +277,7 @@ def typescript(calls: str) -> Command:
 @contextmanager
 def stub(control_token: str | None) -> Iterator[str]:
     """Yield the URL of a fresh stub, in which no step has been completed."""
-    command: Command = [Path(sys.executable).with_name("stepstub"), "serve", "--port", "0"]
+    command: Command = [STEPSTUB, "serve", "--port", "0"]
     if control_token:
         command += ["--control-token", control_token]
     options: Command = [

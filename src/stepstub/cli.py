@@ -323,13 +323,14 @@ def readings(schema: bool, profile: str | None) -> None:
     """List the readings and the built-in profiles, or check a profile and say what it changes."""
     from stepstub import profiles
     from stepstub.readings import alternatives, differing, json_schema, questions
+    from stepstub.schema import printable
 
     if schema:
         click.echo(json.dumps(json_schema(), indent=2))
         return
     if profile is not None:
         for name, value in differing(profiles.load(profile)).items():
-            click.echo(f"{name}: {value}")
+            click.echo(f"{name}: {printable(str(value))}")
         return
     for name, question in questions().items():
         click.echo(f"{question.number:>2}  {name}: {question.text}")
@@ -460,10 +461,11 @@ class _Token(NamedTuple):
 
 def _banner(url: str, token: _Token, processes: "Sequence[Process]", readings: "Readings") -> str:
     from stepstub.readings import differing
+    from stepstub.schema import printable
 
     lines = [f"Stepstub listens on {url} (page: {url}/docs), token {token}", *_listed(processes)]
     if changed := differing(readings):
-        listed = ", ".join(f"{name}: {value}" for name, value in changed.items())
+        listed = ", ".join(f"{name}: {printable(str(value))}" for name, value in changed.items())
         lines.append(f"  readings that differ from the default: {listed}")
     started = (step.id for process in processes for step in process.steps if _is_started(step))
     if first_started := next(started, None):

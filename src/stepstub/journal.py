@@ -59,9 +59,12 @@ class Entry(Struct, kw_only=True, gc=False):
         return self.step_before is Status.STARTED and self.step_after is Status.COMPLETED
 
 
-def redacted(headers: list[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
-    """The headers without the values that are secrets."""
-    return tuple([(name, b"(redacted)" if name in _SECRET else value) for name, value in headers])
+def redacted(
+    headers: list[tuple[bytes, bytes]], key_headers: frozenset[bytes] = frozenset()
+) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers without the values that are secrets; `key_headers` bear tokens as well."""
+    secret = _SECRET | key_headers if key_headers else _SECRET
+    return tuple([(name, b"(redacted)" if name in secret else value) for name, value in headers])
 
 
 class ExchangeQuery(Struct, frozen=True):

@@ -38,6 +38,7 @@ class ParamsReader:
             and readings.long_fraction == "refuse"
             and readings.type_names != "any-case"
             and readings.null_param == "refuse"
+            and readings.duplicate_names == "refuse"  # the first of two need not be valid
         )
 
     def __call__(self, content: bytes, body: Mapping[str, Any]) -> Params:
@@ -60,7 +61,7 @@ class ParamsReader:
         given = {_ATTRIBUTES[field]: raw[field] for field in _ATTRIBUTES if field in raw}
         if given.get("long_value") is not None:
             given["long_value"] = self._long(name, given["long_value"])
-        if isinstance(given.get("double_value"), str):
+        if given.get("double_value") is not None:
             given["double_value"] = _double(name, given["double_value"])
         if self._readings.type_names == "any-case" and given.get("type") is not None:
             given["type"] = given["type"].upper()
@@ -90,10 +91,10 @@ def _rounded(name: str, number: float) -> int | float:
     return int(rounded) if isinstance(number, int) else rounded
 
 
-def _double(name: str, text: str) -> float:
-    number = float(text)
+def _double(name: str, value: float | str) -> float:
+    number = float(value)
     if isinf(number):
-        raise _out_of_range(name, "doubleValue", text)
+        raise _out_of_range(name, "doubleValue", value)
     return number
 
 

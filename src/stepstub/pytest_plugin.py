@@ -111,9 +111,11 @@ def _readings(request: pytest.FixtureRequest) -> "Readings":
     from stepstub.errors import StepstubError
 
     marker = request.node.get_closest_marker("stepstub")
+    if marker and (marker.args or set(marker.kwargs) != {"readings"}):
+        raise pytest.UsageError("@pytest.mark.stepstub takes readings=..., and nothing else.")
     try:
         return profiles.chosen(
-            marker.kwargs.get("readings") if marker else None, _configured(request.config)
+            marker.kwargs["readings"] if marker else None, _configured(request.config)
         )
     except StepstubError as error:
         raise pytest.UsageError(f"@pytest.mark.stepstub: {error}") from error

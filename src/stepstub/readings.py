@@ -457,9 +457,9 @@ def _attribute(name: str) -> str:
 
 def _value(name: str, given: object) -> Value:
     text = "null" if given is None else str(given)
-    if isinstance(given, bool | dict | list):
-        raise InvalidReadings(f"{name} cannot be {json.dumps(given)[:100]}: it takes a text.")
     values = alternatives(name)
+    if isinstance(given, bool | dict | list) or (given is None and not values):
+        raise InvalidReadings(f"{name} cannot be {json.dumps(given)[:100]}: it takes a text.")
     if not values:
         return _free_text(name, text)
     for value in values:
@@ -473,6 +473,8 @@ def _value(name: str, given: object) -> Value:
 def _free_text(name: str, text: str) -> str:
     if name == "credentials-header" and not _is_header_name(text):
         raise InvalidReadings(f"{name} cannot be {json.dumps(text)}: it is not a header's name.")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidReadings(f"{name} cannot be {json.dumps(text)}: it is not Unicode text.")
     return text
 
 

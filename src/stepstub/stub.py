@@ -59,7 +59,7 @@ class Stub:
         entry = Entry(
             method=scope["method"],
             path=scope["path"],
-            headers=redacted(scope["headers"]),
+            headers=redacted(scope["headers"], self.sandboxes.key_headers),
             wall_clock=self._clock.now(),
         )
         exchange = Exchange(stub=self, entry=entry, api=api_of(entry.path))

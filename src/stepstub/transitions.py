@@ -185,8 +185,13 @@ def _refusal(
 
 
 def _repeated(step: Step, next_step: Step | None) -> Completion:
-    started = next_step if next_step and next_step.status is not Status.PENDING else None
-    result = step.result or Result({}, started.params if started else {})
+    result = step.result
+    if result is None:  # a scenario has it completed, and nothing is known of that
+        started = next_step if next_step and next_step.status is not Status.PENDING else None
+        return Completion(step, started, {}, started.params if started else {})
+    # PENDING and without the submitted params while it is held back.
+    params = {**result.own, **result.submitted}
+    started = replace(next_step, params=params) if next_step else None
     return Completion(step, started, result.submitted, result.own)
 
 
