@@ -108,8 +108,9 @@ class TimestampForm:
         zone_pattern = "Z" if zone == "z" else r"\+00:00"
         self.pattern = rf"^\d{{4}}-\d{{2}}-\d{{2}}T\d{{2}}:\d{{2}}:\d{{2}}{fraction}{zone_pattern}$"
 
-        # What is called for every response is the cached function itself where it will do.
-        self.write = timestamp if (digits, zone) == ("milliseconds", "z") else self._write
+        # Called for every response, of which there are many in a millisecond.
+        as_is = (digits, zone) == ("milliseconds", "z")
+        self.write = timestamp if as_is else lru_cache(maxsize=64)(self._write)
 
     def _write(self, milliseconds: int) -> str:
         second, _, fraction = timestamp(milliseconds)[:-1].partition(".")

@@ -58,7 +58,7 @@ class ParamsReader:
         return {name: self._param(name, param) for name, param in raw.items() if param is not None}
 
     def _param(self, name: str, raw: Mapping[str, Any]) -> Param:
-        given = {_ATTRIBUTES[field]: raw[field] for field in _ATTRIBUTES if field in raw}
+        given = {_ATTRIBUTES[field]: raw[field] for field in raw if field in _ATTRIBUTES}
         if given.get("long_value") is not None:
             given["long_value"] = self._long(name, given["long_value"])
         if given.get("double_value") is not None:

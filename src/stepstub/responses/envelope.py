@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType, json
-from msgspec.structs import asdict
+from msgspec import UNSET, Struct, UnsetType, json, to_builtins
+from msgspec.structs import fields
 
 from stepstub.contract import Contract
 from stepstub.errors import (
@@ -22,6 +22,7 @@ from stepstub.responses import Explained, Headers, Response, explanations
 from stepstub.responses.undocumented import undocumented
 from stepstub.transitions import Completion
 
+_UNSET_AS_NULL = {field.encode_name: None for field in fields(Param)}
 _CHALLENGES = {"bearer": b"Bearer", "basic": b'Basic realm="stepstub"', "api-key": b"ApiKey"}
 
 
@@ -179,11 +180,7 @@ class Envelope:
 
 
 def _with_nulls(param: Param) -> dict[str, Any]:
-    names = {"str_value": "strValue", "long_value": "longValue", "double_value": "doubleValue"}
-    return {
-        names.get(name, name): None if value is UNSET else value
-        for name, value in asdict(param).items()
-    }
+    return {**_UNSET_AS_NULL, **to_builtins(param)}
 
 
 @lru_cache(maxsize=1000)
