@@ -118,9 +118,17 @@ agreeing = st.sampled_from(
         for value in TAME[field]
     ]
 )
+near = st.sampled_from(
+    [
+        members([("type", f'"{kind}"'), (field, value)])
+        for each, field in (each.split(": ") for each in AGREEING)
+        for kind in (each, each.lower(), each.title())
+        for value in WILD[field]
+    ]
+)
 tame = st.lists(one_of(TAME), max_size=3, unique_by=lambda pair: pair[0]).map(members)
 wild = st.lists(one_of(WILD), max_size=3).map(members)
-values = st.one_of(agreeing, agreeing, tame, wild, st.sampled_from(["null", "5"]))
+values = st.one_of(agreeing, near, near, tame, wild, st.sampled_from(["null", "5"]))
 params = st.one_of(
     st.lists(st.tuples(st.sampled_from(["a", "b"]), st.one_of(agreeing, tame, wild)), max_size=1),
     st.lists(st.tuples(st.sampled_from(["a", "b"]), values), max_size=2),
