@@ -4,19 +4,23 @@ import shlex
 
 from requests import PreparedRequest
 
+from stepstub.contract_tests.credentials import Credentials
+
 _MAX_PADDING = 1024  # trailing blanks of a body that are written out
 
 
-def curl_line(request: PreparedRequest, token: str) -> str:
+def curl_line(request: PreparedRequest, token: str, credentials: Credentials) -> str:
     """The line that repeats `request`, with $TOKEN in place of the token."""
     line = ["curl", "-i", "-X", request.method or "", shlex.quote(request.url or "")]
-    for name in ("Authorization", "Content-Type"):
+    key = [credentials.header] if credentials.form == "api-key" else []
+    for name in ("Authorization", *key, "Content-Type"):
         if name in request.headers:
             value = request.headers[name]
             text = value.decode("latin-1") if isinstance(value, bytes) else value
             quoted = shlex.quote(f"{name}: {text}")
-            if token in text:
-                quoted = f'"{name}: {text.replace(token, "$TOKEN")}"'
+            redacted = credentials.redacted(text, token)
+            if redacted != text:
+                quoted = f'"{name}: {redacted}"'
             line += ["-H", quoted]
     if request.body:
         body = request.body if isinstance(request.body, bytes) else request.body.encode()

@@ -2,14 +2,16 @@
 
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Self
 
 import requests
 
 from stepstub import contract
 from stepstub.contract_tests.cases.case import Case, RunContext, unknown_step
+from stepstub.contract_tests.credentials import Credentials
 from stepstub.contract_tests.expectations import Expectations
 from stepstub.contract_tests.findings import (
     DOCUMENT,
@@ -18,6 +20,8 @@ from stepstub.contract_tests.findings import (
     NotCovered,
     finding,
 )
+from stepstub.contract_tests.probes import learn
+from stepstub.contract_tests.probes.learnt import Learnt
 from stepstub.contract_tests.results import Report, Result
 from stepstub.contract_tests.server import NoResponse, Response, Server
 from stepstub.contract_tests.steps import Need, StepPool
@@ -36,7 +40,8 @@ class Redaction:
     """Replaces the tokens in a text by names."""
 
     def __init__(self, token: str, control_token: str | None) -> None:
-        names = {control_token: "$CONTROL_TOKEN", token: "$TOKEN"}
+        basic = Credentials("basic").headers(token)["Authorization"].removeprefix("Basic ")
+        names = {control_token: "$CONTROL_TOKEN", basic: "$BASIC_CREDENTIALS", token: "$TOKEN"}
         # The longer one goes first: the shorter one may be part of it.
         self._names = [(secret, names[secret]) for secret in sorted(filter(None, names), key=len)]
         self._names.reverse()
@@ -70,7 +75,9 @@ class Run:
         *,
         started_steps: Iterable[str] = (),
         seed_command: str | None = None,
+        other_steps: Mapping[Need, Iterable[str]] = MappingProxyType({}),
         control_token: str | None = None,
+        credentials: Credentials | None = None,
         strict: bool = False,
         require: str = "",
         seed: int | None = None,
@@ -78,6 +85,7 @@ class Run:
     ) -> Self:
         """A run against the server at `url`.
 
+        `other_steps` are steps that are in another state than STARTED, or of which more is known.
         `require` lists statuses, as in `200,401,412`. A stub is recognised by its responses, and
         driven through its control API, with `control_token` where it requires one. It is held to
         our readings even without `strict`.
@@ -88,11 +96,11 @@ class Run:
         expectations = Expectations(contract.load())
         required = _statuses(require, expectations)
         redaction = Redaction(token, control_token)
-        server = Server(url, token, expectations)
+        server = Server(url, token, expectations, credentials)
         try:
             response = _first_response(server)
             stub, hint = _control(server, response, control_token)
-            steps = StepPool(started_steps, seed_command, stub, hint)
+            steps = StepPool(started_steps, seed_command, stub, hint, other_steps)
             _check_for_a_started_step(steps, hint)
         except (CouldNotRun, requests.RequestException) as error:
             server.close()
@@ -107,6 +115,10 @@ class Run:
 
     def __exit__(self, *_: object) -> None:
         self._context.server.close()
+
+    def learn(self) -> Learnt:
+        """Learn the server's readings; completes steps of the run, and goes before the cases."""
+        return learn(self._context.server, self._context.steps, self._redact)
 
     def execute(self, case: Case) -> Result:
         """Run one case and add its result to the report. Raises `CouldNotRun`."""

@@ -15,6 +15,7 @@ import requests
 from requests import PreparedRequest, Session
 
 from stepstub.clock import TimestampForm
+from stepstub.contract_tests.credentials import Credentials
 from stepstub.contract_tests.curl import curl_line
 from stepstub.contract_tests.expectations import Expectations
 from stepstub.contract_tests.findings import (
@@ -72,14 +73,21 @@ class Response:
 
 
 class Server:
-    """A server by its URL, and the token that it accepts.
+    """A server by its URL, and the token that it accepts, in the form of `credentials`.
 
     May be used from several threads, each with connections of its own.
     """
 
-    def __init__(self, url: str, token: str, expectations: Expectations) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        expectations: Expectations,
+        credentials: Credentials | None = None,
+    ) -> None:
         self.url = url.rstrip("/")
         self.token = token
+        self.credentials = credentials or Credentials()
         self.expectations = expectations
         self._latest_timestamp = ""
         self._threads = threading.local()
@@ -102,7 +110,7 @@ class Server:
     @property
     def authorization(self) -> dict[str, str]:
         """The header that carries the token."""
-        return {"Authorization": f"Bearer {self.token}"}
+        return self.credentials.headers(self.token)
 
     @property
     def is_local(self) -> bool:
@@ -144,7 +152,7 @@ class Server:
             received.status_code,
             received.headers,
             received.content,
-            curl_line(received.request, self.token),
+            curl_line(received.request, self.token, self.credentials),
         )
         problems = chain(self._examine(response), self._examine_timestamp(response, latest))
         findings = tuple(

@@ -2,8 +2,9 @@
 
 import subprocess
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from stepstub.contract_tests.findings import CouldNotRun, NotCovered
@@ -33,6 +34,7 @@ class Need(StrEnum):
 
 
 _STUB_ONLY = {
+    Need.LAST: "the documented operation does not say which step is the last of its process",
     Need.PENDING: "the documented operation does not reveal the id of a PENDING step",
     Need.FAILED: "the documented operation does not reveal the id of a FAILED step",
     Need.TIME_IS_OVER: "the documented operation does not say how long a step may take",
@@ -55,8 +57,9 @@ _ON_A_STUB: dict[Need, tuple[list[dict[str, Any]], int]] = {
 class StepPool:
     """STARTED steps: those given, those that a 200 has named, then those of the seed command.
 
-    A stub provides steps in every state. Without one, `hint` says how to get access to it, where
-    there is a way.
+    `others` are steps that are in another state than STARTED, or of which more is known. A stub
+    provides steps in every state. Without one, `hint` says how to get access to it, where there is
+    a way.
     """
 
     def __init__(
@@ -65,8 +68,10 @@ class StepPool:
         seed_command: str | None = None,
         stub: RemoteStub | None = None,
         hint: str = "",
+        others: Mapping[Need, Iterable[str]] = MappingProxyType({}),
     ) -> None:
         self.stub = stub
+        self._others = {need: deque(ids) for need, ids in others.items()}
         self._hint = hint
         self._given = deque(given)
         self._named: deque[str] = deque()
@@ -90,10 +95,19 @@ class StepPool:
                 if not self._named:
                     raise NotCovered("no 200 of this run has named a next step")
                 return self._named.pop()
-            case Need.LAST if self.stub is None:
+            case Need.LAST if not self.has_certain(need):
                 return self._started()
             case _:
-                return self._on_a_stub(need)
+                return self.take_certain(need)
+
+    def has_certain(self, need: Need) -> bool:
+        """Whether there is a step of which more is known than that it is STARTED."""
+        return bool(self._others.get(need)) or (self.stub is not None and need in _ON_A_STUB)
+
+    def take_certain(self, need: Need) -> str:
+        """A step that is certainly in the state that is needed. Raises `NotCovered`."""
+        given = self._others.get(need)
+        return given.popleft() if given else self._on_a_stub(need)
 
     def before_call(self, url: str) -> str:
         """A STARTED step before one whose delegate is a POST to `url`. Raises `NotCovered`."""

@@ -11,7 +11,8 @@ import yaml
 
 from stepstub import profiles
 from stepstub.app import create_app
-from stepstub.readings import json_schema, questions
+from stepstub.errors import ProfileError
+from stepstub.readings import DEFAULT, json_schema, questions, with_values
 from stepstub.settings import Settings
 from support import ROOT, Client, processes
 
@@ -114,3 +115,20 @@ def test_a_long_becomes_what_the_framework_makes_of_it(
     assert response.status == 200
     returned_longs = re.findall(rb'"longValue":([^,}]+)', response.body)
     assert returned.encode() in returned_longs
+
+
+def test_a_value_may_be_unknown_which_is_the_default(tmp_path: Path) -> None:
+    file = tmp_path / "learnt.yaml"
+    file.write_text(
+        "readings: {bad-body: unknown, empty-step-id: unknown, last-step-id: absent,"
+        " version: unknown, success-message: 'unknown'}",
+        "utf-8",
+    )
+    expected = {"last-step-id": "absent", "success-message": "unknown"}
+    assert profiles.load(file) == with_values(DEFAULT, expected)
+    assert jsonschema_rs.validator_for(json_schema()).is_valid(yaml.safe_load(file.read_text()))
+
+
+def test_an_unknown_value_of_an_unknown_reading_is_a_mistake() -> None:
+    with pytest.raises(ProfileError, match="There is no reading 'bad-bodies'"):
+        profiles.parse("readings: {bad-bodies: unknown}", "mine.yaml")

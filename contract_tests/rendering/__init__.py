@@ -1,9 +1,10 @@
-"""A report in four forms.
+"""A report in four forms, and learnt readings as a profile.
 
 text.py         for the terminal
 json_report.py  report.json, for programs
 junit.py        junit.xml, for a CI system
 html_report.py  report.html, for people; report.html here is its template
+profile.py      the learnt readings
 """
 
 from pathlib import Path

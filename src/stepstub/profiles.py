@@ -1,6 +1,7 @@
 """Profiles: YAML files that hold some readings, the others being the defaults.
 
 `readings: {bad-body: 400, last-step-id: absent}`; `fixtures/readings` has the built-in ones.
+A value that is not known may be given as `unknown`, without quotes; it is the default then.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,11 +13,14 @@ import yaml
 
 from stepstub import yaml_source
 from stepstub.errors import InvalidReadings, Mistake, ProfileError
-from stepstub.readings import DEFAULT, Readings, nearest, with_values
+from stepstub.readings import DEFAULT, Readings, as_mapping, nearest, with_values
 from stepstub.yaml_source import Source, is_file
 
 DEFAULT_NAME = "default"
 """The name of the profile that has every default."""
+
+UNKNOWN = "unknown"
+"""Stands, without quotes, for a value that is not known."""
 
 
 def built_in() -> list[str]:
@@ -72,7 +76,8 @@ def parse(text: str, file: str) -> Readings:
     readings = DEFAULT
     for name, node in _members(source):
         try:
-            readings = with_values(readings, {name: _given(node)})
+            value = as_mapping(DEFAULT).get(name) if _is_unknown(node) else _given(node)
+            readings = with_values(readings, {name: value})
         except InvalidReadings as error:
             mistakes.append(Mistake(str(error), node.start_mark.line + 1))
     if mistakes:
@@ -100,6 +105,10 @@ def _members(source: Source) -> Iterator[tuple[str, yaml.Node]]:
         for key, value in root.value:
             if key.value == "readings" and isinstance(value, yaml.MappingNode):
                 yield from ((name.value, node) for name, node in value.value)
+
+
+def _is_unknown(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.style is None and node.value == UNKNOWN
 
 
 def _given(node: yaml.Node) -> object:

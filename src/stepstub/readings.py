@@ -424,9 +424,11 @@ def json_schema() -> dict[str, Any]:
     for name, question in questions().items():
         schema: dict[str, Any] = {"description": f"{question.number}. {question.text}"}
         if question.meanings:
-            schema["enum"] = [*question.meanings, *([None] if "null" in question.meanings else [])]
+            values = [*question.meanings, *([None] if "null" in question.meanings else [])]
+            schema["enum"] = list(dict.fromkeys([*values, "unknown"]))
             schema["description"] += "".join(
-                f"\n{value}: {meaning}" for value, meaning in question.meanings.items()
+                f"\n{value}: {meaning}"
+                for value, meaning in {"unknown": "the default", **question.meanings}.items()
             )
         else:
             schema["type"] = ["string", "number"]

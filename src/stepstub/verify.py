@@ -1,4 +1,4 @@
-"""`stepstub verify`: run the conformance suite, show progress, write the reports."""
+"""`stepstub verify`: learn readings, run the conformance suite, write profile and reports."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ import click
 
 from stepstub.contract_tests.cases import ALL_CASES
 from stepstub.contract_tests.findings import CouldNotRun
-from stepstub.contract_tests.rendering import text, write
+from stepstub.contract_tests.rendering import profile, text, write
 from stepstub.contract_tests.results import Exit, Result
 from stepstub.contract_tests.run import Run
 
@@ -21,21 +21,32 @@ def verify(
     url: str,
     token: str,
     *,
+    learn: Path | None = None,
+    learn_only: bool = False,
     report_dir: Path | None = None,
     out: TextIO | None = None,
     **options: Any,
 ) -> Exit:
     """Run every case against the server at `url`; the result is the exit status.
 
-    `options` are those of `Run.connect`. Neither token gets into the output or the reports.
+    With `learn`, the server's readings are learnt first and written to that file; with `learn_only`
+    the cases are left out. `options` are those of `Run.connect`. Neither token gets into the output
+    or into a file.
     """
     out = out or sys.stdout
     # Hypothesis caches character tables, by default in the working directory.
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", f"{gettempdir()}/stepstub-hypothesis")
     try:
-        with Run.connect(url, token, **options) as run, _progress(out) as show:
-            for case in ALL_CASES:
-                show(run.execute(case))
+        with Run.connect(url, token, **options) as run:
+            if learn is not None:
+                learnt = run.learn()
+                learn.write_text(profile.render(learnt, run.report.url), "utf-8")
+                click.echo("\n".join([*profile.table(learnt), ""]), out)
+            if learn_only:
+                return Exit.CONFORMS
+            with _progress(out) as show:
+                for case in ALL_CASES:
+                    show(run.execute(case))
     except CouldNotRun as error:
         click.echo(f"could not run: {error}", err=True)
         return Exit.COULD_NOT_RUN

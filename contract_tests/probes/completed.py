@@ -1,0 +1,189 @@
+"""Readings that show in the 200s."""
+
+from collections.abc import Sequence
+
+from stepstub.contract_tests.probes.learnt import Notes
+from stepstub.contract_tests.probes.prober import BASE, PARAM, Completion, Prober
+from stepstub.contract_tests.steps import Need
+from stepstub.readings import Value, alternatives
+
+_MAX_STEPS_OF_A_PROCESS = 100
+_UNSET = {"longValue", "doubleValue"} - PARAM.keys()
+
+
+def learn_first(prober: Prober, notes: Notes) -> None:
+    """Complete a first step, twice, and a last one: that shows where params are returned."""
+    first = prober.complete(f"a completion of {Need.NEXT_HAS_PARAMS}", Need.NEXT_HAS_PARAMS)
+    if first is None:
+        prober.attempt("a completion", BASE)
+        first = prober.completions[-1] if prober.completions else None
+    _learn_repeated(prober, notes, first)
+    if not prober.steps.has_certain(Need.LAST):
+        return
+    last = prober.complete("a completion of the last step of a process", Need.LAST)
+    returns = first is not None and isinstance(first.params, dict) and "probe" in first.params
+    if not returns and last and isinstance(last.params, dict) and "probe" in last.params:
+        prober.attempt_last_steps()
+
+
+def follow_to_the_end(prober: Prober) -> None:
+    """Follow a process to its end, if the 200s name the next step and no last one was seen."""
+    for _ in range(_MAX_STEPS_OF_A_PROCESS):
+        if _names_started(prober.completions) is not True:
+            return
+        if any(_is_last(prober.completions, each) and each.is_base for each in prober.completions):
+            return
+        if prober.complete("a completion of a step that a 200 has named", Need.NAMED) is None:
+            return
+
+
+def learn(prober: Prober, notes: Notes) -> None:
+    """Note what all completions together show."""
+    completions = prober.completions
+    if not completions:
+        names = ("named-step", "returned-params", "last-step-id", "last-step-params")
+        for name in (*names, "unset-fields", "completed-step"):
+            notes.unseen(name, "no step was completed")
+        return
+    _learn_named_step(completions, notes)
+    _learn_returned_params(completions, notes)
+    _learn_last_step(completions, notes)
+    _learn_unset_fields(completions, notes)
+
+
+def _learn_repeated(prober: Prober, notes: Notes, first: Completion | None) -> None:
+    name = "completed-step"
+    if first is None:
+        return
+    again = prober.ask("a second completion of a step", BASE, first.step_id)
+    if again.completed and again.envelope["data"] == first.exchange.envelope["data"]:
+        notes.seen(name, "repeat", again)
+    elif again.completed:
+        notes.unseen(name, "completed again, with other data", again)
+    elif again.status in alternatives(name):
+        notes.seen(name, again.status or "", again)
+    else:
+        notes.unseen(name, again.trouble or f"got {again.status}", again)
+
+
+def _names_started(completions: Sequence[Completion]) -> bool | None:
+    """Whether 200s name the started step; None if that is not known, or sometimes."""
+    started = any(each.named and each.named != each.step_id for each in completions)
+    certain = [each for each in completions if each.need is Need.NEXT_HAS_PARAMS]
+    if any(each.named == each.step_id for each in certain):
+        return None if started else False
+    if any(not each.named for each in certain):
+        return None
+    return True if started else None
+
+
+def _is_last(completions: Sequence[Completion], each: Completion) -> bool:
+    """Whether a completed step is known to have been the last of its process."""
+    ends = not each.named or each.named == each.step_id
+    return each.need is Need.LAST or (ends and _names_started(completions) is True)
+
+
+def _is_not_last(completions: Sequence[Completion], each: Completion) -> bool:
+    other = each.named and each.named != each.step_id
+    return each.need is Need.NEXT_HAS_PARAMS or (
+        bool(other) and _names_started(completions) is True
+    )
+
+
+def _learn_named_step(completions: Sequence[Completion], notes: Notes) -> None:
+    name, started = "named-step", _names_started(completions)
+    if started is None:
+        why = "every 200 named the completed step or none: each may have been the last of a process"
+        notes.unseen(name, why, completions[0].exchange)
+        return
+    shows = next(each for each in completions if each.named and _names(each) is started)
+    notes.seen(name, "started" if started else "completed", shows.exchange)
+
+
+def _names(each: Completion) -> bool:
+    return bool(each.named != each.step_id)
+
+
+def _learn_returned_params(completions: Sequence[Completion], notes: Notes) -> None:
+    name = "returned-params"
+    found: dict[Value, Completion] = {}
+    middle = [each for each in completions if each.is_base and _is_not_last(completions, each)]
+    for each in middle:
+        if not isinstance(each.params, dict):
+            continue
+        if "probe" not in each.params:
+            found.setdefault("own", each)
+        elif len(each.params) > 1:
+            found.setdefault("merged", each)
+        elif each.need is Need.NEXT_HAS_PARAMS:
+            found.setdefault("submitted", each)
+    if len(found) == 1:
+        ((value, each),) = found.items()
+        notes.seen(name, value, each.exchange)
+    elif found:
+        notes.unseen(name, f"in several ways: {', '.join(map(str, found))}", middle[0].exchange)
+    else:
+        why = "no started step is known to have params of its own"
+        notes.unseen(name, why, middle[0].exchange if middle else None)
+
+
+def _learn_last_step(completions: Sequence[Completion], notes: Notes) -> None:
+    last = [each for each in completions if each.is_base and _is_last(completions, each)]
+    started = _names_started(completions)
+    ids = {_last_id(each): each for each in last}
+    params = {_last_params(each): each for each in last}
+    if started is not True:
+        why = "the 200 names the completed step, the last one too" if last else "no last step"
+        notes.unseen("last-step-id", f"{why}, or that is not known", None)
+        ids = {}
+    for name, found in (("last-step-id", ids), ("last-step-params", params)):
+        if len(found) == 1 and "" not in found:
+            ((value, each),) = found.items()
+            notes.seen(name, value, each.exchange)
+        elif found:
+            values = ", ".join(
+                each.exchange.response.excerpt for each in found.values() if each.exchange.response
+            )
+            notes.unseen(name, f"in several ways, or in none that has a name: {values}")
+        elif name == "last-step-params" or started is True:
+            notes.unseen(name, "no last step of a process was completed")
+
+
+def _last_id(each: Completion) -> Value:
+    if "processStepId" not in each.data:
+        return "absent"
+    if each.named is None:
+        return "null"
+    if each.named == "":
+        return "empty"
+    return "completed" if each.named == each.step_id else ""
+
+
+def _last_params(each: Completion) -> Value:
+    if each.params is None:
+        return "null" if "params" in each.data else ""
+    if each.params == {}:
+        return "empty"
+    is_own = isinstance(each.params, dict) and each.params.keys() == {"probe"}
+    return "submitted" if is_own else ""
+
+
+def _learn_unset_fields(completions: Sequence[Completion], notes: Notes) -> None:
+    name = "unset-fields"
+    found: dict[Value, Completion] = {}
+    for each in completions:
+        param = each.params.get("probe") if isinstance(each.params, dict) else None
+        if each.is_base and isinstance(param, dict):
+            fields = _UNSET & param.keys()
+            if not fields:
+                found["left-out"] = each
+            elif fields == _UNSET and all(param[field] is None for field in fields):
+                found["null"] = each
+            else:
+                found[""] = each
+    if len(found) == 1 and "" not in found:
+        ((value, each),) = found.items()
+        notes.seen(name, value, each.exchange)
+    else:
+        why = "in several ways" if found else "no 200 returns the params that were submitted"
+        notes.unseen(name, why, completions[0].exchange)
