@@ -29,8 +29,8 @@ from stepstub.readings import (
 )
 from stepstub.settings import DEFAULT_TOKEN
 
-PROFILES = int(os.environ.get("STEPSTUB_LEARN_PROFILES", "100"))
-"""How many random profiles are learnt, each in two ways. A hundred take about ten seconds."""
+PROFILES = int(os.environ.get("STEPSTUB_LEARN_PROFILES", "60"))
+"""How many random profiles are learnt, each in two ways. Sixty take eight seconds of CPU time."""
 
 EXPECTATIONS = Expectations(contract.load())
 
