@@ -81,9 +81,12 @@ async def list_processes(exchange: Exchange) -> ProcessList:
 
 async def start_process(exchange: Exchange) -> ProcessList:
     sandbox, wanted = exchange.sandbox, convert(exchange.body, ProcessStart, strict=False)
-    if [wanted.scenario, wanted.processes, wanted.steps].count(None) != 2:
-        raise BadRequest("Give one of the name of a scenario, processes, and steps.")
-    if wanted.steps is None:
+    # Typed clients send an empty list for one that they have not been given.
+    given = [each for each in (wanted.scenario, wanted.processes, wanted.steps) if each]
+    if len(given) != 1:
+        needs = "A process needs a step. " if wanted.steps == [] and not given else ""
+        raise BadRequest(f"{needs}Give one of the name of a scenario, processes, and steps.")
+    if not wanted.steps:
         if wanted.id is not None:
             raise BadRequest("An id goes with steps; a scenario brings its own.")
         processes = (

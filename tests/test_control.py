@@ -269,6 +269,8 @@ CASES = [
     Case("startProcess", 400, {"scenario": "two-steps", "id": "mine"}),
     Case("startProcess", 400, {"scenario": "no-such"}),
     Case("startProcess", 400, {"steps": []}),
+    Case("startProcess", 201, {"steps": STEPS, "processes": []}),
+    Case("startProcess", 201, {"scenario": "two-steps", "processes": [], "steps": []}),
     Case("startProcess", 400, {"steps": [{"status": "DONE"}]}),
     Case("startProcess", 400, {"steps": [{"status": "PENDING"}, {"status": "COMPLETED"}]}),
     Case("startProcess", 400, {"steps": [{"timeOutInSeconds": -1}]}),
