@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import isinf
 from typing import Any
 
-from msgspec import Struct, json
+from msgspec import UNSET, Struct, json
 
 from stepstub.errors import BodyRefused, Violation
 from stepstub.model import Param, Params
@@ -12,12 +12,6 @@ from stepstub.readings import Readings
 from stepstub.schema import field_name, shorten
 
 _INT64 = range(-(2**63), 2**63)
-_ATTRIBUTES = {
-    "strValue": "str_value",
-    "longValue": "long_value",
-    "doubleValue": "double_value",
-    "type": "type",
-}
 
 
 class _Body(Struct):
@@ -32,6 +26,9 @@ class ParamsReader:
 
     def __init__(self, readings: Readings) -> None:
         self._readings = readings
+        self._in_capitals = readings.type_names == "any-case"
+        # An integer is within its range, for the contract says so.
+        self._to_be_read = (float, str, int) if readings.long_range == "rounded" else (float, str)
         self._as_sent = (
             readings.text_for_number == "refuse"
             and readings.long_range != "rounded"
@@ -58,14 +55,16 @@ class ParamsReader:
         return {name: self._param(name, param) for name, param in raw.items() if param is not None}
 
     def _param(self, name: str, raw: Mapping[str, Any]) -> Param:
-        given = {_ATTRIBUTES[field]: raw[field] for field in raw if field in _ATTRIBUTES}
-        if given.get("long_value") is not None:
-            given["long_value"] = self._long(name, given["long_value"])
-        if given.get("double_value") is not None:
-            given["double_value"] = _double(name, given["double_value"])
-        if self._readings.type_names == "any-case" and given.get("type") is not None:
-            given["type"] = given["type"].upper()
-        return Param(**given)
+        long_value = raw.get("longValue", UNSET)
+        double_value = raw.get("doubleValue", UNSET)
+        type_name = raw.get("type", UNSET)
+        if isinstance(long_value, self._to_be_read):
+            long_value = self._long(name, long_value)
+        if isinstance(double_value, int | str):
+            double_value = _double(name, double_value)
+        if self._in_capitals and isinstance(type_name, str):
+            type_name = type_name.upper()
+        return Param(raw.get("strValue", UNSET), long_value, double_value, type_name)
 
     def _long(self, name: str, value: Any) -> int | float:
         number = _number(value) if isinstance(value, str) else value
