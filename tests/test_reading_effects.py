@@ -331,6 +331,12 @@ def test_null_fields_are_refused_and_unset_ones_shown_as_null() -> None:
     assert shown == {"strValue": None, "longValue": 1, "doubleValue": None, "type": None}
 
 
+def test_unset_fields_are_null_at_the_end_of_a_process_as_well() -> None:
+    client = stub(unset_fields="null", last_step_params="submitted")
+    param = {"strValue": None, "longValue": 1, "doubleValue": None, "type": None}
+    assert complete(client, LAST).data["params"] == {"it": param}
+
+
 @pytest.mark.parametrize("names", ["exact", "any-case", "any"])
 def test_a_null_param_is_accepted_where_type_and_value_have_to_agree(names: str) -> None:
     client = stub(null_param="accept", type_agreement="required", type_names=names)
