@@ -393,6 +393,16 @@ def test_a_step_that_is_started_after_the_call_is_pending_again_where_that_fails
     assert (client.status(STEP), client.status(NEXT)) == ("STARTED", "PENDING")
 
 
+@pytest.mark.parametrize(
+    ("started", "status"), [("before-call", "FAILED"), ("after-call", "STARTED")]
+)
+def test_time_counts_from_when_the_step_is_started(started: str, status: str) -> None:
+    client = stub(next_step_started=started)
+    assert calling(client, lambda _: client.advance(2000), "chain-1-01").status == 200
+    client.advance(2000)
+    assert client.status("chain-1-02") == status
+
+
 @pytest.mark.parametrize("started", ["before-call", "after-call"])
 @pytest.mark.parametrize("fate", ["kept", "hidden"])
 @pytest.mark.parametrize("status", [412, 409, 400])
