@@ -601,3 +601,14 @@ def test_the_token_in_a_header_of_its_own_is_not_in_the_journal() -> None:
     journal = client.request("GET", "/_stub/journal", b"", headers)
     assert DEFAULT_TOKEN not in journal.body.decode()
     assert "(redacted)" in journal.body.decode()
+
+
+def test_a_token_in_the_header_of_another_sandbox_is_in_the_wrong_form() -> None:
+    with served(credentials="api-key") as connection:
+        body = {"readings": {"credentials-header": "X-Token"}}
+        made = connection.ask(post(body, method="POST", target="/_stub/sandboxes"))
+        token = made.json["token"]
+        right = connection.ask(post(BODY, f"X-Token: {token}", token=None))
+        wrong = connection.ask(post(BODY, f"X-API-Key: {token}", token=None))
+        assert (right.status, wrong.status) == (412, 401)
+        assert "X-Token" in wrong.data
