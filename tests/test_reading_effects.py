@@ -14,6 +14,7 @@ import pytest
 
 from stepstub import scenario
 from stepstub.app import create_app
+from stepstub.clock import TimestampForm
 from stepstub.delegates import StepStart
 from stepstub.readings import DEFAULT, alternatives, credentials_headers, questions, with_values
 from stepstub.serving.server import serve_in_thread
@@ -391,6 +392,16 @@ def test_a_step_that_is_started_after_the_call_is_pending_again_where_that_fails
     client = stub(next_step_started="after-call")
     assert calling(client, fail).status == 500
     assert (client.status(STEP), client.status(NEXT)) == ("STARTED", "PENDING")
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "end"), [(0, ":59Z"), (100, ":59.1Z"), (210, ":59.21Z"), (211, ":59.211Z")]
+)
+def test_a_trimmed_timestamp_has_no_trailing_zeros(milliseconds: int, end: str) -> None:
+    form = TimestampForm("trimmed")
+    written = form.write(1_774_788_659_000 + milliseconds)
+    assert written.endswith(end)
+    assert re.fullmatch(form.pattern, written)
 
 
 @pytest.mark.parametrize(
