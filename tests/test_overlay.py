@@ -196,3 +196,76 @@ def test_the_combined_overlay_leads_to_the_effective_contract() -> None:
     described = copy.deepcopy(effective.document)
     described["info"]["description"] = document["info"]["description"]
     assert document == described
+
+
+RESPONSES = "paths /api/v1/processes/complete-step post responses"
+LAST_STEP = f"{RESPONSES} 200 content application/json examples lastStep value data"
+REFUSED = f"{RESPONSES} 412 content application/json examples completedBefore value data"
+SCHEMAS = "components schemas"
+
+
+@pytest.mark.parametrize(
+    ("values", "place", "expected"),
+    [
+        ({}, f"{RESPONSES} 401 headers WWW-Authenticate schema type", "string"),
+        ({"challenge": "absent"}, f"{RESPONSES} 401 headers", None),
+        ({"credentials": "basic"}, "components securitySchemes bearer scheme", "basic"),
+        ({"credentials": "api-key"}, "components securitySchemes bearer name", "X-API-Key"),
+        (
+            {"credentials": "api-key", "credentials-header": "X-Token"},
+            "components securitySchemes bearer name",
+            "X-Token",
+        ),
+        ({"credentials": "none"}, "components securitySchemes", None),
+        (
+            {"credentials": "none"},
+            "paths /api/v1/processes/complete-step post security",
+            [],
+        ),
+        ({"last-step-id": "completed"}, f"{LAST_STEP} processStepId", "order-1-archive"),
+        ({"last-step-id": "empty"}, f"{LAST_STEP} processStepId", ""),
+        (
+            {"last-step-id": "empty"},
+            f"{SCHEMAS} StartedStep properties processStepId nullable",
+            False,
+        ),
+        (
+            {"last-step-params": "submitted"},
+            f"{LAST_STEP} params archivedBy strValue",
+            "Ada",
+        ),
+        ({"long-range": "rounded"}, f"{SCHEMAS} SubmittedParam properties longValue format", None),
+        (
+            {"named-step": "completed"},
+            f"{SCHEMAS} StartedStep properties processStepId nullable",
+            False,
+        ),
+        ({"refusal-data": "empty"}, f"{SCHEMAS} Violations maxProperties", 0),
+        ({"refusal-data": "empty"}, REFUSED, {}),
+        ({"refusal-data": "message"}, f"{SCHEMAS} Violations required", ["error"]),
+        (
+            {"success-message": "Done"},
+            f"{SCHEMAS} StepCompleted properties message example",
+            "Done",
+        ),
+        ({"version": "2"}, f"{SCHEMAS} Version example", "2"),
+        (
+            {"timestamp": "seconds"},
+            f"{SCHEMAS} Timestamp example",
+            "2026-03-29T12:50:59Z",
+        ),
+        (
+            {"bad-body": 400},
+            f"{RESPONSES} 400 $ref",
+            "#/components/responses/Undocumented",
+        ),
+    ],
+    ids=str,
+)
+def test_the_contract_says_what_a_client_has_to_know(
+    values: dict[str, Any], place: str, expected: Any
+) -> None:
+    found: Any = contract.effective(with_values(DEFAULT, values)).document
+    for part in place.split():
+        found = None if found is None else found.get(part)
+    assert found == expected

@@ -36,7 +36,7 @@ from support import PATH, Client, Response, in_time
 
 EXAMPLES = int(os.environ.get("STEPSTUB_EXAMPLES", "0"))
 SETTINGS = settings(
-    max_examples=EXAMPLES or 150,
+    max_examples=EXAMPLES or 200,
     stateful_step_count=20,
     derandomize=not EXAMPLES,
     deadline=None,
@@ -49,8 +49,14 @@ FREE_TEXTS = {
     "version": ["1.0.0", "2.10"],
     "credentials-header": ["X-API-Key", "X-Token"],
 }
-profiles = st.fixed_dictionaries(
-    {name: st.sampled_from(alternatives(name) or FREE_TEXTS[name]) for name in questions()}
+VALUES = {name: alternatives(name) or FREE_TEXTS[name] for name in questions()}
+# Any value of each reading; or a few that are not the default, which leaves more bodies good.
+profiles: st.SearchStrategy[dict[str, Any]] = st.one_of(
+    st.fixed_dictionaries({name: st.sampled_from(values) for name, values in VALUES.items()}),
+    st.lists(
+        st.sampled_from([(name, value) for name in VALUES for value in VALUES[name][1:]]),
+        max_size=6,
+    ).map(dict),
 )
 
 OWN = {"own": {"strValue": "x", "type": "STRING"}, "a": {"longValue": 1, "doubleValue": None}}
@@ -72,6 +78,8 @@ PROCESSES: list[dict[str, Any]] = [
         ("q", "CSP", 0),
         ("r", "FP", 0),
         ("s", "S", 3),
+        ("t", "SP", 0),
+        ("u", "SP", 0),
     ]
 ]
 STEP_IDS = [step["id"] for process in PROCESSES for step in process["steps"]]
@@ -240,10 +248,10 @@ class Profiles(RuleBasedStateMachine):
                 case ("fail",):
                     raise OSError
                 case ("complete it",):
-                    self.ask("right", completion(step_id, self.values))
+                    self.ask("right", completion(step_id))
                 case ("repeat",):
                     previous = f"{step_id[0]}{int(step_id[1:]) - 1}"
-                    self.ask("right", completion(previous, self.values))
+                    self.ask("right", completion(previous))
                 case ("fail it",):
                     self.control(f"steps/{step_id}/fail", {})
                 case ("wait", int(seconds)):
@@ -339,7 +347,7 @@ class Profiles(RuleBasedStateMachine):
         self.request(raw.encode(), "right", scripts)
 
     @precondition(lambda self: self.with_status("STARTED"))
-    @rule(data=st.data(), text=agreeing, scripts=scripts)
+    @rule(data=st.data(), text=st.one_of(near, agreeing), scripts=scripts)
     def complete_one(self, data: st.DataObject, text: str, scripts: list[Script]) -> None:
         self.complete(data.draw(st.sampled_from(self.with_status("STARTED"))), text, scripts)
 

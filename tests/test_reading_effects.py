@@ -14,6 +14,7 @@ import pytest
 
 from stepstub import scenario
 from stepstub.app import create_app
+from stepstub.clock import TimestampForm
 from stepstub.delegates import StepStart
 from stepstub.readings import DEFAULT, alternatives, credentials_headers, questions, with_values
 from stepstub.serving.server import serve_in_thread
@@ -331,6 +332,12 @@ def test_null_fields_are_refused_and_unset_ones_shown_as_null() -> None:
     assert shown == {"strValue": None, "longValue": 1, "doubleValue": None, "type": None}
 
 
+def test_unset_fields_are_null_at_the_end_of_a_process_as_well() -> None:
+    client = stub(unset_fields="null", last_step_params="submitted")
+    param = {"strValue": None, "longValue": 1, "doubleValue": None, "type": None}
+    assert complete(client, LAST).data["params"] == {"it": param}
+
+
 @pytest.mark.parametrize("names", ["exact", "any-case", "any"])
 def test_a_null_param_is_accepted_where_type_and_value_have_to_agree(names: str) -> None:
     client = stub(null_param="accept", type_agreement="required", type_names=names)
@@ -385,6 +392,26 @@ def test_a_step_that_is_started_after_the_call_is_pending_again_where_that_fails
     client = stub(next_step_started="after-call")
     assert calling(client, fail).status == 500
     assert (client.status(STEP), client.status(NEXT)) == ("STARTED", "PENDING")
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "end"), [(0, ":59Z"), (100, ":59.1Z"), (210, ":59.21Z"), (211, ":59.211Z")]
+)
+def test_a_trimmed_timestamp_has_no_trailing_zeros(milliseconds: int, end: str) -> None:
+    form = TimestampForm("trimmed")
+    written = form.write(1_774_788_659_000 + milliseconds)
+    assert written.endswith(end)
+    assert re.fullmatch(form.pattern, written)
+
+
+@pytest.mark.parametrize(
+    ("started", "status"), [("before-call", "FAILED"), ("after-call", "STARTED")]
+)
+def test_time_counts_from_when_the_step_is_started(started: str, status: str) -> None:
+    client = stub(next_step_started=started)
+    assert calling(client, lambda _: client.advance(2000), "chain-1-01").status == 200
+    client.advance(2000)
+    assert client.status("chain-1-02") == status
 
 
 @pytest.mark.parametrize("started", ["before-call", "after-call"])
@@ -585,3 +612,14 @@ def test_the_token_in_a_header_of_its_own_is_not_in_the_journal() -> None:
     journal = client.request("GET", "/_stub/journal", b"", headers)
     assert DEFAULT_TOKEN not in journal.body.decode()
     assert "(redacted)" in journal.body.decode()
+
+
+def test_a_token_in_the_header_of_another_sandbox_is_in_the_wrong_form() -> None:
+    with served(credentials="api-key") as connection:
+        body = {"readings": {"credentials-header": "X-Token"}}
+        made = connection.ask(post(body, method="POST", target="/_stub/sandboxes"))
+        token = made.json["token"]
+        right = connection.ask(post(BODY, f"X-Token: {token}", token=None))
+        wrong = connection.ask(post(BODY, f"X-API-Key: {token}", token=None))
+        assert (right.status, wrong.status) == (412, 401)
+        assert "X-Token" in wrong.data
