@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 PATH = "/api/v1/processes/complete-step"
 T = TypeVar("T")
 
-PATIENCE = 10  # seconds in which a server that is well has responded
+TIMEOUT = 10  # seconds; a healthy server has long responded by then
 
 
 def in_time(function: Callable[[], T]) -> T:
@@ -38,7 +38,7 @@ def in_time(function: Callable[[], T]) -> T:
             outcome.set_exception(error)
 
     threading.Thread(target=call, daemon=True).start()
-    return outcome.result(PATIENCE)
+    return outcome.result(TIMEOUT)
 
 
 class Clock:
@@ -151,7 +151,7 @@ class Connection:
     def __init__(self, url: str) -> None:
         address = urlsplit(url)
         assert address.hostname
-        self.socket = socket.create_connection((address.hostname, address.port), PATIENCE)
+        self.socket = socket.create_connection((address.hostname, address.port), TIMEOUT)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._reader = self.socket.makefile("rb")
 

@@ -20,7 +20,7 @@ import stepstub
 from stepstub import scenario
 from stepstub.cli import main
 from stepstub.serving.server import listen
-from support import PATIENCE, ROOT, Connection, head, post
+from support import ROOT, TIMEOUT, Connection, head, post
 
 COMMAND = [sys.executable, "-c", "from stepstub.cli import main; main()"]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if "STEPSTUB" not in name}
@@ -32,7 +32,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         [*COMMAND, *arguments],
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         check=False,
         env={**ENVIRONMENT, **environment},
     )
@@ -62,7 +62,7 @@ class Served:
     def log(self) -> list[str]:
         """End it; the lines it wrote to stderr."""
         self.process.terminate()
-        _, log = self.process.communicate(timeout=PATIENCE)
+        _, log = self.process.communicate(timeout=TIMEOUT)
         assert self.process.returncode == 0
         return log.splitlines()
 
@@ -244,7 +244,7 @@ def curl(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
         shell=True,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         check=True,
         env={**ENVIRONMENT, **environment},
     )
@@ -308,7 +308,7 @@ def test_quiet_prints_and_logs_nothing() -> None:
         env=ENVIRONMENT,
     ) as process:
         try:
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + TIMEOUT
             while True:
                 try:
                     connection = Connection(f"http://127.0.0.1:{port}")
@@ -319,7 +319,7 @@ def test_quiet_prints_and_logs_nothing() -> None:
             with connection:
                 assert connection.ask(post(b"{}")).status == 412
             process.terminate()
-            assert process.communicate(timeout=PATIENCE) == ("", "")
+            assert process.communicate(timeout=TIMEOUT) == ("", "")
             assert process.returncode == 0
         finally:
             process.kill()

@@ -19,7 +19,7 @@ from stepstub.concurrency import (
     InlineConcurrency,
     run_inline,
 )
-from support import PATIENCE, in_time
+from support import TIMEOUT, in_time
 
 
 def names_of_threads() -> list[str]:
@@ -27,7 +27,7 @@ def names_of_threads() -> list[str]:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while not holds():  # noqa: ASYNC110 - threads set no asyncio.Event
             await asyncio.sleep(0.001)
 
@@ -68,16 +68,16 @@ def test_a_limit_holds_up_nobody_else() -> None:
         def block() -> None:
             nonlocal running
             running += 1
-            respond.wait(PATIENCE)
+            respond.wait(TIMEOUT)
 
         calls = [asyncio.create_task(waiting.call(block, silent)) for _ in range(1100)]
         await until(lambda: running == 20)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await waiting.call(lambda: None, other)
             await waiting.call(lambda: None)
         assert running == 20
         respond.set()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await asyncio.gather(*calls)
         assert running == 1100
 
@@ -104,14 +104,14 @@ def test_a_cancelled_wait_gives_its_turn_to_the_next() -> None:
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
         limit.release()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await second
         third = asyncio.create_task(limit.acquire())
         await asyncio.sleep(0)
         limit.release()
         third.cancel()  # after its turn has come
         await asyncio.gather(third, return_exceptions=True)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await limit.acquire()
 
     asyncio.run(play())
@@ -124,7 +124,7 @@ def test_a_cancelled_call_keeps_its_turn_until_its_thread_is_free() -> None:
 
         def block() -> None:
             entered.set()
-            respond.wait(PATIENCE)
+            respond.wait(TIMEOUT)
 
         call = asyncio.create_task(waiting.call(block, limit))
         await until(entered.is_set)
@@ -134,7 +134,7 @@ def test_a_cancelled_call_keeps_its_turn_until_its_thread_is_free() -> None:
         await asyncio.sleep(0.02)
         assert not following.done()
         respond.set()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await following
 
     asyncio.run(play())
@@ -173,7 +173,7 @@ def test_a_thread_that_cannot_be_started_is_done_without(monkeypatch: pytest.Mon
         respond, done = threading.Event(), threading.Event()
 
         def block() -> None:
-            respond.wait(PATIENCE)
+            respond.wait(TIMEOUT)
 
         first = asyncio.create_task(waiting.call(block))
         await asyncio.sleep(0)
@@ -186,7 +186,7 @@ def test_a_thread_that_cannot_be_started_is_done_without(monkeypatch: pytest.Mon
         await asyncio.sleep(0.02)
         assert not done.is_set()
         respond.set()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await asyncio.gather(first, second)
         with pytest.raises(RuntimeError, match="new thread"):
             await EventLoopConcurrency().call(lambda: None)
@@ -205,8 +205,8 @@ def test_the_interpreter_does_not_wait_for_calls() -> None:
         asyncio.run(play())
     """
     began = time.monotonic()
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)
-    assert time.monotonic() - began < PATIENCE
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=TIMEOUT)
+    assert time.monotonic() - began < TIMEOUT
 
 
 def test_a_change_ends_a_wait_inline() -> None:
@@ -220,7 +220,7 @@ def test_a_change_ends_a_wait_inline() -> None:
         timer = threading.Timer(0.02, change)
         timer.start()
         try:
-            return run_inline(InlineConcurrency().wait_for_change(changes, seen.is_set, PATIENCE))
+            return run_inline(InlineConcurrency().wait_for_change(changes, seen.is_set, TIMEOUT))
         finally:
             timer.join()
 
@@ -232,7 +232,7 @@ def test_a_change_ends_a_wait_on_a_loop_without_a_thread() -> None:
         waiting, changes, seen = EventLoopConcurrency(), Changes(), threading.Event()
         before = len(names_of_threads())
         waits = [
-            asyncio.create_task(waiting.wait_for_change(changes, seen.is_set, PATIENCE))
+            asyncio.create_task(waiting.wait_for_change(changes, seen.is_set, TIMEOUT))
             for _ in range(100)
         ]
         await asyncio.sleep(0.01)
@@ -247,7 +247,7 @@ def test_a_change_ends_a_wait_on_a_loop_without_a_thread() -> None:
 
         thread = threading.Thread(target=change)
         thread.start()
-        async with asyncio.timeout(PATIENCE / 2):  # woken, not timed out
+        async with asyncio.timeout(TIMEOUT / 2):  # woken, not timed out
             assert await asyncio.gather(*waits) == [True] * 100
         thread.join()
 
@@ -284,7 +284,7 @@ def test_no_change_is_missed_between_looking_and_waiting() -> None:
         thread.start()
         for number in range(2000):
             goes.release()
-            assert await changes.until(lambda number=number: count > number, PATIENCE)  # type: ignore[misc]
+            assert await changes.until(lambda number=number: count > number, TIMEOUT)  # type: ignore[misc]
         thread.join()
 
     asyncio.run(play())
@@ -293,7 +293,7 @@ def test_no_change_is_missed_between_looking_and_waiting() -> None:
 def test_a_loop_that_is_gone_does_not_disturb_a_change() -> None:
     changes = Changes()
     loop = asyncio.new_event_loop()
-    waiting = changes.until(lambda: False, PATIENCE)
+    waiting = changes.until(lambda: False, TIMEOUT)
     wait = loop.create_task(waiting)
     loop.run_until_complete(asyncio.sleep(0))
     wait.cancel()  # too late for the loop to see it

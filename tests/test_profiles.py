@@ -19,7 +19,7 @@ from stepstub.errors import InvalidReadings, ProfileError
 from stepstub.inprocess import InProcess
 from stepstub.live import LiveServer
 from stepstub.readings import DEFAULT, as_mapping, differing, questions, with_values
-from support import PATIENCE
+from support import TIMEOUT
 from test_cli import printed, run, serve
 from test_plugin import Suite
 
@@ -188,7 +188,7 @@ def complete(sandbox: Any, step_id: str = STEP) -> int:
         sandbox.complete_step_url,
         json={"processStepId": step_id, "params": {"a": param}},
         headers=sandbox.headers,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
     )
     return response.status_code
 
@@ -210,11 +210,11 @@ BAD = [
 def test_a_refused_sandbox_is_not_made(
     server: LiveServer, readings: dict[str, Any], told: str
 ) -> None:
-    health = requests.get(f"{server.url}/_stub/health", timeout=PATIENCE).json()
+    health = requests.get(f"{server.url}/_stub/health", timeout=TIMEOUT).json()
     with pytest.raises(ControlFailed) as refused, server.sandbox(readings=readings):
         pass
     assert (refused.value.status, str(refused.value)) == (400, told)
-    assert requests.get(f"{server.url}/_stub/health", timeout=PATIENCE).json() == health
+    assert requests.get(f"{server.url}/_stub/health", timeout=TIMEOUT).json() == health
 
 
 @pytest.mark.parametrize(("readings", "told"), BAD)
@@ -264,7 +264,7 @@ def test_two_sandboxes_read_the_document_differently_on_one_server(server: LiveS
         listed = requests.get(
             f"{server.url}/_stub/readings",
             headers={"Authorization": f"Bearer {two.token}"},
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
         ).json()["readings"]
         assert listed == as_mapping(two.readings)
         assert list(listed) == list(questions())
@@ -367,7 +367,7 @@ HOSTILE = "<script>alert(1)</script> & \"'\u2028 # {version}: - [x](javascript:a
 def test_a_hostile_text_is_text_everywhere(name: str) -> None:
     readings = with_values(DEFAULT, {name: HOSTILE})
     with InProcess("two-steps", readings=readings) as sandbox:
-        get = lambda path: requests.get(sandbox.url + path, timeout=PATIENCE)  # noqa: E731
+        get = lambda path: requests.get(sandbox.url + path, timeout=TIMEOUT)  # noqa: E731
         page = get("/docs/readings").text
         assert "<script>" not in page
         assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;&#x27;" in page
@@ -383,7 +383,7 @@ def test_a_hostile_text_is_text_everywhere(name: str) -> None:
             sandbox.complete_step_url,
             json={"processStepId": STEP},
             headers=sandbox.headers,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
         ).json()
         assert response[name.removeprefix("success-")] == HOSTILE
         assert sandbox.app.violations == 0
@@ -395,12 +395,12 @@ def test_a_hostile_text_is_text_everywhere(name: str) -> None:
 
 def test_the_pages_show_the_readings_of_the_default_sandbox() -> None:
     with InProcess(readings={"bad-body": 400, "version": "2"}) as sandbox:
-        page = requests.get(f"{sandbox.url}/docs/readings", timeout=PATIENCE).text
+        page = requests.get(f"{sandbox.url}/docs/readings", timeout=TIMEOUT).text
         sections = dict(re.findall(r'<section id="([a-z-]+)"( class="changed")?>', page))
         assert list(sections) == list(questions())
         assert [name for name, changed in sections.items() if changed] == ["bad-body", "version"]
         assert '<li class="chosen">400: Bad Request (in force)</li>' in page
-        document = requests.get(f"{sandbox.url}/openapi.json", timeout=PATIENCE).json()
+        document = requests.get(f"{sandbox.url}/openapi.json", timeout=TIMEOUT).json()
         assert "400" in document["paths"]["/api/v1/processes/complete-step"]["post"]["responses"]
 
 

@@ -19,7 +19,7 @@ from stepstub.readings import (
     single_alternatives,
     with_values,
 )
-from support import PATIENCE
+from support import TIMEOUT
 
 CLIENTS = 6
 STEP, NEXT = "order-1-approve", "order-1-ship"
@@ -59,8 +59,8 @@ def at_once(sandbox: Any, body: dict[str, Any]) -> list[requests.Response]:
     barrier, url, headers = Barrier(CLIENTS), sandbox.complete_step_url, sandbox.headers
 
     def send(session: requests.Session) -> requests.Response:
-        barrier.wait(PATIENCE)
-        return session.post(url, json=body, headers=headers, timeout=PATIENCE)
+        barrier.wait(TIMEOUT)
+        return session.post(url, json=body, headers=headers, timeout=TIMEOUT)
 
     with clients() as sessions, ThreadPoolExecutor(CLIENTS) as pool:
         return list(pool.map(send, sessions))
@@ -92,7 +92,7 @@ def test_faults_strike_as_by_default(server: LiveServer, readings: Readings) -> 
         headers, url = sandbox.headers, sandbox.complete_step_url
 
         def send() -> int:
-            return requests.post(url, json=BODY, headers=headers, timeout=PATIENCE).status_code
+            return requests.post(url, json=BODY, headers=headers, timeout=TIMEOUT).status_code
 
         sandbox.fault("before", status=503)
         assert send() == 503
@@ -115,15 +115,15 @@ def test_time_outs_hold_as_by_default(server: LiveServer, readings: Readings) ->
         sandbox.clock.freeze()
         body = {**BODY, "processStepId": first.id}
         headers, url = sandbox.headers, sandbox.complete_step_url
-        assert requests.post(url, json=body, headers=headers, timeout=PATIENCE).status_code == 200
+        assert requests.post(url, json=body, headers=headers, timeout=TIMEOUT).status_code == 200
         sandbox.clock.advance(6)
         late = values["time-out"] == "fails"
         assert sandbox.step(second.id).status == ("FAILED" if late else "STARTED")
         body = {**BODY, "processStepId": second.id}
-        response = requests.post(url, json=body, headers=headers, timeout=PATIENCE)
+        response = requests.post(url, json=body, headers=headers, timeout=TIMEOUT)
         assert response.status_code == (values["failed-step"] if late else 200)
 
 
 def test_no_response_broke_the_contract(server: LiveServer) -> None:
-    health = requests.get(f"{server.url}/_stub/health", timeout=PATIENCE).json()
+    health = requests.get(f"{server.url}/_stub/health", timeout=TIMEOUT).json()
     assert health["contractViolations"] == 0

@@ -17,7 +17,7 @@ from stepstub.sandbox import Sandbox
 from stepstub.stores.memory import MemoryStore
 from stepstub.stores.protocol import Applied, Conflict
 from store_support import COMPLETED, FAILED, PENDING, STARTED, entry_about, process
-from support import PATIENCE, Clock, in_time
+from support import TIMEOUT, Clock, in_time
 
 
 class World:
@@ -221,7 +221,7 @@ def test_exactly_one_of_many_concurrent_completions_wins() -> None:
     barrier = threading.Barrier(number)
 
     def attempt(step_id: str) -> str:
-        barrier.wait(PATIENCE)
+        barrier.wait(TIMEOUT)
         try:
             world.complete(step_id)
         except StepRefused as refusal:

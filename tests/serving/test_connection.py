@@ -23,7 +23,7 @@ from stepstub.serving.hosts import Hosts
 from stepstub.serving.request import Request
 from stepstub.serving.server import serve_in_thread
 from stepstub.stub import Stub
-from support import PATIENCE, Connection, head, post, processes
+from support import TIMEOUT, Connection, head, post, processes
 
 PROBE = post({"processStepId": "claim-1-pending"})
 ASSET = head(method="GET", target="/docs/assets/swagger-ui-bundle.js")
@@ -39,7 +39,7 @@ def held(app: Stub) -> tuple[threading.Event, threading.Event]:
 
     def wait(_: StepStart) -> None:
         called.set()
-        assert go_on.wait(PATIENCE)
+        assert go_on.wait(TIMEOUT)
 
     app.sandboxes.default.delegates.function = wait
     return called, go_on
@@ -74,7 +74,7 @@ def test_the_time_of_a_body_that_was_refused_is_not_idle(
             with pytest.raises(TimeoutError):
                 connection.socket.recv(1)
             connection.send(part)
-        connection.socket.settimeout(PATIENCE)
+        connection.socket.settimeout(TIMEOUT)
         assert b"412" in connection.socket.recv(100)
 
 
@@ -136,7 +136,7 @@ def test_a_head_without_end_is_refused(connection: Connection, url: str, endless
         assert response.headers["connection"] == "close"
     except ConnectionResetError:
         pass  # the response was lost, since we would not stop
-    sender.join(PATIENCE)
+    sender.join(TIMEOUT)
     assert not sender.is_alive()
     with Connection(url) as other:
         check_pending(other)
@@ -278,7 +278,7 @@ def test_it_gets_them_though_they_take_their_time() -> None:
     with serve_in_thread(app) as url, Connection(url) as connection:
         connection.send(post({"processStepId": "order-1-approve"}) + PROBE)
         connection.socket.shutdown(socket.SHUT_WR)
-        assert called.wait(PATIENCE)
+        assert called.wait(TIMEOUT)
         for _ in range(3):  # so the server has seen by now that no more will come
             with Connection(url) as other:
                 check_pending(other)
@@ -333,7 +333,7 @@ def test_a_client_may_go_away_while_its_delegate_is_called(
     with serve_in_thread(app) as url:
         with Connection(url) as connection:
             connection.send(post({"processStepId": "order-1-approve"}) + PROBE)
-            assert called.wait(PATIENCE)
+            assert called.wait(TIMEOUT)
         go_on.set()
         with Connection(url) as connection:
             response = connection.ask(post({"processStepId": "order-1-approve"}))

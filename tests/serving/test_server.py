@@ -21,7 +21,7 @@ from stepstub.delegates import StepStart
 from stepstub.gate import body
 from stepstub.serving.server import listen, serve_in_thread, url_of
 from stepstub.stub import Stub
-from support import PATIENCE, ROOT, Connection, chunked, head, post, processes
+from support import ROOT, TIMEOUT, Connection, chunked, head, post, processes
 
 BODY = json.dumps({"processStepId": "claim-1-pending"}).encode()
 PROBE = post(BODY)
@@ -235,7 +235,7 @@ def test_a_step_that_a_vanished_client_completed_is_completed() -> None:
     with serve_in_thread(app) as url:
         with Connection(url) as connection:
             connection.send(post({"processStepId": "order-1-approve"}))
-            assert called.wait(PATIENCE)
+            assert called.wait(TIMEOUT)
         with Connection(url) as connection:
             response = connection.ask(post({"processStepId": "order-1-approve"}))
             assert response.codes == {"processStepId": "STEP_COMPLETED"}
@@ -286,7 +286,7 @@ def test_the_end_of_the_context_lets_requests_in_flight_finish_and_frees_the_por
 
     def wait(_: StepStart) -> None:
         called.set()
-        assert go_on.wait(PATIENCE)
+        assert go_on.wait(TIMEOUT)
 
     app.sandboxes.default.delegates.function = wait
     server = serve_in_thread(app)
@@ -294,7 +294,7 @@ def test_the_end_of_the_context_lets_requests_in_flight_finish_and_frees_the_por
     with Connection(url) as idle, Connection(url) as busy:
         idle.send(b"POST")
         busy.send(post({"processStepId": "order-1-approve"}))
-        assert called.wait(PATIENCE)
+        assert called.wait(TIMEOUT)
         stopper = threading.Thread(target=server.__exit__, args=(None, None, None))
         stopper.start()
         with suppress(ConnectionRefusedError):  # from then on it ends
@@ -303,7 +303,7 @@ def test_the_end_of_the_context_lets_requests_in_flight_finish_and_frees_the_por
                     Connection(url).close()
         go_on.set()
         assert busy.response().status == 200
-        stopper.join(PATIENCE)
+        stopper.join(TIMEOUT)
         assert not stopper.is_alive()
     listen("127.0.0.1", int(url.rpartition(":")[2])).close()
 
@@ -313,7 +313,7 @@ def test_a_signal_lets_requests_in_flight_finish_and_ends_with_0(
     number: signal.Signals, tmp_path: Path
 ) -> None:
     with listen("127.0.0.1", 0) as application:
-        application.settimeout(PATIENCE)
+        application.settimeout(TIMEOUT)
         scenario = tmp_path / "mine.yaml"
         steps = [{}, {"delegate": {"http": url_of(application)}}]
         scenario.write_text(json.dumps({"processes": [{"id": "p", "steps": steps}]}))
@@ -335,7 +335,7 @@ def test_a_signal_lets_requests_in_flight_finish_and_ends_with_0(
                     call.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
                     call.close()
                     assert busy.response().status == 200
-                assert server.wait(PATIENCE) == 0
+                assert server.wait(TIMEOUT) == 0
                 assert server.stderr
                 assert "Traceback" not in server.stderr.read()
             finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stepstub.serving.server import listen, url_of
-from support import PATIENCE, Connection, head, post
+from support import TIMEOUT, Connection, head, post
 
 MAIN = """
 from stepstub.cli import main
@@ -72,7 +72,7 @@ def begin(connection: Connection, url: str, what: str) -> None:
     connection.socket.settimeout(0.3)
     with pytest.raises(TimeoutError):
         connection.socket.recv(1)
-    connection.socket.settimeout(PATIENCE)
+    connection.socket.settimeout(TIMEOUT)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_it_ends_with_0_after_the_grace_period(
         began = time.monotonic()
         server.send_signal(number)
         assert connection.is_closed()
-        assert server.wait(PATIENCE) == 0
+        assert server.wait(TIMEOUT) == 0
         assert time.monotonic() - began < 3
         assert server.stderr
         assert "Traceback" not in server.stderr.read()
@@ -116,7 +116,7 @@ def test_a_second_signal_ends_it_at_once(what: str, number: signal.Signals, tmp_
         server.send_signal(number)
         time.sleep(0.3)
         server.send_signal(number)
-        assert server.wait(PATIENCE) == 0
+        assert server.wait(TIMEOUT) == 0
         assert time.monotonic() - began < 3
         assert server.stderr
         assert "Traceback" not in server.stderr.read()

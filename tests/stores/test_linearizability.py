@@ -33,7 +33,7 @@ from stepstub.sandbox import Sandbox
 from stepstub.stores.protocol import Applied, Conflict, Store
 from stepstub.transitions import Change
 from store_support import BACKENDS, PENDING, STARTED, Backend, Memory, entry_about, process
-from support import PATIENCE, Clock
+from support import TIMEOUT, Clock
 
 HISTORIES = 400
 THREAD_HISTORIES = 1500  # in one of six of them threads do meet
@@ -281,7 +281,7 @@ def test_what_threads_see_is_linearizable(name: str) -> None:
                     recorder: Recorder = recorder,
                     barrier: threading.Barrier = barrier,
                 ) -> None:
-                    barrier.wait(PATIENCE)
+                    barrier.wait(TIMEOUT)
                     for act in acts:
                         backend.run(act.run(recorder))
 

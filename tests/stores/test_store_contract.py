@@ -30,7 +30,7 @@ from store_support import (
     process,
     told,
 )
-from support import PATIENCE, Clock, in_time
+from support import TIMEOUT, Clock, in_time
 
 T = TypeVar("T")
 LATE = 1.0  # a second on the machine's clock
@@ -653,14 +653,14 @@ def test_a_change_wakes_those_who_wait(kept: Kept, way: str) -> None:
             looked[index].set()
             return now
 
-        return kept.store.changes.block_until(holds, PATIENCE)
+        return kept.store.changes.block_until(holds, TIMEOUT)
 
     with ThreadPoolExecutor(2) as threads:
         waiting = [threads.submit(wait, index) for index in range(2)]
-        assert all(each.wait(PATIENCE) for each in looked)
+        assert all(each.wait(TIMEOUT) for each in looked)
         changed.set()
         change()
-        assert all(each.result(PATIENCE / 2) for each in waiting)
+        assert all(each.result(TIMEOUT / 2) for each in waiting)
 
 
 # --- faults
@@ -777,7 +777,7 @@ def at_once(number: int, function: Callable[[int], T]) -> list[T]:
     barrier = threading.Barrier(number)
 
     def call(index: int) -> T:
-        barrier.wait(PATIENCE)
+        barrier.wait(TIMEOUT)
         return function(index)
 
     with eager_threads(), ThreadPoolExecutor(number) as threads:
