@@ -9,7 +9,7 @@ LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --genera
         --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test lint lint-contract types unit unit-plain wheel test-pythons test-lowest test-clients \
+.PHONY: help serve demo test lint lint-contract types unit wheel proof coverage test-pythons test-lowest test-clients \
         bench bench-quick bench-smoke lock clean
 
 help:  ## list the targets
@@ -36,16 +36,19 @@ lint-contract: $(VENV)/dev  ## lint both OpenAPI documents, also with spectral a
 types: $(VENV)/dev  ## mypy --strict
 	$(BIN)/mypy
 
-unit: $(VENV)/dev  ## the tests, with branch coverage
-	$(BIN)/python -m pytest -q -n 2 -m "not bench" --cov --cov-report=
-	$(BIN)/python -m pytest -q contract_tests --cov --cov-append --cov-report=term
-
-unit-plain: $(VENV)/dev  ## the tests, without coverage
-	$(BIN)/python -m pytest -q -n 2 -m "not bench"
+unit: $(VENV)/dev  ## the tests, without the longer ones
+	$(BIN)/python -m pytest -q -n 2 -m "not bench and not proof"
 	$(BIN)/python -m pytest -q contract_tests
 
 wheel: $(VENV)/dev  ## build the wheel and test it in a fresh environment
 	bash tests/check_wheel.sh $(BIN)/python
+
+proof: $(VENV)/dev  ## the longer tests, with random profiles, contracts and histories
+	$(BIN)/python -m pytest -q -n 2 -m proof
+
+coverage: $(VENV)/dev  ## all tests, with branch coverage
+	$(BIN)/python -m pytest -q -n 2 -m "not bench" --cov --cov-report=
+	$(BIN)/python -m pytest -q contract_tests --cov --cov-append --cov-report=term
 
 test-pythons: $(VENV)/python  ## the tests on every other installed Python from 3.11 on
 	@tested=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
@@ -54,7 +57,7 @@ test-pythons: $(VENV)/python  ## the tests on every other installed Python from 
 	echo "$$pythons" | while read -r version python; do \
 	  [ "$$version" != "$$tested" ] || continue; \
 	  echo "Python $$version:"; \
-	  $(MAKE) --no-print-directory unit-plain VENV=.venv-$$version PYTHON=$$python </dev/null || exit; \
+	  $(MAKE) --no-print-directory unit VENV=.venv-$$version PYTHON=$$python </dev/null || exit; \
 	done
 
 test-lowest:  ## the tests on the oldest installed Python with the lowest versions that pyproject.toml allows
@@ -62,7 +65,7 @@ test-lowest:  ## the tests on the oldest installed Python with the lowest versio
 	echo "$$pythons" | { \
 	  read -r version python; \
 	  echo "Python $$version, lowest versions:"; \
-	  $(MAKE) --no-print-directory unit-plain VENV=.venv-lowest PYTHON=$$python \
+	  $(MAKE) --no-print-directory unit VENV=.venv-lowest PYTHON=$$python \
 	    RUN_PINS=requirements/lowest.txt DEV_PINS=requirements/lowest.txt </dev/null; \
 	}
 

@@ -151,6 +151,7 @@ for_many_profiles = settings(
 )
 
 
+@pytest.mark.proof
 @for_many_profiles
 @given(readings=random_profiles())
 def test_what_is_learnt_is_what_was_served(stub: InProcess, readings: Readings) -> None:

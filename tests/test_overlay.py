@@ -107,6 +107,7 @@ def test_the_contract_of_a_single_alternative_is_valid(readings: Readings) -> No
     check(readings)
 
 
+@pytest.mark.proof
 def test_the_contracts_of_200_random_profiles_are_valid() -> None:
     chance = random.Random(1)
     for _ in range(200):

@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -410,5 +411,6 @@ BASIC = {
 }
 
 
+@pytest.mark.proof
 def test_a_stub_does_what_a_naive_server_does_under_the_same_readings() -> None:
     run_state_machine_as_test(Profiles, settings=SETTINGS)

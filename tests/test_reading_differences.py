@@ -165,6 +165,7 @@ BASES: dict[str, dict[str, Any]] = {
 TEXTS = {"credentials-header": "X-Token", "success-message": "Done", "version": "7"}
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("name", questions())
 def test_no_two_values_of_a_reading_look_the_same(name: str) -> None:
     values = alternatives(name) or (as_mapping(DEFAULT)[name], TEXTS[name])

@@ -265,6 +265,7 @@ def new(backend: Backend) -> Store:
 # --- histories of threads
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("name", BACKENDS)
 def test_what_threads_see_is_linearizable(name: str) -> None:
     backend, number, length = BACKENDS[name], 3, 4
@@ -351,6 +352,7 @@ def scheduled(seed: int, store: Any) -> list[Operation]:
     return recorder.operations
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("name", BACKENDS)
 def test_what_interleaved_tasks_see_is_linearizable(name: str) -> None:
     for seed in range(HISTORIES):
@@ -471,6 +473,7 @@ class LoadsWhatItLoadedBefore(Broken):
         return self.loaded.setdefault(step_id, loaded)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("broken", Broken.__subclasses__(), ids=lambda each: each.__name__)
 def test_a_broken_store_is_found_out(broken: type[Broken]) -> None:
     for seed in range(HISTORIES):

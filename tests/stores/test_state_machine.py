@@ -242,6 +242,7 @@ def told(shown: Process) -> list[tuple[Any, ...]]:
     ]
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("name", BACKENDS)
 def test_a_sandbox_does_what_a_naive_one_does(name: str) -> None:
     machine = type("Both", (Both,), {"backend": BACKENDS[name]})
