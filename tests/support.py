@@ -76,6 +76,38 @@ class Response:
         return {field: violation["code"] for field, violation in self.data.items()}
 
 
+def asgi_call(
+    app: Stub,
+    method: str,
+    path: str,
+    body: bytes,
+    headers: Sequence[tuple[bytes, bytes]],
+    query: bytes = b"",
+) -> Response:
+    """One request by ASGI, without a server or an event loop; header names are in lower case."""
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": query,
+        "headers": headers,
+    }
+    run_inline(app(scope, receive, send))  # type: ignore[arg-type]
+    start, end = sent
+    received = {name.decode(): value.decode() for name, value in start["headers"]}
+    return Response(start["status"], received, end["body"])
+
+
 class Client:
     """Calls a stub in-process, without a server or an event loop."""
 
@@ -122,27 +154,8 @@ class Client:
     def request(
         self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
     ) -> Response:
-        sent: list[Any] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": path,
-            "raw_path": path.encode(),
-            "root_path": "",
-            "query_string": b"",
-            "headers": [(n.encode(), v.encode("latin-1")) for n, v in (headers or {}).items()],
-        }
-        run_inline(self.app(scope, receive, send))  # type: ignore[arg-type]
-        start, end = sent
-        received = {name.decode(): value.decode() for name, value in start["headers"]}
-        return Response(start["status"], received, end["body"])
+        raw = [(n.encode(), v.encode("latin-1")) for n, v in (headers or {}).items()]
+        return asgi_call(self.app, method, path, body, raw)
 
 
 class Connection:

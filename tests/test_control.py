@@ -28,6 +28,7 @@ from stepstub.delegates import StepStart
 from stepstub.handlers.control import MAX_STEPS
 from stepstub.settings import DEFAULT_TOKEN, Limits, Settings
 from stepstub.stub import Stub
+from support import asgi_call
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "control-api.md").read_text("utf-8")
@@ -123,7 +124,6 @@ class Control:
     def send(
         self, method: str, path: str, body: Any = None, query: dict[str, Any] | None = None
     ) -> tuple[HTTPStatus, dict[str, str], bytes]:
-        sent: list[Any] = []
         content = b"" if body is None else body
         content = content if isinstance(content, bytes) else json.dumps(content).encode()
         headers = [(b"content-type", self.content_type)]
@@ -132,25 +132,9 @@ class Control:
         if self.control_token is not None:
             headers.append((b"x-stepstub-control-token", self.control_token.encode("latin-1")))
 
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": content}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": path,
-            "raw_path": path.encode(),
-            "root_path": "",
-            "query_string": urlencode(query or {}, doseq=True).encode(),
-            "headers": headers,
-        }
-        run_inline(self.app(scope, receive, send))  # type: ignore[arg-type]
-        start, end = sent
-        received = {name.decode(): value.decode() for name, value in start["headers"]}
-        return HTTPStatus(start["status"]), received, end["body"]
+        encoded = urlencode(query or {}, doseq=True).encode()
+        response = asgi_call(self.app, method, path, content, headers, encoded)
+        return HTTPStatus(response.status), response.headers, response.body
 
     def complete(self, step_id: str) -> int:
         """The status of a completion; an exchange for the journal."""
