@@ -3,6 +3,7 @@
 import http.client
 import io
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
+
+from hypothesis import HealthCheck, settings
 
 from stepstub import scenario
 from stepstub.app import create_app
@@ -39,6 +42,19 @@ def in_time(function: Callable[[], T]) -> T:
 
     threading.Thread(target=call, daemon=True).start()
     return outcome.result(TIMEOUT)
+
+
+def random_runs(examples: int, *, steps: int) -> settings:
+    """How a state machine runs: the same examples each time, or STEPSTUB_EXAMPLES new ones."""
+    wanted = int(os.environ.get("STEPSTUB_EXAMPLES", "0"))
+    return settings(
+        max_examples=wanted or examples,
+        stateful_step_count=steps,
+        derandomize=not wanted,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 class Clock:

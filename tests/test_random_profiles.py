@@ -8,14 +8,12 @@ by a validator of its own. More examples, with others each time:
 """
 
 import json
-import os
 import re
 from fractions import Fraction
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -33,17 +31,7 @@ from stepstub.app import create_app
 from stepstub.delegates import StepStart
 from stepstub.readings import DEFAULT, alternatives, as_mapping, questions, with_values
 from stepstub.settings import DEFAULT_TOKEN, Settings
-from support import PATH, Client, Response, in_time
-
-EXAMPLES = int(os.environ.get("STEPSTUB_EXAMPLES", "0"))
-SETTINGS = settings(
-    max_examples=EXAMPLES or 200,
-    stateful_step_count=20,
-    derandomize=not EXAMPLES,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+from support import PATH, Client, Response, in_time, random_runs
 
 FREE_TEXTS = {
     "success-message": ["Success", "Done <ä>"],
@@ -413,4 +401,4 @@ BASIC = {
 
 @pytest.mark.proof
 def test_a_stub_does_what_a_naive_server_does_under_the_same_readings() -> None:
-    run_state_machine_as_test(Profiles, settings=SETTINGS)
+    run_state_machine_as_test(Profiles, settings=random_runs(200, steps=20))

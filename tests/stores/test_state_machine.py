@@ -1,15 +1,13 @@
 """A sandbox over every store, beside a naive one: whatever is done, both say and show the same.
 
-Fifteen seconds are not many. More of them, over and over, with other examples each time:
+More examples, with others each time:
 
     STEPSTUB_EXAMPLES=5000 pytest tests/stores/test_state_machine.py
 """
 
-import os
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -36,17 +34,9 @@ from store_support import (
     entry_about,
     process,
 )
+from support import random_runs
 
 OF = {status[0]: status for status in (PENDING, STARTED, COMPLETED, FAILED)}
-EXAMPLES = int(os.environ.get("STEPSTUB_EXAMPLES", "0"))
-SETTINGS = settings(
-    max_examples=EXAMPLES or 120,
-    stateful_step_count=25,
-    derandomize=not EXAMPLES,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
 
 process_ids = st.sampled_from("pq")
 step_ids = st.sampled_from(["p1", "p2", "p3", "q1", "q2", "q3"])
@@ -246,4 +236,4 @@ def told(shown: Process) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("name", BACKENDS)
 def test_a_sandbox_does_what_a_naive_one_does(name: str) -> None:
     machine = type("Both", (Both,), {"backend": BACKENDS[name]})
-    run_state_machine_as_test(machine, settings=SETTINGS)
+    run_state_machine_as_test(machine, settings=random_runs(120, steps=25))
