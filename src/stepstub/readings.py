@@ -387,7 +387,13 @@ def with_values(readings: Readings, values: Mapping[str, object]) -> Readings:
 
 def as_mapping(readings: Readings) -> dict[str, Value]:
     """Every reading with its value, by its name outside of Python."""
-    return {field.encode_name: getattr(readings, field.name) for field in fields(Readings)}
+    return {name: getattr(readings, attribute) for name, attribute in _attributes()}
+
+
+@cache
+def _attributes() -> tuple[tuple[str, str], ...]:
+    """The name of each reading outside of Python and in it; msgspec takes its time to tell."""
+    return tuple((field.encode_name, field.name) for field in fields(Readings))
 
 
 def differing(readings: Readings) -> dict[str, Value]:

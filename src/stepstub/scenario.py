@@ -56,6 +56,7 @@ def load(name_or_path: str | Path) -> Scenario:
     raise UnknownScenario(f"{_no_such_name(name_or_path)} {hint}")
 
 
+@cache
 def load_built_in(name: str) -> Scenario:
     """The scenario of that name among the built-in ones. Raises `UnknownScenario`."""
     if name not in built_in():

@@ -27,7 +27,8 @@ def shaping(entry: Entry, call: DelegateCall | None, readings: Readings) -> tupl
         return ()
     names = dict.fromkeys(_names(entry, call))
     everywhere = _IN_A_SUCCESS if entry.status == 200 else _EVERYWHERE
-    names |= dict.fromkeys(name for name in everywhere if name in differing(readings))
+    changed = differing(readings)
+    names |= dict.fromkeys(name for name in everywhere if name in changed)
     return tuple(names)
 
 
