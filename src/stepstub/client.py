@@ -23,7 +23,7 @@ from stepstub.errors import StepstubError
 from stepstub.faults import Action, Fault, Phase
 from stepstub.readings import DEFAULT, Readings, as_mapping, credentials_headers, with_values
 from stepstub.scenario import load
-from stepstub.verification import Verification
+from stepstub.verification import Verification, settles
 from stepstub.views import (
     ClockChange,
     ClockView,
@@ -347,9 +347,7 @@ class Sandbox:
             verification = await anyio.to_thread.run_sync(
                 self._verification, step_id, times, min(left, _TURN)
             )
-            completed = verification.completed
-            is_settled = completed > times or (completed == times > 0)
-            if is_settled or left <= _TURN:
+            if settles(verification.completed, times) or left <= _TURN:
                 break
             left = max(end - time.monotonic(), 0)
         if not verification.holds:

@@ -31,6 +31,11 @@ async def verify(sandbox: Sandbox, step_id: str, times: int, within: float) -> V
     return _verification(step_id, times, entries, len(calls), dropped, unknown=unknown)
 
 
+def settles(completed: int, times: int) -> bool:
+    """Whether there is nothing left to wait for: as many completions as expected, or more."""
+    return completed > times or completed == times > 0
+
+
 async def _settled(
     sandbox: Sandbox, step_id: str, times: int, within: float
 ) -> tuple[list[Entry], int]:
@@ -39,7 +44,7 @@ async def _settled(
 
     def is_settled() -> bool:
         completed = _completions(run_inline(store.exchanges(query))[0])
-        return completed > times or (completed == times > 0)
+        return settles(completed, times)
 
     if within:
         await sandbox.concurrency.wait_for_change(store.changes, is_settled, within)

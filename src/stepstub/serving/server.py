@@ -28,7 +28,7 @@ class Application(Protocol):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
     def refuse(self, status: int, detail: str) -> tuple[bytes, bytes]:
-        """The JSON body of such a response."""
+        """Media type and body of such a response."""
 
 
 def listen(host: str, port: int) -> socket.socket:
