@@ -19,7 +19,6 @@ class Expectations:
 
     def __init__(self, contract: Contract) -> None:
         document = contract.document
-        self.version = contract.version
         self.path = contract.path
         self.document = document
         (operation,) = document["paths"][contract.path].values()

@@ -101,7 +101,7 @@ class Run:
             response = _first_response(server)
             stub, hint = _control(server, response, control_token)
             steps = StepPool(started_steps, seed_command, stub, hint, other_steps)
-            _check_for_a_started_step(steps, hint)
+            _check_for_a_started_step(steps)
         except (CouldNotRun, requests.RequestException) as error:
             server.close()
             raise _could_not_run(error, redaction) from error
@@ -184,9 +184,9 @@ def _control(
     return None, "the control API requires a token (--control-token)"
 
 
-def _check_for_a_started_step(steps: StepPool, hint: str) -> None:
+def _check_for_a_started_step(steps: StepPool) -> None:
     try:
         steps.give_back(steps.take(Need.STARTED))
     except NotCovered as error:
         lack = "no started step: give one with --started-step, or a --seed-command"
-        raise CouldNotRun(f"{lack}; {hint}" if hint else lack) from error
+        raise CouldNotRun(str(steps.lack(lack))) from error

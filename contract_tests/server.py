@@ -122,16 +122,18 @@ class Server:
         body: dict[str, Any] = {"processStepId": step_id}
         return self.post(body if params is None else {**body, "params": params})
 
-    def post(self, body: Any, headers: Mapping[str, str] | None = None) -> Response:
+    def post(
+        self, body: Any, headers: Mapping[str, str] | None = None, below: str = ""
+    ) -> Response:
         """Send a body to the operation: bytes as they are, else as JSON. Raises `NoResponse`.
 
-        `headers` replace the one that carries the token.
+        `headers` replace the one that carries the token; `below` is appended to the path.
         """
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = self.authorization if headers is None else headers
         response, _ = self.send(
             method="POST",
-            url=self.url + self.expectations.path,
+            url=self.url + self.expectations.path + below,
             data=raw,
             headers={"Content-Type": "application/json", **headers},
         )

@@ -112,7 +112,7 @@ class StepPool:
     def before_call(self, url: str) -> str:
         """A STARTED step before one whose delegate is a POST to `url`. Raises `NotCovered`."""
         if self.stub is None:
-            raise self._lack("the documented operation does not say what a delegate calls")
+            raise self.lack("the documented operation does not say what a delegate calls")
         return self.stub.start_process([{}, {"delegate": {"http": url}}])[0]
 
     def completed(self, step_id: str, named: str | None) -> None:
@@ -130,7 +130,7 @@ class StepPool:
             self._refill()
         pool = self._given or self._named
         if not pool:
-            raise self._lack("no STARTED step was left; give more, or a --seed-command")
+            raise self.lack("no STARTED step was left; give more, or a --seed-command")
         return pool.popleft()
 
     def _refill(self) -> None:
@@ -143,11 +143,12 @@ class StepPool:
 
     def _on_a_stub(self, need: Need) -> str:
         if self.stub is None:
-            raise self._lack(_STUB_ONLY[need])
+            raise self.lack(_STUB_ONLY[need])
         steps, position = _ON_A_STUB[need]
         return self.stub.start_process(steps)[position]
 
-    def _lack(self, message: str) -> NotCovered:
+    def lack(self, message: str) -> NotCovered:
+        """What is missing, with the hint where there is one."""
         return NotCovered(f"{message}; {self._hint}" if self._hint else message)
 
 

@@ -41,13 +41,7 @@ def authorization(value: str | None, raw: bytes | None = None) -> Send:
 
 def to_unknown_path(server: Server, step_id: str) -> Response:
     """Sends a completion to a path below the operation's."""
-    response, _ = server.send(
-        method="POST",
-        url=f"{server.url}{server.expectations.path}/{step_id}",
-        json={"processStepId": step_id},
-        headers=server.authorization,
-    )
-    return response
+    return server.post({"processStepId": step_id}, below=f"/{step_id}")
 
 
 def by_get(server: Server, step_id: str) -> Response:

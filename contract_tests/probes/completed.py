@@ -63,7 +63,7 @@ def _learn_repeated(prober: Prober, notes: Notes, first: Completion | None) -> N
     elif again.status in alternatives(name):
         notes.seen(name, again.status or "", again)
     else:
-        notes.unseen(name, again.trouble or f"got {again.status}", again)
+        notes.unseen(name, again.outcome, again)
 
 
 def _names_started(completions: Sequence[Completion]) -> bool | None:

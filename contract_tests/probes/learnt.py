@@ -21,6 +21,11 @@ class Exchange:
         return None if self.response is None or self.trouble else self.response.status
 
     @property
+    def outcome(self) -> str:
+        """The trouble, or else the status, in words."""
+        return self.trouble or f"got {self.status}"
+
+    @property
     def envelope(self) -> Mapping[str, object]:
         """The body, if it has the members of the document's envelope; else empty."""
         value = self.response.value if self.response and not self.trouble else None
@@ -53,8 +58,8 @@ class Learnt:
 
     values: Mapping[str, Value | None]
     evidence: Mapping[str, Evidence]
-    steps: int = 0
-    requests: int = 0
+    steps: int
+    requests: int
 
 
 class Notes:

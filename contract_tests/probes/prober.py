@@ -78,7 +78,7 @@ class Trial:
         """Why neither is known."""
         if self.exchange.status in REFUSALS:
             return "refused, but so was the same step with a good body afterwards"
-        return self.exchange.trouble or f"got {self.exchange.status}"
+        return self.exchange.outcome
 
     def returned(self, name: str) -> Mapping[str, Any]:
         """A param as the 200 returns it; empty where it does not."""
@@ -107,24 +107,12 @@ class Prober:
         template: str,
         step_id: str = "",
         headers: Mapping[str, str] | None = None,
+        below: str = "",
     ) -> Exchange:
-        """One request; `headers` replace the one that carries the token."""
+        """One request, as `Server.post` sends it."""
         body = template.replace("ID", json.dumps(step_id)).encode()
         try:
-            exchange = _exchange(sent, self.server.post(body, headers))
-        except NoResponse as error:
-            exchange = Exchange(sent, None, str(error))
-        self.exchanges.append(exchange)
-        return exchange
-
-    def ask_elsewhere(self, sent: str) -> Exchange:
-        """A request to a path below the operation's."""
-        url = f"{self.server.url}{self.server.expectations.path}/probe"
-        try:
-            response, _ = self.server.send(
-                method="POST", url=url, json={}, headers=self.server.authorization
-            )
-            exchange = _exchange(sent, response)
+            exchange = _exchange(sent, self.server.post(body, headers, below))
         except NoResponse as error:
             exchange = Exchange(sent, None, str(error))
         self.exchanges.append(exchange)

@@ -17,7 +17,7 @@ def learn(prober: Prober, notes: Notes) -> None:
     bad = _learn_bad_body(prober, notes)
     _learn_credentials(prober, notes, bad)
     _learn_unknown_step(prober, notes)
-    prober.ask_elsewhere("a request to another path")
+    prober.ask("a request to another path", "{}", below="/probe")
 
 
 def learn_given(prober: Prober, notes: Notes) -> None:
@@ -32,7 +32,7 @@ def learn_given(prober: Prober, notes: Notes) -> None:
     elif late.status in alternatives("failed-step") and failed.status in (None, late.status):
         notes.seen(name, "fails", late)
     else:
-        notes.unseen(name, late.trouble or f"got {late.status}", late)
+        notes.unseen(name, late.outcome, late)
 
 
 def _learn_bad_body(prober: Prober, notes: Notes) -> Exchange:
@@ -59,7 +59,7 @@ def _learn_credentials(prober: Prober, notes: Notes, bad: Exchange) -> None:
         return
     if response.status != 401:
         for name in ("credentials", "challenge", "checked-first", "credentials-header"):
-            notes.unseen(name, response.trouble or f"got {response.status}", response)
+            notes.unseen(name, response.outcome, response)
         return
     if bad.status not in (None, 401):  # those that were sent were good enough for that
         notes.seen("credentials", told.form, response)
@@ -83,7 +83,7 @@ def _learn_checked_first(prober: Prober, notes: Notes) -> None:
     elif both.status in REFUSALS and notes.value("bad-body") in (None, both.status):
         notes.seen("checked-first", "body", both)
     else:
-        notes.unseen("checked-first", both.trouble or f"got {both.status}", both)
+        notes.unseen("checked-first", both.outcome, both)
 
 
 def _learn_unknown_step(prober: Prober, notes: Notes) -> None:
@@ -102,7 +102,7 @@ def _learn_unknown_step(prober: Prober, notes: Notes) -> None:
     elif empty.status in (bad_body, unknown_status):
         notes.seen(name, "bad-body" if empty.status == bad_body else "unknown", empty)
     else:
-        notes.unseen(name, empty.trouble or f"got {empty.status}", empty)
+        notes.unseen(name, empty.outcome, empty)
 
 
 def _ask_given(prober: Prober, need: Need) -> Exchange:
@@ -119,4 +119,4 @@ def _learn_status(notes: Notes, name: str, exchange: Exchange) -> None:
     if status is not None and status in alternatives(name):
         notes.seen(name, status, exchange)
     else:
-        notes.unseen(name, exchange.trouble or f"got {status}", exchange)
+        notes.unseen(name, exchange.outcome, exchange)
