@@ -179,3 +179,30 @@ def test_a_wrong_path_is_not_an_unknown_step(stub: InProcess) -> None:
     learnt = learnt_from(stub, lambda number, body, send: instead(404)(send))
     assert learnt.values["unknown-step"] is None
     assert known(learnt) == {"undocumented-form"}
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "body"),
+    [
+        ("refusal-data", 412, {"data": ["processStepId"]}),
+        ("undocumented-form", 404, {"detail": "Not Found"}),
+        ("last-step-params", 200, {"data": {"processId": "p", "params": "none"}}),
+        ("last-step-id", 200, {"data": {"processId": "p", "processStepId": "no-step"}}),
+        (
+            "unset-fields",
+            200,
+            {"data": {"processId": "p", "params": {"probe": {"longValue": None}}}},
+        ),
+    ],
+)
+def test_a_form_that_no_value_has_is_unknown(
+    stub: InProcess, name: str, status: int, body: dict[str, Any]
+) -> None:
+    def change(number: int, sent: bytes, send: Send) -> Received:
+        response, received = send()
+        if response.status != status:
+            return response, received
+        new = {**response.value, **body} if "data" in body else body
+        return replace(response, body=json.dumps(new).encode()), received
+
+    assert learnt_from(stub, change).values[name] is None

@@ -8,6 +8,7 @@ from typing import Any
 from stepstub.contract_tests.cases.case import unknown_step
 from stepstub.contract_tests.probes.learnt import Exchange, Notes
 from stepstub.contract_tests.probes.prober import BASE, NOT_JSON, Prober
+from stepstub.readings import Value
 
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
 _ENOUGH_TIMESTAMPS = 10
@@ -47,15 +48,14 @@ def _learn_text(notes: Notes, name: str, member: str, exchanges: Iterable[Exchan
 
 def _learn_refusal_data(exchanges: Iterable[Exchange], notes: Notes) -> None:
     name = "refusal-data"
-    found = {
+    found: dict[Value, Exchange] = {
         _form_of_data(each.envelope["data"]): each
         for each in exchanges
         if each.status == 412 and each.envelope
     }
-    if len(found) == 1 and "" not in found:
-        ((value, each),) = found.items()
-        notes.seen(name, value, each)
-    elif found:
+    if notes.seen_alone(name, found):
+        return
+    if found:
         why = "in a form that no value has, or in several"
         notes.unseen(name, why, found.get("") or next(iter(found.values())))
     else:
@@ -77,16 +77,15 @@ def _form_of_data(data: Any) -> str:
 def _learn_undocumented_form(prober: Prober, notes: Notes) -> None:
     name = "undocumented-form"
     documented = prober.server.expectations.statuses
-    found = {
+    found: dict[Value, Exchange] = {
         _form(each): each
         for each in prober.exchanges
         if each.status is not None and each.status not in documented
     }
-    if len(found) == 1 and "" not in found:
-        ((value, each),) = found.items()
-        notes.seen(name, value, each)
-    elif found:
-        forms = ", ".join(sorted(form or "another" for form in found))
+    if notes.seen_alone(name, found):
+        return
+    if found:
+        forms = ", ".join(sorted(str(form or "another") for form in found))
         notes.unseen(name, f"seen: {forms}", found.get("") or next(iter(found.values())))
     else:
         notes.unseen(name, "every response had a documented status")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from stepstub.contract_tests.probes.learnt import Notes
+from stepstub.contract_tests.probes.learnt import Exchange, Notes
 from stepstub.contract_tests.probes.prober import BASE, PARAM, Completion, Prober
 from stepstub.contract_tests.steps import Need
 from stepstub.readings import Value, alternatives
@@ -68,7 +68,7 @@ def _learn_repeated(prober: Prober, notes: Notes, first: Completion | None) -> N
 
 def _names_started(completions: Sequence[Completion]) -> bool | None:
     """Whether 200s name the started step; None if that is not known, or sometimes."""
-    started = any(each.named and each.named != each.step_id for each in completions)
+    started = any(each.names_other for each in completions)
     certain = [each for each in completions if each.need is Need.NEXT_HAS_PARAMS]
     if any(each.named == each.step_id for each in certain):
         return None if started else False
@@ -79,14 +79,12 @@ def _names_started(completions: Sequence[Completion]) -> bool | None:
 
 def _is_last(completions: Sequence[Completion], each: Completion) -> bool:
     """Whether a completed step is known to have been the last of its process."""
-    ends = not each.named or each.named == each.step_id
-    return each.need is Need.LAST or (ends and _names_started(completions) is True)
+    return each.need is Need.LAST or (not each.names_other and _names_started(completions) is True)
 
 
 def _is_not_last(completions: Sequence[Completion], each: Completion) -> bool:
-    other = each.named and each.named != each.step_id
     return each.need is Need.NEXT_HAS_PARAMS or (
-        bool(other) and _names_started(completions) is True
+        each.names_other and _names_started(completions) is True
     )
 
 
@@ -96,31 +94,26 @@ def _learn_named_step(completions: Sequence[Completion], notes: Notes) -> None:
         why = "every 200 named the completed step or none: each may have been the last of a process"
         notes.unseen(name, why, completions[0].exchange)
         return
-    shows = next(each for each in completions if each.named and _names(each) is started)
+    shows = next(each for each in completions if each.named and each.names_other is started)
     notes.seen(name, "started" if started else "completed", shows.exchange)
-
-
-def _names(each: Completion) -> bool:
-    return bool(each.named != each.step_id)
 
 
 def _learn_returned_params(completions: Sequence[Completion], notes: Notes) -> None:
     name = "returned-params"
-    found: dict[Value, Completion] = {}
+    found: dict[Value, Exchange] = {}
     middle = [each for each in completions if each.is_base and _is_not_last(completions, each)]
     for each in middle:
         if not isinstance(each.params, dict):
             continue
         if "probe" not in each.params:
-            found.setdefault("own", each)
+            found.setdefault("own", each.exchange)
         elif len(each.params) > 1:
-            found.setdefault("merged", each)
+            found.setdefault("merged", each.exchange)
         elif each.need is Need.NEXT_HAS_PARAMS:
-            found.setdefault("submitted", each)
-    if len(found) == 1:
-        ((value, each),) = found.items()
-        notes.seen(name, value, each.exchange)
-    elif found:
+            found.setdefault("submitted", each.exchange)
+    if notes.seen_alone(name, found):
+        return
+    if found:
         notes.unseen(name, f"in several ways: {', '.join(map(str, found))}", middle[0].exchange)
     else:
         why = "no started step is known to have params of its own"
@@ -130,20 +123,17 @@ def _learn_returned_params(completions: Sequence[Completion], notes: Notes) -> N
 def _learn_last_step(completions: Sequence[Completion], notes: Notes) -> None:
     last = [each for each in completions if each.is_base and _is_last(completions, each)]
     started = _names_started(completions)
-    ids = {_last_id(each): each for each in last}
-    params = {_last_params(each): each for each in last}
+    ids = {_last_id(each): each.exchange for each in last}
+    params = {_last_params(each): each.exchange for each in last}
     if started is not True:
         why = "the 200 names the completed step, the last one too" if last else "no last step"
         notes.unseen("last-step-id", f"{why}, or that is not known", None)
         ids = {}
     for name, found in (("last-step-id", ids), ("last-step-params", params)):
-        if len(found) == 1 and "" not in found:
-            ((value, each),) = found.items()
-            notes.seen(name, value, each.exchange)
-        elif found:
-            values = ", ".join(
-                each.exchange.response.excerpt for each in found.values() if each.exchange.response
-            )
+        if notes.seen_alone(name, found):
+            continue
+        if found:
+            values = ", ".join(each.response.excerpt for each in found.values() if each.response)
             notes.unseen(name, f"in several ways, or in none that has a name: {values}")
         elif name == "last-step-params" or started is True:
             notes.unseen(name, "no last step of a process was completed")
@@ -170,20 +160,17 @@ def _last_params(each: Completion) -> Value:
 
 def _learn_unset_fields(completions: Sequence[Completion], notes: Notes) -> None:
     name = "unset-fields"
-    found: dict[Value, Completion] = {}
+    found: dict[Value, Exchange] = {}
     for each in completions:
         param = each.params.get("probe") if isinstance(each.params, dict) else None
         if each.is_base and isinstance(param, dict):
             fields = _UNSET & param.keys()
             if not fields:
-                found["left-out"] = each
+                found["left-out"] = each.exchange
             elif fields == _UNSET and all(param[field] is None for field in fields):
-                found["null"] = each
+                found["null"] = each.exchange
             else:
-                found[""] = each
-    if len(found) == 1 and "" not in found:
-        ((value, each),) = found.items()
-        notes.seen(name, value, each.exchange)
-    else:
+                found[""] = each.exchange
+    if not notes.seen_alone(name, found):
         why = "in several ways" if found else "no 200 returns the params that were submitted"
         notes.unseen(name, why, completions[0].exchange)

@@ -79,6 +79,14 @@ class Notes:
         self._values[name] = value
         self._evidence[name] = self._from(exchange, "")
 
+    def seen_alone(self, name: str, found: Mapping[Value, Exchange]) -> bool:
+        """Note the one value that was found; False for none, several, or "", which is no value."""
+        if len(found) != 1 or "" in found:
+            return False
+        ((value, exchange),) = found.items()
+        self.seen(name, value, exchange)
+        return True
+
     def unseen(self, name: str, why: str, exchange: Exchange | None = None) -> None:
         """Note that a value was not seen, and why."""
         self._values[name] = None

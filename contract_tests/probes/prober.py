@@ -47,6 +47,11 @@ class Completion:
         return self.data.get("processStepId")
 
     @property
+    def names_other(self) -> bool:
+        """Whether the 200 names a step, and not the completed one."""
+        return bool(self.named) and self.named != self.step_id
+
+    @property
     def params(self) -> Any:
         """The params in the 200; None also where there are none."""
         return self.data.get("params")
