@@ -32,7 +32,8 @@ async def _strike(exchange: Exchange, fault: Fault, now: int) -> bool:
             await exchange.stub.concurrency.sleep(fault.seconds or 0)
             return False
         case "respond":
-            exchange.response = exchange.responses.injected(fault.status or 500, now, entry.path)
+            responses = exchange.sandbox.responses
+            exchange.response = responses.injected(fault.status or 500, now, entry.path)
         case "malformed":
             whole = exchange.response.body if exchange.response else b'{"message":"Success"}'
             exchange.response = Response(200, whole[: len(whole) // 2])

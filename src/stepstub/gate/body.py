@@ -76,7 +76,7 @@ class JsonBody(AbstractRequestBodyValidator):  # type: ignore[misc]
     def _checked(self, body: bytes, exchange: Exchange) -> Any:
         schema, strict_names = self._compiled, True
         if exchange.api.is_contract:
-            sandbox = exchange.known or exchange.nearest_sandbox
+            sandbox = exchange.nearest_sandbox
             schema = sandbox.contract.request
             strict_names = sandbox.readings.duplicate_names == "refuse"
         try:

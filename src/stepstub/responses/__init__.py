@@ -44,6 +44,3 @@ class Responses(Protocol):
 
     def failure(self, explained: Explained, now: int, path: str) -> Response:
         """The response to a request for `path` that ended in an error, foreseen or not."""
-
-    def injected(self, status: int, now: int, path: str) -> Response:
-        """The response of a fault, whose status need not be one that is documented."""

@@ -9,7 +9,6 @@ from stepstub.errors import (
     BadRequest,
     BodyRefused,
     DelegateFailed,
-    HttpRefusal,
     InConflict,
     InvalidReadings,
     NotFound,
@@ -48,10 +47,6 @@ class Problem:
             (*_HEADERS, *known.headers),
             b"application/problem+json",
         )
-
-    def injected(self, status: int, now: int, path: str) -> Response:
-        error = HttpRefusal(status, explanations.INJECTED)
-        return self.failure(explanations.explain(error), now, path)
 
 
 def _failure(explained: Explained) -> Failure:
