@@ -89,12 +89,17 @@ class Report:
         return Exit.VIOLATES if failed else Exit.CONFORMS
 
     @property
+    def counts(self) -> dict[Outcome, int]:
+        """The number of cases with each outcome."""
+        counts = dict.fromkeys(Outcome, 0)
+        for result in self.results:
+            counts[result.outcome] += 1
+        return counts
+
+    @property
     def verdict(self) -> str:
         """One line: whether the server conforms, and the number of cases with each outcome."""
-        count = dict.fromkeys(Outcome, 0)
-        for result in self.results:
-            count[result.outcome] += 1
-        parts = [f"{count[outcome]} {outcome}" for outcome in Outcome if count[outcome]]
+        parts = [f"{count} {outcome}" for outcome, count in self.counts.items() if count]
         if self.missing:
             parts.append(f"required but not covered: {', '.join(map(str, self.missing))}")
         verb = "conforms" if self.exit is Exit.CONFORMS else "violates the contract"

@@ -5,7 +5,7 @@ from importlib import metadata
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from stepstub.contract_tests.findings import Severity
-from stepstub.contract_tests.results import Outcome, Report
+from stepstub.contract_tests.results import Report
 
 
 def render(report: Report) -> str:
@@ -20,9 +20,6 @@ def render(report: Report) -> str:
     return environment.get_template("report.html").render(
         report=report,
         version=metadata.version("stepstub"),
-        counts=[
-            (outcome, sum(result.outcome is outcome for result in report.results))
-            for outcome in Outcome
-        ],
+        counts=report.counts.items(),
         violation=Severity.VIOLATION,
     )

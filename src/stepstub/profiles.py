@@ -25,11 +25,8 @@ UNKNOWN = "unknown"
 
 def built_in() -> list[str]:
     """Names of the built-in profiles, the default one first."""
-    entries = resources.files("stepstub.fixtures").joinpath("readings").iterdir()
-    names = sorted(
-        entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml")
-    )
-    return [DEFAULT_NAME, *names]
+    folder = resources.files("stepstub.fixtures").joinpath("readings")
+    return [DEFAULT_NAME, *yaml_source.names_in(folder)]
 
 
 def load(name_or_path: str | Path) -> Readings:

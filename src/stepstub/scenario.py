@@ -33,11 +33,7 @@ class Scenario(Struct, frozen=True):
 
 def built_in() -> list[str]:
     """Names of the scenarios that come with the package, in alphabetical order."""
-    return sorted(
-        entry.name.removesuffix(".yaml")
-        for entry in resources.files("stepstub.fixtures").iterdir()
-        if entry.name.endswith(".yaml")
-    )
+    return yaml_source.names_in(resources.files("stepstub.fixtures"))
 
 
 def load(name_or_path: str | Path) -> Scenario:

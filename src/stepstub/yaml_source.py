@@ -1,6 +1,7 @@
 """YAML from people: files read safely, with the line of every mistake."""
 
 from collections.abc import Iterator
+from importlib.resources.abc import Traversable
 from itertools import islice
 from math import inf
 from pathlib import Path
@@ -17,6 +18,12 @@ MAX_MISTAKES = 100
 
 _LARGEST_FILE = 64 * 1024 * 1024
 _MAX_ALIASED_NODES = 1_000_000
+
+
+def names_in(folder: Traversable) -> list[str]:
+    """The YAML files of a folder, without their ending, in alphabetical order."""
+    names = [entry.name for entry in folder.iterdir()]
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
 class Source(Struct, frozen=True):
