@@ -61,6 +61,11 @@ class Response:
         return self.value.get("data") if isinstance(self.value, dict) else None
 
     @property
+    def media_type(self) -> str:
+        """The type of the body, in lower case and without parameters; empty when none is given."""
+        return str(self.headers.get("Content-Type", "")).split(";")[0].strip().lower()
+
+    @property
     def named_step(self) -> str | None:
         """The id of the step that a 200 says was started; None after the last step."""
         name = self.data.get("processStepId") if isinstance(self.data, dict) else None
@@ -167,9 +172,9 @@ class Server:
         """What is wrong with a response, whatever request it is the response to."""
         documented = response.status in self.expectations.statuses
         rule = DOCUMENT if documented else UNDOCUMENTED
-        content_type = response.headers.get("Content-Type", "")
-        if content_type.split(";")[0].strip().lower() != "application/json":
-            yield rule, f"is of type {content_type or 'unknown'}, not application/json"
+        if response.media_type != "application/json":
+            given = response.headers.get("Content-Type") or "unknown"
+            yield rule, f"is of type {given}, not application/json"
         if response.value is None:
             yield rule, f"has a body that is not strict JSON: {response.excerpt}"
             return

@@ -1,6 +1,6 @@
 """A case: one situation, what is sent in it, and the response it must get."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -10,6 +10,9 @@ from stepstub.contract_tests.steps import Need, StepPool
 
 Send = Callable[[Server, str], Response]
 """Sends a request about the step with an id."""
+
+Rows = Iterable[tuple[str, str, str, Send]]
+"""Requests in tables: name, situation, rule, and how each is sent."""
 
 Check = Callable[[str, Response], Iterator[Problem]]
 """What is wrong with the response to a request about the step with an id."""
@@ -86,6 +89,14 @@ class Case:
             rule = DOCUMENT
             message += "; a foreseeable request must not cause an internal error"
         return finding(rule, f"{message}: {response.excerpt}", response.curl)
+
+
+def cases_of(status: int, rows: Rows, *checks: Check) -> Iterator[Case]:
+    """A case for each request of a table, all of which get the same status."""
+    for name, situation, rule, send in rows:
+        yield Case(
+            name=name, status=status, situation=situation, rule=rule, send=send, checks=checks
+        )
 
 
 def unknown_step() -> str:

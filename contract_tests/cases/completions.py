@@ -1,8 +1,6 @@
 """Cases that complete a step, or need a process in a particular state."""
 
-from collections.abc import Iterator
-
-from stepstub.contract_tests.cases.case import Case, Send
+from stepstub.contract_tests.cases.case import Case, Rows, cases_of
 from stepstub.contract_tests.cases.checks import (
     OVERLAY,
     SUBMITTED,
@@ -23,7 +21,7 @@ from stepstub.contract_tests.cases.sequences import (
 )
 from stepstub.contract_tests.steps import Need
 
-_BODIES: tuple[tuple[str, str, str, Send], ...] = (
+_BODIES: Rows = (
     (
         "null-params",
         "null as params",
@@ -45,11 +43,6 @@ _BODIES: tuple[tuple[str, str, str, Send], ...] = (
     ("empty-param", "a param without fields", "reading 3", param("{}")),
     ("whole-long", "3.0 as longValue", "reading 2", param('{"longValue": 3.0}')),
 )
-
-
-def _accepted_bodies() -> Iterator[Case]:
-    for name, situation, rule, send in _BODIES:
-        yield Case(name=name, status=200, situation=situation, rule=rule, send=send)
 
 
 CASES: tuple[Case, ...] = (
@@ -80,7 +73,7 @@ CASES: tuple[Case, ...] = (
         send=params(SUBMITTED),
         checks=(names_next_step, returns_submitted),
     ),
-    *_accepted_bodies(),
+    *cases_of(200, _BODIES),
     Race(name="race", status=412, situation="concurrent completions of one step"),
     LastStep(
         name="last-step",

@@ -1,8 +1,6 @@
 """Cases whose requests are refused and change nothing."""
 
-from collections.abc import Iterator
-
-from stepstub.contract_tests.cases.case import Case, Send
+from stepstub.contract_tests.cases.case import Case, Rows, cases_of
 from stepstub.contract_tests.cases.checks import allows_post, blames_step, has_challenge
 from stepstub.contract_tests.cases.senders import (
     as_text,
@@ -19,7 +17,7 @@ from stepstub.contract_tests.steps import Need
 
 _WRONG_TOKEN = "Bearer wrong-token-of-the-conformance-suite"
 
-_TOKENS: tuple[tuple[str, str, str, Send], ...] = (
+_TOKENS: Rows = (
     ("no-token", "no Authorization header", DOCUMENT, authorization(None)),
     ("wrong-token", "a wrong token", DOCUMENT, authorization(_WRONG_TOKEN)),
     ("empty-token", "a bearer scheme without a token", DOCUMENT, authorization("Bearer ")),
@@ -33,7 +31,7 @@ _TOKENS: tuple[tuple[str, str, str, Send], ...] = (
     ),
 )
 
-_BODIES: tuple[tuple[str, str, str, Send], ...] = (
+_BODIES: Rows = (
     ("empty-body", "an empty body", DOCUMENT, body("")),
     ("truncated-json", "a truncated body", DOCUMENT, body('{"processStepId": ID')),
     ("array-body", "an array as the body", DOCUMENT, body("[ID]")),
@@ -66,26 +64,9 @@ _BODIES: tuple[tuple[str, str, str, Send], ...] = (
 )
 
 
-def _refused_tokens() -> Iterator[Case]:
-    for name, situation, rule, send in _TOKENS:
-        yield Case(
-            name=name,
-            status=401,
-            situation=situation,
-            rule=rule,
-            send=send,
-            checks=(has_challenge,),
-        )
-
-
-def _refused_bodies() -> Iterator[Case]:
-    for name, situation, rule, send in _BODIES:
-        yield Case(name=name, status=412, situation=situation, rule=rule, send=send)
-
-
 CASES: tuple[Case, ...] = (
-    *_refused_tokens(),
-    *_refused_bodies(),
+    *cases_of(401, _TOKENS, has_challenge),
+    *cases_of(412, _BODIES),
     Case(
         name="unknown-step",
         status=412,

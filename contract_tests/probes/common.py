@@ -94,16 +94,15 @@ def _learn_undocumented_form(prober: Prober, notes: Notes) -> None:
 def _form(exchange: Exchange) -> str:
     if exchange.response is None:
         return ""
-    content_type = exchange.response.headers.get("Content-Type", "").split(";")[0].strip().lower()
-    value = exchange.response.value
-    if exchange.envelope and content_type == "application/json":
+    media_type, value = exchange.response.media_type, exchange.response.value
+    if exchange.envelope and media_type == "application/json":
         return "envelope"
     if isinstance(value, dict):
         spring = {"timestamp", "status", "error", "path"} <= value.keys()
-        if content_type == "application/json" and spring:
+        if media_type == "application/json" and spring:
             return "spring"
-        return "problem" if content_type == "application/problem+json" else ""
-    return {"text/html": "html", "text/plain": "plain"}.get(content_type, "")
+        return "problem" if media_type == "application/problem+json" else ""
+    return {"text/html": "html", "text/plain": "plain"}.get(media_type, "")
 
 
 def _learn_timestamp(prober: Prober, notes: Notes) -> None:
