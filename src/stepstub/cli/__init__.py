@@ -1,0 +1,24 @@
+"""The command line. Heavy imports wait until a command needs them, so `--help` is instant.
+
+serve.py     `stepstub serve`
+listings.py  `stepstub scenarios`, `readings` and `spec`
+verify.py    `stepstub verify`
+options.py   what they have in common
+"""
+
+import click
+
+from stepstub.cli.listings import readings, scenarios, spec
+from stepstub.cli.options import Group
+from stepstub.cli.serve import serve
+from stepstub.cli.verify import verify
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="stepstub")
+def main() -> None:
+    """A stateful stub of the Complete Step API, for tests of its clients."""
+
+
+for command in (serve, scenarios, readings, spec, verify):
+    main.add_command(command)

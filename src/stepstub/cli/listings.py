@@ -1,0 +1,86 @@
+"""The commands that print what there is: scenarios, readings, the contract."""
+
+import json
+
+import click
+
+from stepstub.cli.options import (
+    DEFAULT_SCENARIO,
+    chosen_readings,
+    count,
+    listed,
+    readings_options,
+)
+
+
+@click.command()
+@click.argument("file", required=False)
+def scenarios(file: str | None) -> None:
+    """List the built-in scenarios, or check FILE and say what is in it."""
+    from stepstub import scenario
+
+    if file is not None:
+        processes = scenario.load(file).processes
+        steps = sum(len(process.steps) for process in processes)
+        click.echo(f"{file}: {count(len(processes), 'process', 'es')}, {count(steps, 'step')}")
+        click.echo("".join(f"{line}\n" for line in listed(processes)), nl=False)
+        return
+    names = scenario.built_in()
+    width = max(map(len, names))
+    for name in names:
+        default = " (default)" if name == DEFAULT_SCENARIO else ""
+        description = scenario.load(name).description
+        click.echo(f"{name:{width}}  {description}{default}")
+
+
+@click.command()
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of a profile instead.")
+@click.argument("profile", required=False, metavar="[NAME|PATH]")
+def readings(schema: bool, profile: str | None) -> None:
+    """List the readings and the built-in profiles, or check a profile and say what it changes."""
+    from stepstub import profiles
+    from stepstub.readings import alternatives, differing, json_schema, questions
+    from stepstub.schema import printable
+
+    if schema:
+        click.echo(json.dumps(json_schema(), indent=2))
+        return
+    if profile is not None:
+        for name, value in differing(profiles.load(profile)).items():
+            click.echo(f"{name}: {printable(str(value))}")
+        return
+    for name, question in questions().items():
+        click.echo(f"{question.number:>2}  {name}: {question.text}")
+        for index, value in enumerate(alternatives(name)):
+            default = " (default)" if index == 0 else ""
+            click.echo(f"      {value}: {question.meanings[value]}{default}")
+    click.echo(f"\nProfiles: {', '.join(profiles.built_in())}")
+
+
+@click.command()
+@readings_options
+@click.option("--overlay", is_flag=True, help="Only the overlay that the readings amount to.")
+@click.option(
+    "--format",
+    "output_format",
+    default="yaml",
+    show_default=True,
+    type=click.Choice(["yaml", "json"]),
+    help="As it was written, or as JSON.",
+)
+def spec(
+    profile: str | None, single_readings: tuple[str, ...], overlay: bool, output_format: str
+) -> None:
+    """Print the contract as the readings have it; by default, openapi.yaml itself.
+
+    With --overlay, print the OpenAPI Overlay 1.1 document that leads from openapi.yaml to it.
+    """
+    from stepstub import contract
+
+    effective = contract.effective(chosen_readings(profile, single_readings))
+    document = effective.combined_overlay() if overlay else effective.document
+    if output_format == "json":
+        text = json.dumps(document, indent=2, ensure_ascii=False)
+    else:
+        text = contract.as_yaml(document) if overlay else effective.text
+    click.echo(text.rstrip("\n"))

@@ -1,0 +1,118 @@
+"""What commands have in common: options, errors that a user can make, lines of output."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+from click.core import ParameterSource
+
+from stepstub.errors import StepstubError
+
+if TYPE_CHECKING:
+    from stepstub.model import Process, Step
+    from stepstub.readings import Readings
+
+DEFAULT_SCENARIO = "two-steps"
+
+_LISTED = 20
+
+
+class WrongUsage(click.ClickException):
+    exit_code = 2
+
+
+class Group(click.Group):
+    """Turns every error a user can make into one line on stderr and a non-zero exit status."""
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except StepstubError as error:
+            raise click.ClickException(str(error)) from error
+        except click.UsageError as error:
+            raise WrongUsage(_message(error)) from error
+
+
+def _message(error: click.UsageError) -> str:
+    """What is wrong; a value from the environment goes by the name of its variable."""
+    if (
+        isinstance(error, click.BadParameter)
+        and (parameter := error.param)
+        and error.ctx
+        and is_from_environment(error.ctx, parameter.name)
+    ):
+        error.param_hint = str(parameter.envvar)
+    return error.format_message()
+
+
+def is_from_environment(context: click.Context, name: str | None) -> bool:
+    return context.get_parameter_source(name or "") is ParameterSource.ENVIRONMENT
+
+
+def wrong(name: str, what: str) -> click.BadParameter:
+    """The error for a parameter of the present command."""
+    context = click.get_current_context()
+    (parameter,) = (each for each in context.command.params if each.name == name)
+    return click.BadParameter(what, context, parameter)
+
+
+def readings_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that choose readings: a profile, and single ones on top of it."""
+    profile = click.option(
+        "--readings",
+        "profile",
+        envvar="STEPSTUB_READINGS",
+        metavar="NAME|PATH",
+        help="Profile of readings, as `stepstub readings` lists them.  [default: default]",
+    )
+    single = click.option(
+        "--reading",
+        "single_readings",
+        envvar="STEPSTUB_READING",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="One reading; may be given several times, and the later one wins.",
+    )
+    return profile(single(command))
+
+
+def chosen_readings(profile: str | None, single: Sequence[str]) -> "Readings":
+    from stepstub import profiles
+    from stepstub.readings import with_values
+
+    readings = profiles.chosen(profile)
+    for each in single:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise wrong("single_readings", f"{each!r} is not of the form NAME=VALUE.")
+        readings = with_values(readings, {name: value})
+    return readings
+
+
+def check_token(token: str, name: str) -> None:
+    if not token.isascii() or not token.isprintable() or not token or " " in token:
+        raise wrong(name, "a token is visible ASCII without spaces.")
+
+
+def listed(processes: "Sequence[Process]") -> list[str]:
+    """A line for each of the first processes."""
+    from stepstub.schema import printable
+
+    lines = []
+    for process in processes[:_LISTED]:
+        started = [printable(step.id) for step in process.steps if is_started(step)]
+        lines.append(
+            f"  process {printable(process.id)}: {count(len(process.steps), 'step')},"
+            f" STARTED: {', '.join(started) or 'none'}"
+        )
+    if len(processes) > _LISTED:
+        lines.append(f"  and {len(processes) - _LISTED} more")
+    return lines
+
+
+def is_started(step: "Step") -> bool:
+    return step.status == "STARTED"
+
+
+def count(number: int, noun: str, plural: str = "s") -> str:
+    return f"{number} {noun}{'' if number == 1 else plural}"

@@ -1,0 +1,272 @@
+"""`stepstub serve`."""
+
+import errno
+import json
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from stepstub.cli.options import (
+    DEFAULT_SCENARIO,
+    check_token,
+    chosen_readings,
+    is_from_environment,
+    is_started,
+    listed,
+    readings_options,
+    wrong,
+)
+
+if TYPE_CHECKING:
+    from stepstub.model import Process
+    from stepstub.readings import Readings
+
+
+@click.command()
+@click.option(
+    "--host",
+    envvar="STEPSTUB_HOST",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on.",
+)
+@click.option(
+    "--port",
+    envvar="STEPSTUB_PORT",
+    default=8080,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; 0 picks a free one.",
+)
+@click.option(
+    "--scenario",
+    "scenarios",
+    envvar="STEPSTUB_SCENARIO",
+    multiple=True,
+    metavar="NAME|PATH",
+    help=f"Scenario to start with; may be given several times.  [default: {DEFAULT_SCENARIO}]",
+)
+@readings_options
+@click.option(
+    "--token",
+    envvar="STEPSTUB_TOKEN",
+    default="stub-token",
+    show_default=True,
+    help="Bearer token the stub accepts.",
+)
+@click.option(
+    "--max-body-bytes",
+    envvar="STEPSTUB_MAX_BODY_BYTES",
+    default=1024 * 1024,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Largest request body; a larger one gets 413.",
+)
+@click.option(
+    "--log-format",
+    envvar="STEPSTUB_LOG_FORMAT",
+    default="text",
+    show_default=True,
+    type=click.Choice(["text", "json"]),
+    help="How each exchange is logged on stderr.",
+)
+@click.option(
+    "--log-level",
+    envvar="STEPSTUB_LOG_LEVEL",
+    default="info",
+    show_default=True,
+    type=click.Choice(["info", "warning", "error"]),
+    help="info logs every exchange.",
+)
+@click.option(
+    "--quiet",
+    is_flag=True,
+    envvar="STEPSTUB_QUIET",
+    help="Print nothing at the start, and log no exchanges.",
+)
+@click.option(
+    "--control-token",
+    envvar="STEPSTUB_CONTROL_TOKEN",
+    help="Token the control API asks for in X-Stepstub-Control-Token.",
+)
+@click.option(
+    "--no-control", is_flag=True, envvar="STEPSTUB_NO_CONTROL", help="No control API at all."
+)
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    envvar="STEPSTUB_ALLOW_HOST",
+    multiple=True,
+    metavar="NAME",
+    help="Host that requests may name in Host; may be given several times."
+    "  [default: loopback names on a loopback address, else any]",
+)
+@click.option(
+    "--journal-size",
+    envvar="STEPSTUB_JOURNAL_SIZE",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(1, 1_000_000),
+    help="Exchanges that a sandbox remembers.",
+)
+@click.option(
+    "--max-sandboxes",
+    envvar="STEPSTUB_MAX_SANDBOXES",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(0, 1_000_000),
+    help="Sandboxes there may be beside the default one.",
+)
+@click.option(
+    "--workers",
+    envvar="STEPSTUB_WORKERS",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="One; state lives in one process.",
+)
+def serve(
+    host: str,
+    port: int,
+    scenarios: tuple[str, ...],
+    profile: str | None,
+    single_readings: tuple[str, ...],
+    token: str,
+    max_body_bytes: int,
+    log_format: str,
+    log_level: str,
+    quiet: bool,
+    control_token: str | None,
+    no_control: bool,
+    allow_hosts: tuple[str, ...],
+    journal_size: int,
+    max_sandboxes: int,
+    workers: int,
+) -> None:
+    """Run the stub until Ctrl-C or SIGTERM.
+
+    Every option can also be given in the environment, --log-format as STEPSTUB_LOG_FORMAT.
+    """
+    check_token(token, "token")
+    if control_token is not None:
+        check_token(control_token, "control_token")
+    for name in allow_hosts:
+        _check_host(name)
+    if workers > 1:
+        raise wrong(
+            "workers",
+            "processes and their steps live in the memory of one process; more workers would each"
+            " have their own. Start several stubs on several ports instead.",
+        )
+
+    from stepstub import logs, scenario
+
+    readings = chosen_readings(profile, single_readings)
+    processes = scenario.merge(
+        [scenario.load(name) for name in dict.fromkeys(scenarios or (DEFAULT_SCENARIO,))]
+    )
+
+    from stepstub.app import create_app
+    from stepstub.concurrency import EventLoopConcurrency
+    from stepstub.serving.server import is_loopback, listen, serve, url_of
+    from stepstub.settings import DEFAULT_TOKEN, Limits, Settings
+
+    try:
+        listener = listen(host, port)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "there is no such host"
+        raise click.ClickException(
+            f"Cannot listen on {host} port {port}: {reason}. {_remedy(error)}"
+        ) from error
+    if not (is_loopback(listener) or control_token or no_control):
+        listener.close()
+        raise click.ClickException(
+            f"On {host} others can reach the control API, which needs no password: give a"
+            " --control-token, or --no-control to switch it off."
+        )
+    if token == DEFAULT_TOKEN and not is_loopback(listener):
+        click.echo(
+            f"Warning: others can reach the stub on {host}, and everybody knows the token {token};"
+            " set another with --token.",
+            err=True,
+        )
+    logs.configure(log_format, "warning" if quiet and log_level == "info" else log_level)
+    app = create_app(
+        processes,
+        Settings(
+            token=token,
+            max_body_bytes=max_body_bytes,
+            with_control=not no_control,
+            control_token=control_token,
+            limits=Limits(journal=journal_size, sandboxes=max_sandboxes),
+            readings=readings,
+        ),
+        concurrency=EventLoopConcurrency(),
+    )
+    shown = _Token(token, is_secret=is_from_environment(click.get_current_context(), "token"))
+    banner = _banner(url_of(listener), shown, processes, readings)
+    serve(
+        app,
+        listener,
+        lambda: None if quiet else click.echo(banner),
+        allow_hosts=allow_hosts,
+    )
+
+
+def _remedy(error: Exception) -> str:
+    if getattr(error, "errno", None) in (errno.EADDRINUSE, errno.EACCES):
+        return "Another --port may be free; 0 picks one."
+    return "--host takes an address of this machine, such as 127.0.0.1."
+
+
+def _check_host(name: str) -> None:
+    from stepstub.serving.hosts import is_host_name
+
+    if not is_host_name(name):
+        raise wrong("allow_hosts", f"{name!r} is not a host name or address without a port.")
+
+
+class _Token(NamedTuple):
+    """A token as it is shown: what its user has typed in full, the environment's by its name."""
+
+    value: str
+    is_secret: bool
+
+    def __str__(self) -> str:
+        return "from STEPSTUB_TOKEN" if self.is_secret else self.value
+
+    def options(self, readings: "Readings") -> str:
+        """The options of curl that send it as the readings ask, quoted for a shell."""
+        from stepstub.readings import credentials_headers
+
+        if self.is_secret and readings.credentials == "basic":
+            return '-u "stepstub:$STEPSTUB_TOKEN"'
+        value = "$STEPSTUB_TOKEN" if self.is_secret else self.value
+        headers = credentials_headers(readings, value)
+        lines = [f"{name}: {text}" for name, text in headers.items()]
+        return " ".join(
+            f'-H "{line}"' if self.is_secret else shlex.join(["-H", line]) for line in lines
+        )
+
+
+def _banner(url: str, token: _Token, processes: "Sequence[Process]", readings: "Readings") -> str:
+    from stepstub.readings import differing
+    from stepstub.schema import printable
+
+    lines = [f"Stepstub listens on {url} (page: {url}/docs), token {token}", *listed(processes)]
+    if changed := differing(readings):
+        shown = ", ".join(f"{name}: {printable(str(value))}" for name, value in changed.items())
+        lines.append(f"  readings that differ from the default: {shown}")
+    started = (step.id for process in processes for step in process.steps if is_started(step))
+    if first_started := next(started, None):
+        lines += ["Try it:", f"  {_curl(url, token, first_started, readings)}"]
+    return "\n".join(lines)
+
+
+def _curl(url: str, token: _Token, step_id: str, readings: "Readings") -> str:
+    body = json.dumps({"processStepId": step_id})
+    before = ["curl", "-i", f"{url}/api/v1/processes/complete-step"]
+    after = ["-H", "Content-Type: application/json", "-d", body]
+    return f"{shlex.join(before)} {token.options(readings)} {shlex.join(after)}"
