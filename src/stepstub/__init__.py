@@ -23,7 +23,7 @@ The layout, from the outside in; imports run downwards only::
     transitions                       what becomes of steps: pure       a decision: here
     scenario  contract                YAML with processes; openapi.yaml at work
     schema  outbound                  JSON Schema in words; the POST of an http delegate
-    errors                            what can go wrong
+    errors  budget                    what can go wrong; time and bytes of an HTTP exchange
     model  settings  clock  ids  concurrency
 """
 
