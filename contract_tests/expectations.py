@@ -1,95 +1,220 @@
-"""What the contract lets a server do, with the document's words told apart from our reading.
+"""What a server may do: by the document's words, and by its readings as far as they are known."""
 
-The contract is our reading of the document. Two more schemas are derived from it: the wide one
-allows whatever the document's words could allow, the narrow one only what they certainly allow.
-Breaking the wide schema violates the document; anything between the two is a matter of reading.
-"""
-
-from collections.abc import Iterator
+import json
+import re
+from collections.abc import Mapping
 from copy import deepcopy
+from types import MappingProxyType
 from typing import Any
 
+import msgspec
+
+from stepstub import contract
 from stepstub.contract import Contract
-from stepstub.contract_tests.findings import DOCUMENT, UNDOCUMENTED, Problem
+from stepstub.errors import BodyRefused, Violation
+from stepstub.params import ParamsReader
+from stepstub.readings import DEFAULT, Value, alternatives, with_values
 from stepstub.schema import Schema
+
+REFUSALS = (400, 412, 422)
+"""The statuses with which servers refuse a body."""
+
+_STRICTEST: Mapping[str, Value] = {
+    "type-names": "exact",
+    "long-fraction": "refuse",
+    "long-range": "int64",
+    "text-for-number": "refuse",
+    "unknown-members": "refuse",
+    "type-agreement": "required",
+    "params-missing": "refuse",
+    "params-null": "refuse",
+    "null-fields": "refuse",
+    "null-param": "refuse",
+    "empty-step-id": "bad-body",
+}
+"""The readings under which the fewest bodies are accepted."""
+
+_LAXEST: Mapping[str, Value] = {
+    "type-names": "any",
+    "long-fraction": "keep",
+    "long-range": "unbounded",
+    "text-for-number": "read",
+    "unknown-members": "ignore",
+    "type-agreement": "free",
+    "params-missing": "empty",
+    "params-null": "empty",
+    "null-fields": "accept",
+    "null-param": "accept",
+    "empty-step-id": "unknown",
+}
+"""The readings under which the most bodies are accepted."""
+
+_PLAIN_NUMBERS = {
+    "longValue": re.compile(r"-?\d+"),
+    "doubleValue": re.compile(r"-?\d+(\.\d+)?"),
+}
+_RFC_3339 = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$"
 
 
 class Expectations:
-    """The contract's request and responses: as we read them, at their widest and narrowest."""
+    """What is known of a server's readings, and what follows for its responses.
 
-    def __init__(self, contract: Contract) -> None:
-        document = contract.document
-        self.path = contract.path
-        self.document = document
-        (operation,) = document["paths"][contract.path].values()
-        components = contract.components
-        wide, narrow = _wide(components), _narrow(components)
-        request = operation["requestBody"]["content"]["application/json"]["schema"]
-        self._request = Schema(request, components)
-        self._wide_request = Schema(request, wide)
-        self._narrow_request = Schema(request, narrow)
-        self._responses = {
-            int(status): (
-                Schema(response["content"]["application/json"]["schema"], components),
-                Schema(response["content"]["application/json"]["schema"], wide),
-            )
+    `known` has a value or None for a reading; one that is missing is not known either. `asked` says
+    that readings were asked for: a difference that no reading names is a deviation then.
+    """
+
+    def __init__(
+        self, known: Mapping[str, Value | None] = MappingProxyType({}), *, asked: bool = False
+    ) -> None:
+        base = contract.load()
+        self.asked = asked
+        self.path = base.path
+        self._known = {name: value for name, value in known.items() if value is not None}
+        (operation,) = base.document["paths"][base.path].values()
+        self._says = {
+            int(status): str(response["description"]).strip()
             for status, response in operation["responses"].items()
         }
-        _, self._undocumented = contract.undocumented
+        wide = _wide(base.components)
+        self._documented = {
+            status: Schema(
+                operation["responses"][str(status)]["content"]["application/json"]["schema"], wide
+            )
+            for status in self._says
+        }
+        self._strict = self._contract({**_STRICTEST, **self._known})
+        self._lax = self._contract({**_LAXEST, **self._known})
 
     @property
     def statuses(self) -> tuple[int, ...]:
         """The documented statuses in ascending order."""
-        return tuple(sorted(self._responses))
+        return tuple(sorted(self._says))
 
-    def allows(self, body: Any) -> bool:
-        """Whether the contract allows a parsed request body; only an object can be allowed."""
-        return isinstance(body, dict) and self._request.is_valid(body)
+    def value(self, name: str) -> Value | None:
+        """How the server reads a question; None where that is not known."""
+        return self._known.get(name)
 
-    def must_be_accepted(self, body: Any) -> bool:
-        """Whether the document's words certainly allow a request body."""
-        return isinstance(body, dict) and self._narrow_request.is_valid(body)
+    def says(self, status: int) -> str:
+        """What the document says of a status."""
+        return f"{status}: {self._says[status]}"
 
-    def must_be_refused(self, body: Any) -> bool:
-        """Whether no reading of the document's words allows a request body."""
-        return not (isinstance(body, dict) and self._wide_request.is_valid(body))
+    def breaches(self, status: int, value: Any) -> dict[str, Violation]:
+        """What in the parsed body of a documented response contradicts the document, by field."""
+        return self._documented[status].violations(value)
 
-    def breaches(self, status: int, value: Any) -> Iterator[Problem]:
-        """Everything wrong with the parsed body of a response.
+    def differences(self, status: int, value: Any) -> dict[str, Violation]:
+        """What in a documented response differs from the contract as the known readings have it.
 
-        A response with an undocumented status has the same envelope, according to reading 19.
+        Fields that an unknown reading may shape are not looked at.
         """
-        if status not in self._responses:
-            for breach in self._undocumented.violations(value).values():
-                yield UNDOCUMENTED, breach.detail
-            return
-        ours, wide = self._responses[status]
-        violates_document = wide.violations(value)
-        for field, breach in ours.violations(value).items():
-            rule = DOCUMENT if field in violates_document else "reading 1, 2 or 6"
-            yield rule, breach.detail
+        return self._lax.responses[status].violations(value)
+
+    @property
+    def accepted_document(self) -> dict[str, Any]:
+        """The contract whose bodies the server accepts, whatever its unknown readings are."""
+        return self._strict.document
+
+    @property
+    def possible_document(self) -> dict[str, Any]:
+        """The contract outside of which no body is accepted, whatever the unknown readings are."""
+        return self._lax.document
+
+    def must_accept(self, body: Any) -> bool:
+        """Whether a parsed body is accepted under the known readings, whatever the others are.
+
+        A text that reads as a number out of range is not, which no schema can tell; and of how
+        numbers are written in texts, only the plain way is certain.
+        """
+        certain = _allows(self._strict, body) and _has_plain_numbers(body)
+        return certain and self.promised(body) is not None
+
+    def may_accept(self, body: Any) -> bool:
+        """Whether a parsed body is accepted under the known readings and some of the others.
+
+        A number that rounds into its range counts as well: servers parse numbers as doubles.
+        """
+        return _allows(self._lax, body) or _allows(self._lax, _rounded(body))
+
+    def reading_that_accepts(self, body: Any) -> str | None:
+        """The reading whose value, other than the known one, accepts a body; None for none."""
+        return self._explaining(body, _LAXEST)
+
+    def reading_that_refuses(self, body: Any) -> str | None:
+        """The reading whose value, other than the known one, refuses a body; None for none."""
+        return self._explaining(body, _STRICTEST)
+
+    def promised(self, body: Any) -> dict[str, dict[str, Any]] | None:
+        """The params that a server hands on, of a parsed body that it accepts; None for another."""
+        try:
+            params = ParamsReader(self._lax.readings)(json.dumps(body).encode(), body)
+        except (BodyRefused, ValueError, TypeError, AttributeError):
+            return None
+        promised: dict[str, dict[str, Any]] = msgspec.to_builtins(params)
+        return promised
+
+    def _explaining(self, body: Any, extreme: Mapping[str, Value]) -> str | None:
+        accepts = extreme is _LAXEST
+        for name, value in extreme.items():
+            if self.value(name) not in (None, value):
+                changed = self._contract({**extreme, **self._known, name: value})
+                if _allows(changed, body) is accepts:
+                    return name
+        return None
+
+    @staticmethod
+    def _contract(values: Mapping[str, Value]) -> Contract:
+        return contract.effective(with_values(DEFAULT, _applicable(values)))
 
 
-def _wide(components: dict[str, Any]) -> dict[str, Any]:
-    """All that the document says of these three is "number", "number" and "enum"."""
-    wide = deepcopy(components)
+def _applicable(values: Mapping[str, Value]) -> dict[str, object]:
+    """The values that a contract can have; a text that is none of a reading's is left out."""
+    return {
+        name: value
+        for name, value in values.items()
+        if not alternatives(name) or value in alternatives(name)
+    }
+
+
+def _allows(effective: Contract, body: Any) -> bool:
+    return isinstance(body, dict) and effective.request.is_valid(body)
+
+
+def _has_plain_numbers(body: Any) -> bool:
+    """Whether no param has a number as a text, unless it is one such as `12` or `0.5`."""
+    params = body.get("params") or {}
+    return all(
+        pattern.fullmatch(text)
+        for param in params.values()
+        if isinstance(param, dict)
+        for field, pattern in _PLAIN_NUMBERS.items()
+        if isinstance(text := param.get(field), str)
+    )
+
+
+def _rounded(body: Any) -> Any:
+    """A body with its large integers as a parser rounds them that has doubles only."""
+    if isinstance(body, dict):
+        return {name: _rounded(value) for name, value in body.items()}
+    if isinstance(body, int) and abs(body) > 2**53:
+        try:
+            return float(body)
+        except OverflowError:
+            return body
+    return body
+
+
+def _wide(components: Mapping[str, Any]) -> dict[str, Any]:
+    """All that the document's words say of responses; what they leave open is a reading."""
+    wide = deepcopy(dict(components))
     schemas = wide["schemas"]
-    for name in ("SubmittedParam", "Param"):
-        for value in ("longValue", "doubleValue"):
-            schemas[name]["properties"][value] = {"type": "number", "nullable": True}
-        schemas[f"{name}Type"] = {}
+    schemas["Timestamp"] = {"type": "string", "pattern": _RFC_3339, "description": _A_TIMESTAMP}
     schemas["Violation"] = {"type": "object"}
+    schemas["ParamType"] = {}
+    for value in ("longValue", "doubleValue"):
+        schemas["Param"]["properties"][value] = {"type": "number", "nullable": True}
+    schemas["Params"]["nullable"] = True
+    schemas["StartedStep"]["required"].remove("processStepId")
     return wide
 
 
-def _narrow(components: dict[str, Any]) -> dict[str, Any]:
-    """No null, no member that the document does not show, no type (its values are not listed)."""
-    narrow = deepcopy(components)
-    schemas = narrow["schemas"]
-    schemas["Completion"]["additionalProperties"] = False
-    schemas["SubmittedParams"]["nullable"] = False
-    schemas["SubmittedParam"]["additionalProperties"] = False
-    del schemas["SubmittedParam"]["properties"]["type"]
-    for field in schemas["SubmittedParam"]["properties"].values():
-        field["nullable"] = False
-    return narrow
+_A_TIMESTAMP = "A time with its zone, as in 2024-03-29T12:50:59.211Z."

@@ -1,42 +1,51 @@
-"""What a run can find: violations of the document and deviations from our reading of it."""
+"""What a run can find, each with its cause, so that one cause is reported once."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-DOCUMENT = "document"
-UNDOCUMENTED = "reading 19"
-"""The rule of every response whose status the document does not have."""
-
-Problem = tuple[str, str]
-"""The rule that a response breaks, and a message that says how."""
-
 
 class Severity(StrEnum):
-    """A violation contradicts the document, a deviation only our reading of it."""
+    """How bad a cause is, the worst first; the meaning of each is in `docs/verify.md`."""
 
     VIOLATION = "violation"
+    INCONSISTENCY = "inconsistency"
     DEVIATION = "deviation"
+    NOTE = "note"
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why responses are not as expected, however many they are.
+
+    `key` is stable: an anchor in the report, and what an accepted violation refers to. `rule` says
+    what the document or the reading has to say about it. `reading` is the name of the reading that
+    the cause is about, empty where it is about none.
+    """
+
+    severity: Severity
+    key: str
+    title: str
+    rule: str
+    reading: str = ""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One problem. `rule` is `document` or `reading N`; `curl` repeats the request."""
+    """A cause as it was seen in one response. `curl` repeats the request."""
 
-    severity: Severity
-    rule: str
+    cause: Cause
     message: str
     curl: str = ""
+    excerpt: str = ""
 
 
 class NotCovered(Exception):
-    """A case needs something that was not given. The message says what."""
+    """A case needs something that was not given. The message says what, and what would help."""
 
 
 class CouldNotRun(Exception):
-    """The run is meaningless: server unreachable, token refused, no STARTED step."""
+    """The run is meaningless: server unreachable, token refused, the seed command fails."""
 
 
-def finding(rule: str, message: str, curl: str = "") -> Finding:
-    """A violation where the rule is the document's, a deviation where it is a reading."""
-    severity = Severity.VIOLATION if rule == DOCUMENT else Severity.DEVIATION
-    return Finding(severity, rule, message, curl)
+class ServerGone(CouldNotRun):
+    """One request after the other met trouble that did not pass, so the run ends here."""

@@ -33,9 +33,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seed", type=int, help="repeats the generated requests of an earlier run")
     group.addoption("--require", help="statuses that must be covered, as in 200,401,412")
     group.addoption("--report-dir", type=Path, help="where junit.xml, report.json, report.html go")
-    group.addoption(
-        "--strict-readings", action="store_true", help="fail on deviations from our reading as well"
-    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,7 +45,6 @@ def run(pytestconfig: pytest.Config) -> Iterator[Run]:
     """The run that all cases share."""
     option = pytestconfig.option
     options: dict[str, Any] = {
-        "strict": option.strict_readings,
         "seed": option.seed,
         "require": option.require or "",
     }
@@ -64,7 +60,9 @@ def run(pytestconfig: pytest.Config) -> Iterator[Run]:
                 "control_token": option.control_token,
             }
         try:
-            run = stack.enter_context(Run.connect(url, option.token, **options))
+            run = stack.enter_context(Run(url, option.token, **options))
+            run.open()
+            run.learn()
         except CouldNotRun as error:
             pytest.exit(f"could not run: {error}", returncode=Exit.COULD_NOT_RUN)
         pytestconfig.stash[_RUN] = run

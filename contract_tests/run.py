@@ -1,29 +1,34 @@
-"""One run of the suite against one server."""
+"""One run of the suite against one server: first contact, learning, then the cases."""
 
-import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from secrets import randbelow
 from types import MappingProxyType
 from typing import Self
 
 import requests
 
-from stepstub import contract
-from stepstub.contract_tests.cases.case import Case, RunContext, unknown_step
+from stepstub.contract_tests.asked import NOTHING, Asked, deviations
+from stepstub.contract_tests.cases.case import Case, Doubtful, RunContext
+from stepstub.contract_tests.cases.witness import Witness
+from stepstub.contract_tests.causes import not_as_documented, slug, violation
+from stepstub.contract_tests.connection import DIRECT, Connection
 from stepstub.contract_tests.credentials import Credentials
+from stepstub.contract_tests.drift import drift
+from stepstub.contract_tests.examination import Examiner
 from stepstub.contract_tests.expectations import Expectations
-from stepstub.contract_tests.findings import (
-    DOCUMENT,
-    CouldNotRun,
-    Finding,
-    NotCovered,
-    finding,
-)
+from stepstub.contract_tests.failures import PAGES
+from stepstub.contract_tests.findings import CouldNotRun, Finding, NotCovered
+from stepstub.contract_tests.plan import LEARNING_REQUESTS, examples_within
 from stepstub.contract_tests.probes import learn
 from stepstub.contract_tests.probes.learnt import Learnt
+from stepstub.contract_tests.progress import SILENT, Progress
+from stepstub.contract_tests.redaction import Redaction
+from stepstub.contract_tests.response import Response
 from stepstub.contract_tests.results import Report, Result
-from stepstub.contract_tests.server import NoResponse, Response, Server
+from stepstub.contract_tests.server import NoResponse, Server
 from stepstub.contract_tests.steps import Need, StepPool
 from stepstub.contract_tests.stub import (
     ControlRefused,
@@ -31,45 +36,32 @@ from stepstub.contract_tests.stub import (
     is_stepstub,
     stub_behind,
 )
+from stepstub.contract_tests.unknown import unknown_step
+from stepstub.profiles import Profile
 
 EXAMPLES = 100
 """The number of bodies that a generated case tries at most."""
 
-
-class Redaction:
-    """Replaces the tokens in a text by names."""
-
-    def __init__(self, token: str, control_token: str | None) -> None:
-        basic = Credentials("basic").headers(token)["Authorization"].removeprefix("Basic ")
-        names = {control_token: "$CONTROL_TOKEN", basic: "$BASIC_CREDENTIALS", token: "$TOKEN"}
-        # The longer one goes first: the shorter one may be part of it.
-        self._names = [(secret, names[secret]) for secret in sorted(filter(None, names), key=len)]
-        self._names.reverse()
-
-    def __call__(self, text: str) -> str:
-        for secret, name in self._names:
-            text = text.replace(secret, name)
-        return text
+_MAX_DOUBTS = 3  # of one case
+_UNAUTHORISED = 401
 
 
 class Run:
-    """One run: made by `connect`, and closed as a context manager::
+    """One run; used as a context manager, in this order::
 
-        with Run.connect(url, token) as run:
+        with Run(url, token) as run:
+            run.open()
+            run.learn()
             for case in ALL_CASES:
                 run.execute(case)
+            run.finish()
 
-    `report` holds the results so far.
+    `report` holds the results so far. All but `finish` raise `CouldNotRun` where going on would be
+    meaningless; what was found until then is in the report.
     """
 
-    def __init__(self, context: RunContext, report: Report, redaction: Redaction) -> None:
-        self.report = report
-        self._context = context
-        self._redact = redaction
-
-    @classmethod
-    def connect(
-        cls,
+    def __init__(
+        self,
         url: str,
         token: str,
         *,
@@ -78,74 +70,241 @@ class Run:
         other_steps: Mapping[Need, Iterable[str]] = MappingProxyType({}),
         control_token: str | None = None,
         credentials: Credentials | None = None,
-        strict: bool = False,
+        connection: Connection = DIRECT,
+        asked: Asked = NOTHING,
+        earlier: Profile | None = None,
         require: str = "",
         seed: int | None = None,
         examples: int = EXAMPLES,
-    ) -> Self:
+        progress: Progress = SILENT,
+        wait: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """A run against the server at `url`.
 
         `other_steps` are steps that are in another state than STARTED, or of which more is known.
-        `require` lists statuses, as in `200,401,412`. A stub is recognised by its responses, and
-        driven through its control API, with `control_token` where it requires one. It is held to
-        our readings even without `strict`.
-
-        Raises `CouldNotRun` when the server cannot be reached or refuses the token, or when there
-        is no STARTED step to begin with.
+        The server is held to the readings that are `asked` for, and compared with an `earlier`
+        profile. A stub is recognised by its responses, driven through its control API, with
+        `control_token` where it requires one, and held to its own readings if no others are asked
+        for. `require` lists statuses, as in `200,401,412`; `CouldNotRun` is raised for others.
+        `wait` and `clock` are those of `Pace`.
         """
-        expectations = Expectations(contract.load())
-        required = _statuses(require, expectations)
-        redaction = Redaction(token, control_token)
-        server = Server(url, token, expectations, credentials)
-        try:
-            response = _first_response(server)
-            stub, hint = _control(server, response, control_token)
-            steps = StepPool(started_steps, seed_command, stub, hint, other_steps)
-            _check_for_a_started_step(steps)
-        except (CouldNotRun, requests.RequestException) as error:
-            server.close()
-            raise _could_not_run(error, redaction) from error
-        seed = secrets.randbelow(10**6) if seed is None else seed
-        strict = strict or is_stepstub(response.headers)
-        report = Report(server.url, seed, expectations.statuses, strict, required)
-        return cls(RunContext(server, steps, seed, examples), report, redaction)
+        expectations = Expectations(asked=bool(asked.values))
+        self._asked, self._earlier = asked, earlier
+        credentials = credentials or Credentials()
+        secrets = credentials.secrets(token)
+        secrets += connection.secrets
+        secrets += [(control_token, "$CONTROL_TOKEN")] if control_token else []
+        self._redact = Redaction(secrets)
+        self._connection = connection
+        self._progress = progress
+        self._server = Server(
+            url,
+            token,
+            Examiner(expectations, token),
+            credentials,
+            connection,
+            wait=wait,
+            clock=clock,
+            on_response=progress.request,
+            redact=self._redact,
+        )
+        self._control_token = control_token
+        self._pool = (started_steps, seed_command, other_steps)
+        self._steps = StepPool()
+        self._context: RunContext | None = None
+        self.report = Report(
+            self._server.url,
+            randbelow(10**6) if seed is None else seed,
+            examples,
+            expectations.statuses,
+            asked_name=asked.name,
+            asked=asked.values,
+            accepted=asked.accepted,
+            require=_statuses(require, expectations),
+        )
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._context.server.close()
+        self._server.close()
+
+    def open(self) -> None:
+        """Make contact, and see what the steps come from."""
+        try:
+            self._open()
+        except requests.RequestException as error:
+            raise self._undriven(error) from error
+
+    def _open(self) -> None:
+        response = self._first_response()
+        stub, hint = self._control(response)
+        given, seed_command, others = self._pool
+        self._steps = StepPool(given, seed_command, stub, hint, others, self._redact)
+        if stub is not None:
+            self._server.examiner.now = None  # a test may have moved its clock
+            if not self._asked.values:
+                self._asked = Asked(
+                    "the stub's own readings", stub.readings(), self._asked.accepted
+                )
+                self.report.asked_name, self.report.asked = self._asked.name, self._asked.values
+                self._server.examiner.expectations = Expectations(asked=True)
+        self._steps.require_started()
 
     def learn(self) -> Learnt:
-        """Learn the server's readings; completes steps of the run, and goes before the cases."""
-        return learn(self._context.server, self._context.steps, self._redact)
+        """Learn the server's readings; from then on its responses are judged by them."""
+        began = time.perf_counter()
+        self._progress.started("learning the server's readings", LEARNING_REQUESTS)
+        learnt = learn(self._server, self._steps, self._redact, self._progress.step)
+        self._progress.finished(f"{len(learnt.seen)} of {len(learnt.values)} readings seen")
+        latency = (time.perf_counter() - began) / max(1, learnt.requests)
+        self.report.examples = examples_within(latency, self.report.examples)
+        known = {
+            name: self._asked.values.get(name) if value is None else value
+            for name, value in learnt.values.items()
+        }
+        asked = bool(self._asked.values)
+        self._server.examiner.expectations = Expectations(known, asked=asked)
+        found = [*learnt.findings, *deviations(learnt, self._asked)]
+        if known["credentials"] == "none" and not asked:
+            found.append(self._open_to_all(learnt))
+        self.report.learnt = replace(learnt, findings=found)
+        if self._earlier is not None:
+            self.report.drift = drift(learnt, self._earlier)
+        self._context = RunContext(
+            self._server,
+            self._steps,
+            Witness(self._steps),
+            self.report.seed,
+            self.report.examples,
+            learnt.completions,
+        )
+        if learnt.unfinished:
+            raise CouldNotRun(learnt.unfinished)
+        return learnt
 
     def execute(self, case: Case) -> Result:
-        """Run one case and add its result to the report. Raises `CouldNotRun`."""
-        began = time.perf_counter()
-        found: list[Finding] = []
-        why = ""
-        try:
-            found += case.run(self._context)
-        except NotCovered as lack:
-            why = str(lack)
-        except NoResponse as error:
-            found.append(finding(DOCUMENT, f"{case.situation}: {error}"))
-        except (CouldNotRun, requests.RequestException) as error:
-            raise _could_not_run(error, self._redact) from error
-        unique = dict.fromkeys(
-            replace(one, message=self._redact(one.message), curl=self._redact(one.curl))
-            for one in found
+        """Run one case and add its result to the report."""
+        began, before = time.perf_counter(), len(self._server.statuses)
+        self._progress.step(case.situation)
+        found, why = self._attempt(case)
+        result = Result(
+            case,
+            tuple(found),
+            self._redact(why),
+            time.perf_counter() - began,
+            Counter(self._server.statuses[before:]),
         )
-        result = Result(case, tuple(unique), why, time.perf_counter() - began)
         self.report.results.append(result)
         return result
 
+    def finish(self) -> None:
+        """Add up what the whole run has used."""
+        self.report.requests = self._server.sent
+        self.report.trouble = [
+            replace(each, detail=self._redact(each.detail), curl=self._redact(each.curl))
+            for each in self._server.trouble
+        ]
+        self.report.steps = self._steps.used
 
-def _could_not_run(error: Exception, redact: Redaction) -> CouldNotRun:
-    if isinstance(error, requests.RequestException):  # those of the server became a `NoResponse`
-        return CouldNotRun(redact(f"the stub can no longer be driven: {error}"))
-    return CouldNotRun(redact(str(error)))
+    def _attempt(self, case: Case) -> tuple[Sequence[Finding], str]:
+        """What is found in a case, and why it is not covered, if it is not."""
+        assert self._context is not None, "learning comes first"
+        lost = 0
+        for _ in range(_MAX_DOUBTS):
+            found: list[Finding] = []
+            try:
+                for one in case.run(self._context):
+                    found.append(self._redacted(one))  # noqa: PERF401 - stays if another raises
+            except Doubtful:
+                continue
+            except NotCovered as lack:
+                return found, str(lack)
+            except NoResponse as error:
+                lost += 1
+                self._server.close()
+                if not self._responds():
+                    return found, f"no response: {error}"
+                if lost > 1:
+                    return [*found, self._redacted(self._no_response(case, error))], ""
+                continue
+            except requests.RequestException as error:
+                raise self._undriven(error) from error
+            return found, ""
+        return (), "the connection was lost too often, each time with a step at stake"
+
+    def _undriven(self, error: requests.RequestException) -> CouldNotRun:
+        return CouldNotRun(self._redact(f"the stub can no longer be driven: {error}"))
+
+    def _responds(self) -> bool:
+        try:
+            self._server.complete(unknown_step())
+        except NoResponse:
+            return False
+        return True
+
+    def _no_response(self, case: Case, error: NoResponse) -> Finding:
+        is_page = error.trouble is not None and error.trouble.kind in PAGES
+        if is_page and case.status in self._server.expectations.statuses:
+            says = self._server.expectations.says(case.status)
+            cause = not_as_documented(case.topic, case.status, says)
+        else:
+            cause = violation(
+                f"no-response-{slug(case.topic)}",
+                f"{case.topic.capitalize()} gets no response",
+                "The document has a response for every situation; other requests get theirs.",
+            )
+        return Finding(cause, f"{case.situation}: {error}")
+
+    def _open_to_all(self, learnt: Learnt) -> Finding:
+        cause = self._server.examiner.difference(
+            "no-credentials-needed",
+            "Everybody can complete steps",
+            "The document has a 401 for requests that are not authorised, but does not say which"
+            " are; one without credentials was accepted here.",
+        )
+        evidence = learnt.evidence["credentials"]
+        message = f"{evidence.sent} got {evidence.status}"
+        return Finding(cause, message, evidence.curl, evidence.excerpt)
+
+    def _redacted(self, one: Finding) -> Finding:
+        return replace(
+            one,
+            message=self._redact(one.message),
+            curl=self._redact(one.curl),
+            excerpt=self._redact(one.excerpt),
+        )
+
+    def _first_response(self) -> Response:
+        """The response to a completion of an unknown step."""
+        url = self.report.url
+        try:
+            response = self._server.complete(unknown_step())
+            refuses_all = (
+                response.status == _UNAUTHORISED and self._server.post(b"{").status == _UNAUTHORISED
+            )
+        except NoResponse as error:
+            raise CouldNotRun(f"cannot reach {url}: {error}") from error
+        if refuses_all:
+            raise CouldNotRun(f"{url} refuses the token with 401: {response.excerpt}")
+        return response
+
+    def _control(self, response: Response) -> tuple[RemoteStub | None, str]:
+        """The stub that sent a response, or else a hint how to get access to it."""
+        if not is_stepstub(response.headers):
+            return None, ""
+        url, token = self._server.url, self._server.token
+        given = (response.headers, self._control_token, self._connection)
+        try:
+            return stub_behind(url, token, *given), ""
+        except ControlRefused as error:
+            if self._control_token is not None:
+                raise CouldNotRun(
+                    f"the control API of {self.report.url} refuses the control token; give the one"
+                    " that the stub was started with as --control-token"
+                ) from error
+        return None, "the control API requires a token (--control-token)"
 
 
 def _statuses(text: str, expectations: Expectations) -> tuple[int, ...]:
@@ -156,37 +315,3 @@ def _statuses(text: str, expectations: Expectations) -> tuple[int, ...]:
         if name not in known:
             raise CouldNotRun(f"--require: {name} is no documented status ({', '.join(known)})")
     return tuple(known[name] for name in names)
-
-
-def _first_response(server: Server) -> Response:
-    """The response to a completion of an unknown step."""
-    try:
-        response = server.complete(unknown_step())
-    except NoResponse as error:
-        raise CouldNotRun(f"cannot reach {server.url}: {error}") from error
-    if response.status == 401:
-        raise CouldNotRun(f"{server.url} refuses the token with 401: {response.excerpt}")
-    return response
-
-
-def _control(
-    server: Server, response: Response, control_token: str | None
-) -> tuple[RemoteStub | None, str]:
-    """The stub that sent a response, or else a hint how to get access to it, if there is a way."""
-    try:
-        return stub_behind(server.url, server.token, response.headers, control_token), ""
-    except ControlRefused as error:
-        if control_token is not None:
-            raise CouldNotRun(
-                f"the control API of {server.url} refuses the control token; give the one that the"
-                " stub was started with as --control-token"
-            ) from error
-    return None, "the control API requires a token (--control-token)"
-
-
-def _check_for_a_started_step(steps: StepPool) -> None:
-    try:
-        steps.give_back(steps.take(Need.STARTED))
-    except NotCovered as error:
-        lack = "no started step: give one with --started-step, or a --seed-command"
-        raise CouldNotRun(str(steps.lack(lack))) from error

@@ -9,7 +9,9 @@ from typing import Any
 
 import requests
 
-from stepstub.contract_tests.server import unchanged
+from stepstub.contract_tests.connection import DIRECT, Connection
+from stepstub.contract_tests.transport import unchanged
+from stepstub.readings import Value
 
 _CONTROL_TIMEOUT = 10  # seconds
 
@@ -24,9 +26,18 @@ class RemoteStub:
     Its methods raise `requests.RequestException`.
     """
 
-    def __init__(self, url: str, token: str, control_token: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        control_token: str | None = None,
+        connection: Connection = DIRECT,
+    ) -> None:
         self._url = url
-        self._headers = {"Authorization": f"Bearer {token}"}
+        self._verify = connection.verify
+        self._headers = {**connection.headers}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
         if control_token is not None:
             self._headers["X-Stepstub-Control-Token"] = control_token
 
@@ -37,11 +48,25 @@ class RemoteStub:
             json={"steps": list(steps)},
             headers=self._headers,
             auth=unchanged,
+            verify=self._verify,
             timeout=_CONTROL_TIMEOUT,
         )
         response.raise_for_status()
         (process,) = response.json()["processes"]
         return [step["id"] for step in process["steps"]]
+
+    def readings(self) -> dict[str, Value]:
+        """The readings of the sandbox that the token owns, by their names."""
+        response = requests.get(
+            f"{self._url}/_stub/readings",
+            headers=self._headers,
+            auth=unchanged,
+            verify=self._verify,
+            timeout=_CONTROL_TIMEOUT,
+        )
+        response.raise_for_status()
+        readings: dict[str, Value] = response.json()["readings"]
+        return readings
 
 
 def is_stepstub(headers: Any) -> bool:
@@ -50,7 +75,11 @@ def is_stepstub(headers: Any) -> bool:
 
 
 def stub_behind(
-    url: str, token: str, headers: Any, control_token: str | None = None
+    url: str,
+    token: str,
+    headers: Any,
+    control_token: str | None = None,
+    connection: Connection = DIRECT,
 ) -> RemoteStub | None:
     """The stub that sent a response with these headers; None if it is no stub or cannot be driven.
 
@@ -58,7 +87,7 @@ def stub_behind(
     """
     if not is_stepstub(headers):
         return None
-    stub = RemoteStub(url, token, control_token)
+    stub = RemoteStub(url, token, control_token, connection)
     try:
         stub.start_process([{}])
     except requests.RequestException as error:

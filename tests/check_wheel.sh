@@ -29,13 +29,13 @@ names "$room"/again/stepstub-*.whl | diff "$room/names" - || { echo "the source 
 find -L src/stepstub -name __pycache__ -prune -o -type f -print | sed 's|^src/||' | LC_ALL=C sort >"$room/sources"
 grep -v '\.dist-info/' "$room/names" | LC_ALL=C sort | diff "$room/sources" - || { echo "the wheel is not the package" >&2; exit 1; }
 tar -tzf "$room"/stepstub-*.tar.gz | cut -d / -f 2- >"$room/archived"
-for file in handlers/credentials.py fixtures/two-steps.yaml contract_tests/run.py contract_tests/rendering/report.html src/stepstub/overlays/timestamp.yaml fixtures/readings/*.yaml openapi.yaml Makefile requirements/*.txt tests/*.py docs/*.md examples/*.py; do
+for file in handlers/credentials.py fixtures/two-steps.yaml contract_tests/run.py contract_tests/rendering/page/report.html contract_tests/rendering/report.schema.json src/stepstub/readings.md src/stepstub/overlays/timestamp.yaml fixtures/readings/*.yaml openapi.yaml Makefile requirements/*.txt tests/*.py docs/*.md examples/*.py; do
   grep -qxF "$file" "$room/archived" || { echo "the source archive has no $file" >&2; exit 1; }
 done
 
 # A file that is gone is not installed again from what an earlier installation left.
 mkdir "$room/checkout"
-cp -a src handlers fixtures contract_tests openapi.yaml pyproject.toml README.md LICENSE "$room/checkout"
+cp -a src handlers fixtures contract_tests docs openapi.yaml pyproject.toml README.md LICENSE "$room/checkout"
 cp fixtures/two-steps.yaml "$room/checkout/fixtures/gone.yaml"
 pip "$python" install --no-deps --no-build-isolation --target "$room/before" "$room/checkout"
 rm "$room/checkout/fixtures/gone.yaml"

@@ -49,7 +49,7 @@ def environment() -> Iterator[dict[str, str]]:
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "SERVER_URL": url,
-            "SERVER_TOKEN": DEFAULT_TOKEN,
+            "STEPSTUB_TOKEN": DEFAULT_TOKEN,
         }
 
 
@@ -102,7 +102,7 @@ def test_the_gate_of_a_server(environment: dict[str, str], tmp_path: Path) -> No
 
 def test_the_gate_of_a_server_can_fail(environment: dict[str, str], tmp_path: Path) -> None:
     _, line = run_lines("server")
-    done = run(line, tmp_path, {**environment, "SERVER_TOKEN": "wrong"})
+    done = run(line, tmp_path, {**environment, "STEPSTUB_TOKEN": "wrong"})
     assert done.returncode == 2
     assert "refuses the token" in done.stderr
 

@@ -1,14 +1,14 @@
 """What `verify --learn` learns from a stub is what the stub was served with."""
 
-import os
 from collections.abc import Iterator, Mapping
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
+from hypothesis import given
 
-from stepstub import contract, profiles
+from any_readings import for_many_profiles, random_profiles
+from stepstub import profiles
 from stepstub.contract_tests.credentials import Credentials
+from stepstub.contract_tests.examination import Examiner
 from stepstub.contract_tests.expectations import Expectations
 from stepstub.contract_tests.probes import learn
 from stepstub.contract_tests.probes.learnt import Learnt
@@ -20,7 +20,6 @@ from stepstub.inprocess import InProcess
 from stepstub.readings import (
     DEFAULT,
     Readings,
-    alternatives,
     as_mapping,
     differing,
     questions,
@@ -28,11 +27,6 @@ from stepstub.readings import (
     with_values,
 )
 from stepstub.settings import DEFAULT_TOKEN
-
-PROFILES = int(os.environ.get("STEPSTUB_LEARN_PROFILES", "60"))
-"""How many random profiles are learnt, each in two ways. Sixty take eight seconds of CPU time."""
-
-EXPECTATIONS = Expectations(contract.load())
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +47,7 @@ def learnt_from(stub: InProcess, readings: Readings, *, from_steps_alone: bool =
     if from_steps_alone:
         pool = StepPool([sandbox.start_process([{}, {}, {}]).steps[0].id for _ in range(20)])
     credentials = Credentials(readings.credentials, readings.credentials_header)
-    return learn(Server(stub.url, DEFAULT_TOKEN, EXPECTATIONS, credentials), pool)
+    return learn(Server(stub.url, DEFAULT_TOKEN, Examiner(Expectations()), credentials), pool)
 
 
 def hidden(readings: Readings, *, from_steps_alone: bool = False) -> Mapping[str, str]:
@@ -125,30 +119,7 @@ def check(readings: Readings, learnt: Learnt, *, from_steps_alone: bool = False)
     assert not wrong, str(differing(readings))
     seen = {name: value for name, value in learnt.values.items() if value is not None}
     text = profile.render(learnt, "http://127.0.0.1")
-    assert profiles.parse(text, "learnt.yaml") == with_values(DEFAULT, seen)
-
-
-@st.composite
-def random_profiles(draw: st.DrawFn) -> Readings:
-    values = {
-        name: draw(st.sampled_from(alternatives(name)))
-        for name in questions()
-        if alternatives(name)
-    }
-    text = st.text(st.characters(codec="utf-8"), max_size=12)
-    header = draw(st.sampled_from(["X-API-Key", "X-Workflow-Token"]))
-    free = {"success-message": draw(text), "version": draw(text), "credentials-header": header}
-    return with_values(DEFAULT, {**values, **free})
-
-
-for_many_profiles = settings(
-    max_examples=PROFILES,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.generate],  # a profile says as much as a smaller one
-)
+    assert profiles.parse(text, "learnt.yaml").readings == with_values(DEFAULT, seen)
 
 
 @pytest.mark.proof

@@ -1,5 +1,6 @@
 """`stepstub verify --learn`: the file, the table, the credentials, and what is refused."""
 
+import json
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from stepstub import LiveServer, profiles
 from stepstub.cli import main
+from stepstub.contract_tests.results import Exit
 from stepstub.readings import DEFAULT, with_values
 
 TOKEN = "token-that-nobody-may-read"
@@ -36,6 +38,7 @@ def test_it_writes_a_profile_that_serve_takes(server: LiveServer, tmp_path: Path
     assert '  version: "2.0"\n' in text
     assert '  empty-step-id: "unknown"\n' in text  # seen; the others were not
     assert "  # not seen: no request makes a delegate fail\n  delegate-failure: unknown\n" in text
+    assert "  # to see it: send the token in such a header: --credentials api-key" in text
     assert TOKEN not in text
     assert '-H "Authorization: Bearer $TOKEN"' in text
 
@@ -44,13 +47,13 @@ def test_it_prints_a_table_and_runs_the_cases_afterwards(
     server: LiveServer, tmp_path: Path
 ) -> None:
     result = verify(server.url, "--learn", tmp_path / "learnt.yaml", "--seed", "1")
-    assert result.exit_code == 1  # the stub does not conform to our readings
+    assert result.exit_code == Exit.CONFORMS, result.output  # nothing was asked for
     rows = {line.split()[0]: line.split()[1:] for line in result.output.splitlines() if line}
     assert rows["reading"] == ["value", "ours", "seen", "by"]
     assert rows["bad-body"][:2] == ["400", "412"]
     assert rows["type-names"][:2] == ["exact", "the"]
     assert rows["delegate-failure"][0] == "unknown"
-    assert "32 of 35 readings seen, in 28 requests, with 9 steps completed" in result.output
+    assert "32 of 35 readings seen, in 29 requests, with 10 steps completed" in result.output
     assert "second-completion" in result.output or "a second completion" in result.output
 
 
@@ -104,14 +107,94 @@ def test_steps_in_other_states_can_be_given(server: LiveServer, tmp_path: Path) 
     ("options", "message"),
     [
         (["--learn", "/proc/nowhere/learnt.yaml"], "cannot be written: No such file or directory"),
+        (["--learn", "no-profile.yaml"], "no-profile.yaml, line 1: readings: must have names"),
         (["--learn-only"], "--learn says where to write what is learnt"),
         (["--credentials-header", "no header"], "is not a header's name"),
+        (["--readings", "defalt"], "There is no profile 'defalt': did you mean default"),
+        (["--readings", "nowhere.yaml"], "nowhere.yaml: cannot be read: No such file"),
+        (["--reading", "bad-body"], "'bad-body' is not of the form NAME=VALUE"),
+        (["--reading", "bad-body=401"], 'bad-body cannot be "401": did you mean 412 or 400?'),
+        (["--against", "nowhere.yaml"], "nowhere.yaml: cannot be read: No such file"),
+        (["--strict", "--readings", "spring"], "it means --readings default"),
     ],
 )
-def test_wrong_usage_is_refused_before_anything_is_sent(options: list[str], message: str) -> None:
+def test_wrong_usage_is_refused_before_anything_is_sent(
+    options: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("no-profile.yaml").write_text("readings:", "utf-8")
     result = verify("http://127.0.0.1:9", *options)  # nothing listens there
-    assert result.exit_code != 0
+    assert result.exit_code == Exit.COULD_NOT_RUN
     assert message in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["no-profile.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], Exit.CONFORMS),
+        (["--readings", "mine.yaml"], Exit.CONFORMS),
+        (["--readings", "mine.yaml", "--reading", "bad-body=422"], Exit.VIOLATES),
+        (["--reading", "bad-body=400", "--reading", "version=2.0"], Exit.CONFORMS),
+        (["--reading", "bad-body=412"], Exit.VIOLATES),
+        (["--strict"], Exit.VIOLATES),
+        (["--readings", "accepting.yaml"], Exit.CONFORMS),
+        (["--against", "mine.yaml"], Exit.CONFORMS),
+        (["--against", "default"], Exit.DRIFTED),
+        (["--against", "default", "--strict"], Exit.VIOLATES),
+    ],
+    ids=str,
+)
+def test_the_exit_status_says_whether_the_readings_are_as_asked_for(
+    server: LiveServer,
+    options: list[str],
+    expected: Exit,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text(json.dumps({"readings": READINGS}), "utf-8")
+    accepted = [
+        {"cause": f"reading-{name}", "reason": "known", "until": "2999-12-31"} for name in READINGS
+    ]
+    text = json.dumps({"readings": {}, "accepted": accepted})
+    Path("accepting.yaml").write_text(text, "utf-8")
+    # A stub that a job starts takes these; the server that the job verifies may be another one.
+    monkeypatch.setenv("STEPSTUB_READINGS", "spring")
+    monkeypatch.setenv("STEPSTUB_READING", "bad-body=422")
+    result = verify(server.url, "--learn", "learnt.yaml", "--learn-only", *options)
+    assert result.exit_code == expected, result.output
+
+
+def test_one_file_can_be_asked_for_compared_with_and_written(
+    server: LiveServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "learnt.yaml"
+    assert verify(server.url, "--learn", file, "--learn-only").exit_code == Exit.CONFORMS
+    baseline = "accepted: [{cause: shape-401-data, reason: known, until: 2999-12-31}]\n"
+    file.write_text(file.read_text("utf-8") + baseline, "utf-8")
+    options = ("--readings", file, "--against", file, "--learn", file, "--learn-only")
+    assert verify(server.url, *options).exit_code == Exit.CONFORMS
+    (accepted,) = profiles.load_profile(file).accepted
+    assert accepted.cause == "shape-401-data"
+    with LiveServer(token=TOKEN) as other:
+        assert verify(other.url, *options[2:]).exit_code == Exit.DRIFTED
+    assert profiles.load(file) == DEFAULT
+    assert profiles.load_profile(file).accepted == (accepted,)
+
+
+def test_the_token_is_sent_as_the_profile_says(tmp_path: Path) -> None:
+    readings = {"credentials": "api-key", "credentials-header": "X-Workflow-Key"}
+    file = tmp_path / "mine.yaml"
+    file.write_text(json.dumps({"readings": readings}), "utf-8")
+    with LiveServer(token=TOKEN, readings=readings) as server:
+        learnt = tmp_path / "learnt.yaml"
+        options = ("--learn", learnt, "--learn-only", "--readings", file)
+        result = verify(server.url, *options)
+        assert result.exit_code == Exit.CONFORMS, result.output
+        assert profiles.load(learnt).credentials_header == "X-Workflow-Key"
+        refused = verify(server.url, *options, "--credentials", "bearer")
+        assert refused.exit_code == Exit.COULD_NOT_RUN
 
 
 def test_no_file_is_left_where_nothing_could_be_learnt(tmp_path: Path) -> None:

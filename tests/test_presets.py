@@ -12,7 +12,8 @@ import yaml
 from stepstub import profiles
 from stepstub.app import create_app
 from stepstub.errors import ProfileError
-from stepstub.readings import DEFAULT, json_schema, questions, with_values
+from stepstub.profiles import json_schema
+from stepstub.readings import DEFAULT, questions, with_values
 from stepstub.settings import Settings
 from support import ROOT, Client, processes
 
@@ -54,6 +55,9 @@ def test_a_preset_meets_the_schema(file: Path) -> None:
         {"readings": {"version": []}},
         {"reading": {}},
         {"description": "no readings"},
+        {"readings": {}, "accepted": {"cause": "shape-401-data"}},
+        {"readings": {}, "accepted": [{"cause": "a", "reason": "b", "until": "tomorrow"}]},
+        {"readings": {}, "accepted": [{"cause": "a", "until": "2027-03-31"}]},
     ],
     ids=json.dumps,
 )

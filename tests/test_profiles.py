@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from stepstub.client import ControlFailed
 from stepstub.errors import InvalidReadings, ProfileError
 from stepstub.inprocess import InProcess
 from stepstub.live import LiveServer
+from stepstub.profiles import Accepted
 from stepstub.readings import DEFAULT, as_mapping, differing, questions, with_values
 from support import TIMEOUT
 from test_cli import printed, run, serve
@@ -84,6 +86,10 @@ def test_values_are_taken_as_they_are_written(
             ["{file}, line 1: reading: is not known here; did you mean readings?"],
         ),
         (
+            "readings: {}\nacepted: []",
+            ["{file}, line 2: acepted: is not known here; did you mean accepted?"],
+        ),
+        (
             "readings:\n  bad-bodies: 400",
             ["{file}, line 2: There is no reading 'bad-bodies': did you mean bad-body?"],
         ),
@@ -140,6 +146,87 @@ def test_a_bad_profile_gets_a_line_for_each_mistake(
         assert told.stderr == f"Error: {error.value}\n"
 
 
+BASELINE = """\
+accepted:
+  - cause: shape-401-data
+    reason: known bug 123, mended in 2.4
+    until: 2027-03-31
+  - {cause: reading-bad-body, reason: "as agreed: 400", until: "2020-01-01"}
+"""
+
+
+def test_a_profile_says_what_is_unknown_and_what_is_accepted(tmp_path: Path) -> None:
+    text = f"description: Ours.\nreadings: {{bad-body: 400, version: unknown}}\n{BASELINE}"
+    file = written(tmp_path, text)
+    profile = profiles.load_profile(file)
+    assert profile.readings == profiles.load(file) == with_values(DEFAULT, {"bad-body": 400})
+    assert (profile.name, profile.description) == (str(file), "Ours.")
+    assert profile.unknown == {"version"}
+    assert profile.accepted == (
+        Accepted("shape-401-data", "known bug 123, mended in 2.4", date(2027, 3, 31)),
+        Accepted("reading-bad-body", "as agreed: 400", date(2020, 1, 1)),
+    )
+    as_an_editor_sees_it = yaml.load(f"readings: {{}}\n{BASELINE}", yaml.BaseLoader)
+    assert jsonschema_rs.validator_for(profiles.json_schema()).is_valid(as_an_editor_sees_it)
+
+
+def test_a_cause_is_accepted_until_the_end_of_the_day() -> None:
+    accepted = Accepted("shape-401-data", "a known bug", date(2027, 3, 31))
+    assert not accepted.has_expired(datetime(2027, 3, 31, 23, 59, tzinfo=UTC))
+    assert accepted.has_expired(datetime(2027, 4, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("name", profiles.built_in())
+def test_a_built_in_profile_accepts_nothing(name: str) -> None:
+    profile = profiles.load_profile(name)
+    assert (profile.name, profile.readings) == (name, profiles.load(name))
+    assert profile.accepted == ()
+
+
+@pytest.mark.parametrize(
+    ("accepted", "lines"),
+    [
+        ("accepted:", ["1: accepted: must be of type array, not null"]),
+        ("accepted: {cause: a}", ["1: accepted: must be of type array, not an object"]),
+        ("accepted:\n- shape", ["2: accepted[0]: must be of type object, not a string"]),
+        (
+            "accepted:\n- cuase: a\n  reason: 5\n  until: tomorrow",
+            [
+                "2: accepted[0].cause: is required",
+                "2: accepted[0].cuase: is not known here; did you mean cause?",
+                "3: accepted[0].reason: must be of type string, not an integer (put it in quotes)",
+                "4: accepted[0].until: must be a day such as 2027-03-31",
+            ],
+        ),
+        (
+            "accepted:\n- cause: ''\n  reason: ''\n  until: 2027-3-31",
+            [
+                "2: accepted[0].cause: must not be empty",
+                "3: accepted[0].reason: must not be empty",
+                "4: accepted[0].until: must be a day such as 2027-03-31",
+            ],
+        ),
+        (
+            "accepted:\n" + 2 * "- {cause: a, reason: b, until: 2027-02-30}\n",
+            [
+                "2: accepted[0].until: 2027-02-30 is no day: day is out of range for month",
+                "3: accepted[1].cause: a is accepted twice; leave one of them out",
+                "3: accepted[1].until: 2027-02-30 is no day: day is out of range for month",
+            ],
+        ),
+    ],
+)
+def test_a_wrong_baseline_gets_a_line_for_each_mistake(
+    tmp_path: Path, accepted: str, lines: list[str]
+) -> None:
+    file = written(tmp_path, f"{accepted}\nreadings: {{bad-body: 401}}")
+    with pytest.raises(ProfileError) as error:
+        profiles.load_profile(file)
+    *about_entries, about_readings = str(error.value).splitlines()
+    assert about_entries == [f"{file}, line {line}" for line in lines]
+    assert 'bad-body cannot be "401"' in about_readings
+
+
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ProfileError, match="cannot be read: No such file"):
         profiles.load(tmp_path / "nowhere.yaml")
@@ -172,6 +259,8 @@ def test_a_built_in_profile_is_the_same_by_every_way(name: str) -> None:
     effective = contract.effective(readings)
     assert printed("spec", "--readings", name) == effective.text
     expected = "".join(f"{key}: {value}\n" for key, value in differing(readings).items())
+    unknown = [each for each in questions() if each in profiles.load_profile(name).unknown]
+    expected += f"unknown: {', '.join(unknown)}\n" if unknown else ""
     assert printed("readings", name) == expected
     with InProcess("two-steps", readings=name) as sandbox:
         assert sandbox.readings == readings
@@ -344,6 +433,17 @@ def test_spec_as_json_and_as_an_overlay() -> None:
     rebuilt["info"]["description"] = document["info"]["description"]
     assert rebuilt == document
     assert not json.loads(printed("spec", "--overlay", "--format", "json"))["actions"]
+
+
+def test_readings_says_what_a_profile_leaves_unknown_and_accepts(tmp_path: Path) -> None:
+    text = f"readings: {{bad-body: 400, version: unknown, time-out: unknown}}\n{BASELINE}"
+    shown = printed("readings", str(written(tmp_path, text.replace("2027", "2999"))))
+    assert shown.splitlines() == [
+        "bad-body: 400",
+        "unknown: time-out, version",
+        "shape-401-data is accepted until 2999-03-31: known bug 123, mended in 2.4",
+        "reading-bad-body was accepted until 2020-01-01: as agreed: 400",
+    ]
 
 
 def test_readings_lists_every_value_and_the_schema_knows_them() -> None:

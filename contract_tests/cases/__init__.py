@@ -1,9 +1,12 @@
 """The cases of the suite.
 
 case.py          what a case is, and what the cases of a run share
+witness.py       the step that all refused requests are about
+expect.py        the status that a case gets, by the document and by the server's readings
 senders.py       how a request differs from a plain completion
 checks.py        what else a response must have beside its status
-undocumented.py  cases whose requests match no operation
+undocumented.py  cases about no step
+trials.py        cases whose bodies some servers accept and others refuse
 sequences.py     cases that need more than one request
 refusals.py      the table of cases that change nothing
 completions.py   the table of cases that complete steps
@@ -17,7 +20,7 @@ from stepstub.contract_tests.cases.case import Case
 
 ALL_CASES: tuple[Case, ...] = (
     *refusals.CASES,
-    *generated.REFUSALS,
+    *generated.REFUSALS_GENERATED,
     *completions.CASES,
-    *generated.COMPLETIONS,
+    *generated.COMPLETIONS_GENERATED,
 )

@@ -1,8 +1,7 @@
-"""Cases whose requests Schemathesis generates from the contract, and whose responses it checks.
+"""Cases whose requests Schemathesis generates from the contract as the server's readings have it.
 
-All of Schemathesis' checks are enabled and told what the document says: a refusal is a 412, and a
-500 is expected only where the case provokes it. A failure does not end the case: every example is
-tried, and for each kind of failure the one with the smallest body is reported.
+A finding does not end the case: every example is tried, and for each cause the one with the
+shortest request is reported.
 """
 
 import time
@@ -14,27 +13,32 @@ from typing import Any
 
 import hypothesis
 import hypothesis.errors
+import requests
 from hypothesis import HealthCheck, Phase
 
-from stepstub.contract_tests.cases.case import Case, RunContext
-from stepstub.contract_tests.expectations import Expectations
-from stepstub.contract_tests.findings import DOCUMENT, Finding, NotCovered, finding
-from stepstub.contract_tests.server import Response
+from stepstub.contract_tests.cases.case import (
+    OF_BAD_PARAMS,
+    Case,
+    Doubtful,
+    RunContext,
+    ask_about_witness,
+    certain,
+)
+from stepstub.contract_tests.cases.checks import lost_or_changed
+from stepstub.contract_tests.cases.expect import ByReading, DelegateFails, Documented
+from stepstub.contract_tests.cases.trials import still_started
+from stepstub.contract_tests.causes import BAD_BODY, STARTED, inconsistency, violation
+from stepstub.contract_tests.expectations import REFUSALS
+from stepstub.contract_tests.findings import Cause, CouldNotRun, Finding, NotCovered
+from stepstub.contract_tests.response import Response
+from stepstub.contract_tests.server import NoResponse, Server
 from stepstub.contract_tests.steps import Need
+from stepstub.contract_tests.unknown import known, unknown_step
 
 with warnings.catch_warnings():  # deprecations in its dependencies do not concern our user
     warnings.simplefilter("ignore")
     import schemathesis
     from schemathesis import GenerationMode
-    from schemathesis.core.failures import Failure, FailureGroup
-
-_WRONG_STATUS = {
-    "AcceptedNegativeData",
-    "RejectedPositiveData",
-    "ServerError",
-    "UndefinedStatusCode",
-}
-"""The failures of Schemathesis that come down to a wrong status."""
 
 _SHRINK_SECONDS = 0.05  # for each example of the run
 
@@ -57,41 +61,46 @@ class Generated(Case):
     share: float = 1.0
     """The share of the run's examples that is tried: less in a case that uses up steps."""
 
-    def run(self, context: RunContext) -> Iterator[Finding]:
-        smallest: dict[str, Finding] = {}
-        seen = 0
-        lack: NotCovered | None = None
+    def examples(self, context: RunContext) -> int:
+        """The number of bodies that are tried."""
+        return max(1, round(context.examples * self.share))
 
-        def attempt(example: _Example) -> bool:
-            """Whether nothing was found."""
-            nonlocal seen, lack
-            if lack is not None:
+    def run(self, context: RunContext) -> Iterator[Finding]:
+        shortest: dict[tuple[str, str], Finding] = {}
+        seen = 0
+        end: Exception | None = None
+
+        def attempt(body: Any) -> bool:
+            """Whether nothing was found. Hypothesis must see no exception of the suite's own."""
+            nonlocal seen, end
+            if end is not None:
                 return True
-            if self.mode is GenerationMode.NEGATIVE and context.server.expectations.allows(
-                example.body
-            ):
-                return True  # 1e16 is a number to Schemathesis but an integer to JSON Schema
             try:
-                response, findings = self._attempt(context, example)
-            except NotCovered as error:
-                lack = error
+                found = list(self._attempt(context, body))
+            except Doubtful:
+                return True  # the next example has another step
+            except (NotCovered, NoResponse, CouldNotRun, requests.RequestException) as error:
+                end = error
                 return True
-            seen += response.status == self.status
-            for kind, found in findings:
-                if kind not in smallest or len(found.curl) < len(smallest[kind].curl):
-                    smallest[kind] = found
-            return not findings
+            seen += 1
+            for one in found:
+                key = one.cause.key, type(one).__name__
+                if key not in shortest or len(one.curl) < len(shortest[key].curl):
+                    shortest[key] = one
+            return not found
 
         self._drive(context, attempt)
-        if smallest:
+        if shortest:
             with suppress(_Failed, _OutOfTime, hypothesis.errors.Flaky):
                 self._drive(context, attempt, shrink=True)
-        yield from smallest.values()
-        if not seen and not smallest:
-            raise lack or NotCovered("no example could be generated")
+        yield from shortest.values()
+        if end is not None and not (seen and isinstance(end, NotCovered)):
+            raise end
+        if not seen:
+            raise NotCovered("no example could be generated")
 
     def _drive(
-        self, context: RunContext, attempt: Callable[[_Example], bool], *, shrink: bool = False
+        self, context: RunContext, attempt: Callable[[Any], bool], *, shrink: bool = False
     ) -> None:
         """Try all examples; or, with `shrink`, only reproduce the first failure and shrink it."""
         deadline = time.monotonic() + context.examples * _SHRINK_SECONDS
@@ -99,14 +108,13 @@ class Generated(Case):
         def test(example: _Example) -> None:
             if shrink and time.monotonic() > deadline:
                 raise _OutOfTime
-            if not attempt(example) and shrink:
+            if not attempt(example.body) and shrink:
                 raise _Failed
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            operation = _operation(context.server.expectations, context.server.url, self.status)
             settings = hypothesis.settings(
-                max_examples=max(1, round(context.examples * self.share)),
+                max_examples=self.examples(context),
                 phases=[Phase.generate, Phase.shrink],
                 database=None,
                 deadline=None,
@@ -115,118 +123,170 @@ class Generated(Case):
                 suppress_health_check=list(HealthCheck),
                 verbosity=hypothesis.Verbosity.quiet,
             )
-            examples = operation.as_strategy(generation_mode=self.mode)
+            expectations = context.server.expectations
+            valid = self.mode is GenerationMode.POSITIVE
+            document = expectations.accepted_document if valid else expectations.possible_document
+            examples = _operation(document, expectations.path).as_strategy(
+                generation_mode=self.mode
+            )
             hypothesis.seed(context.seed)(settings(hypothesis.given(example=examples)(test)))()
 
-    def _attempt(
-        self, context: RunContext, example: _Example
-    ) -> tuple[Response, list[tuple[str, Finding]]]:
-        """Send one example; its response, and what was found by kind."""
-        body: Any = example.body
-        step_id = self.prepare(context)
-        if isinstance(body, dict) and isinstance(body.get("processStepId"), str):
-            example.body = body = {**body, "processStepId": step_id}
-        authorization = context.server.authorization
-        try:
-            response, received = context.server.send(
-                **example.as_transport_kwargs(base_url=context.server.url, headers=authorization)
-            )
-        except BaseException:
-            context.steps.give_back(step_id)
-            raise
-        self.note(context, step_id, response)
-        findings = [(found.message, found) for found in response.findings]
-        try:
-            example.validate_response(received, headers=authorization)
-        except FailureGroup as group:
-            findings += [
-                self._explain(context.server.expectations, failure, body, response)
-                for failure in group.exceptions
-                if isinstance(failure, Failure)
-            ]
-        findings += [(found.message, found) for found in self._blames(response)]
-        return response, findings
+    def _attempt(self, context: RunContext, body: Any) -> Iterator[Finding]:
+        """Send one body about a step in the state that is needed, and judge the response."""
+        raise NotImplementedError
 
-    def _explain(
-        self, expectations: Expectations, failure: Failure, body: Any, response: Response
-    ) -> tuple[str, Finding]:
-        """The kind of a failure of Schemathesis, and the finding that it amounts to."""
-        kind = type(failure).__name__
-        message = " ".join(f"{failure.title}. {failure.message}".split())
-        rule = DOCUMENT
-        match kind, response.status:
-            case "AcceptedNegativeData", 200 if not expectations.must_be_refused(body):
-                rule = "reading 1 or 2"
-            case "RejectedPositiveData", 412 if not expectations.must_be_accepted(body):
-                rule = "reading 1, 3 or 4"
-            case "JsonSchemaError", _ if response.findings:
-                rule = response.findings[0].rule
-        if kind in _WRONG_STATUS:  # one finding, however many of the checks noticed it
-            kind = f"{response.status} {rule}"
-            message = f"got {response.status} instead of {self.status}: {response.excerpt}"
-        return kind, finding(rule, f"{self.situation}: {message}", response.curl)
 
-    def _blames(self, response: Response) -> Iterator[Finding]:
-        """A 412 to a body that the contract allows can only be about the step."""
-        if self.mode is not GenerationMode.POSITIVE or response.status != 412:
+@dataclass(frozen=True, kw_only=True)
+class GeneratedRefusals(Generated):
+    """Bodies that no unknown reading of the server accepts."""
+
+    mode: GenerationMode = GenerationMode.NEGATIVE
+    steps: int = 0
+
+    def _attempt(self, context: RunContext, body: Any) -> Iterator[Finding]:
+        names_step = isinstance(body, dict) and isinstance(body.get("processStepId"), str)
+        if names_step:
+            body = {**body, "processStepId": context.witness.step()}
+        if context.server.expectations.may_accept(body):
+            return  # 1e16 is a number to Schemathesis but an integer to JSON Schema
+
+        def send(server: Server, step_id: str) -> Response:
+            named = {**body, "processStepId": step_id} if names_step else body
+            return server.post(named, step=known(step_id))
+
+        response = ask_about_witness(context, self.situation, send)
+        if response.status != 200:
+            yield from self.judge(context, "", response)
             return
-        if isinstance(response.data, dict) and set(response.data) != {"processStepId"}:
-            yield finding(
-                "reading 6",
-                "the 412 to a body that the contract allows blames something other than"
-                f" processStepId: {', '.join(response.data) or 'nothing'}",
-                response.curl,
-            )
+        for each in response.findings:
+            if each.cause.key not in OF_BAD_PARAMS:
+                yield each
+        cause = self._too_lax(context, body, names_step=names_step)
+        shown = f"{self.situation} got 200: {response.excerpt}"
+        yield Finding(cause, shown, response.curl, response.excerpt)
+
+    def _too_lax(self, context: RunContext, body: Any, *, names_step: bool) -> Cause:
+        """Why a body must not be accepted."""
+        if not names_step:
+            says = context.server.expectations.says(200)
+            title = f"{self.topic.capitalize()} is accepted"
+            return violation("accepts-a-bad-body", title, f"{says} Here there is no such step.")
+        if name := context.server.expectations.reading_that_accepts(body):
+            return inconsistency(name, context.server.expectations.value(name))
+        return context.server.examiner.difference(
+            "unchecked-params",
+            "Params are accepted that the document's types do not allow",
+            "The document gives each field a type; what becomes of other values it does not say.",
+        )
 
 
-def _operation(expectations: Expectations, url: str, status: int) -> Any:
-    """The operation as Schemathesis sees it, where `status` is what is expected."""
-    expected = {"expected-statuses": [str(status)]}
-    config = schemathesis.Config.from_dict(
-        {
-            "base-url": url,
-            "generation": {"with-security-parameters": False},
-            "checks": {
-                "positive_data_acceptance": expected,
-                "negative_data_rejection": expected,
-                "not_a_server_error": expected,
-            },
+@dataclass(frozen=True, kw_only=True)
+class GeneratedCompletions(Generated):
+    """Bodies that the server accepts, whatever its unknown readings are."""
+
+    mode: GenerationMode = GenerationMode.POSITIVE
+
+    def _attempt(self, context: RunContext, body: Any) -> Iterator[Finding]:
+        if not context.server.expectations.must_accept({**body, "processStepId": "any"}):
+            return
+        unknown = self.need is Need.NOTHING
+        step_id = unknown_step() if unknown else context.steps.take(self.need)
+        body = {**body, "processStepId": step_id}
+        response = certain(context.server.post(body, step=known(step_id)))
+        if not unknown and response.status == 200:
+            context.steps.completed(step_id, response.named_step)
+        if self._is_refused(context, response):
+            if not unknown:
+                yield from still_started(context, step_id, self.situation, response)
+            message = f"{self.situation} got {response.status}: {response.excerpt}"
+            yield from response.findings
+            yield Finding(self._too_strict(context, body), message, response.curl, response.excerpt)
+            return
+        yield from self.judge(context, step_id, response)
+        if response.status == 200 and isinstance(response.data, dict) and not response.findings:
+            is_last = None if response.named_step in (None, step_id) else False
+            found = lost_or_changed(context.server.expectations, body, response, is_last=is_last)
+            for cause, message in found:
+                yield Finding(cause, message, response.curl, response.excerpt)
+
+    def _is_refused(self, context: RunContext, response: Response) -> bool:
+        """Whether a response refuses the body, and not the step."""
+        value = context.server.expectations.value
+        of_step = value("unknown-step") if self.need is Need.NOTHING else None
+        return response.status in REFUSALS and response.status == value("bad-body") != of_step
+
+    def _too_strict(self, context: RunContext, body: Any) -> Cause:
+        """Why a body must not be refused."""
+        expectations = context.server.expectations
+        name = expectations.reading_that_refuses(body)
+        if name and not self._is_refused(context, self._send_plain(context, body)):
+            return inconsistency(name, expectations.value(name))
+        return violation(
+            "refuses-valid-bodies",
+            "Valid bodies are refused",
+            f"{expectations.says(200)} The body is as the document describes it.",
+        )
+
+    def _send_plain(self, context: RunContext, body: Any) -> Response:
+        """Send params of the same names and texts, in a form that no reading refuses."""
+        unknown = self.need is Need.NOTHING
+        step_id = unknown_step() if unknown else context.steps.take(self.need)
+        plain = {
+            name: {"strValue": text if isinstance(text, str) else "", "type": "STRING"}
+            for name, param in (body.get("params") or {}).items()
+            for text in [param.get("strValue") if isinstance(param, dict) else None]
         }
-    )
-    schema = schemathesis.openapi.from_dict(expectations.document, config=config)
-    return schema[expectations.path]["POST"]
+        response = certain(context.server.complete(step_id, plain))
+        if not unknown:
+            context.note(step_id, response)
+        return response
 
 
-REFUSALS: tuple[Case, ...] = (
-    Generated(
+def _operation(document: Any, path: str) -> Any:
+    """The operation as Schemathesis sees it."""
+    config = schemathesis.Config.from_dict({"generation": {"with-security-parameters": False}})
+    return schemathesis.openapi.from_dict(document, config=config)[path]["POST"]
+
+
+REFUSALS_GENERATED: tuple[Case, ...] = (
+    GeneratedRefusals(
         name="generated-bad-bodies",
         status=412,
         situation="generated invalid bodies",
-        mode=GenerationMode.NEGATIVE,
+        topic=BAD_BODY,
+        reading="bad-body",
+        expect=ByReading("bad-body", or_by="unknown-step"),
     ),
-    Generated(
+    GeneratedCompletions(
         name="generated-unknown-steps",
         status=412,
         situation="generated valid bodies for unknown steps",
+        topic="an unknown step",
+        reading="unknown-step",
+        expect=ByReading("unknown-step"),
         need=Need.NOTHING,
-        mode=GenerationMode.POSITIVE,
         share=0.5,
+        steps=0,
     ),
 )
 
-COMPLETIONS: tuple[Case, ...] = (
-    Generated(
+COMPLETIONS_GENERATED: tuple[Case, ...] = (
+    GeneratedCompletions(
         name="generated-completions",
         status=200,
         situation="generated valid bodies for STARTED steps",
-        mode=GenerationMode.POSITIVE,
+        topic=STARTED,
+        expect=Documented(),
     ),
-    Generated(
+    GeneratedCompletions(
         name="generated-delegate-failures",
         status=500,
         situation="generated valid bodies for a step whose next one cannot be started",
+        topic="a delegate's failure",
+        reading="delegate-failure",
+        expect=DelegateFails(),
         need=Need.NEXT_FAILS,
-        mode=GenerationMode.POSITIVE,
         share=0.2,
+        steps=0,
     ),
 )

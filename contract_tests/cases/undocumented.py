@@ -1,49 +1,26 @@
-"""Cases whose requests match no operation, so the document has no response to them."""
+"""Cases about no step: requests that match no operation, or name none that exists."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stepstub.contract_tests.cases.case import Case, RunContext
-from stepstub.contract_tests.findings import (
-    DOCUMENT,
-    UNDOCUMENTED,
-    Finding,
-    NotCovered,
-    finding,
-)
-from stepstub.contract_tests.server import NoResponse, Response
+from stepstub.contract_tests.cases.case import Case, Refusal, RunContext
+from stepstub.contract_tests.findings import Finding, NotCovered
+from stepstub.contract_tests.response import Response
 from stepstub.contract_tests.steps import Need
+from stepstub.contract_tests.unknown import unknown_step
 
 
 @dataclass(frozen=True, kw_only=True)
 class Undocumented(Case):
-    """A request that matches no operation.
+    """A request about an unknown step, so nothing is at stake."""
 
-    Whatever is wrong with the response deviates from a reading, except a 5xx, which is an internal
-    error wherever it comes from.
-    """
-
-    rule: str = UNDOCUMENTED
     need: Need = Need.NOTHING
+    steps: int = 0
 
     def run(self, context: RunContext) -> Iterator[Finding]:
-        try:
-            yield from super().run(context)
-        except NoResponse as error:
-            yield finding(self.rule, f"{self.situation}: {error}")
-
-    def judge(self, context: RunContext, step_id: str, response: Response) -> Iterator[Finding]:
-        if response.status != self.status:
-            message = f"{self.situation} got {response.status} instead of {self.status}"
-            rule = DOCUMENT if response.status >= 500 else self.rule
-            yield finding(rule, f"{message}: {response.excerpt}", response.curl)
-            return
-        yield from response.findings
-        for rule, message in context.server.examine_form(response):
-            yield finding(rule, f"the {response.status} {message}", response.curl)
-        for check in self.checks:
-            for rule, message in check(step_id, response):
-                yield finding(rule, message, response.curl)
+        step_id = unknown_step()
+        response = self.send(context.server, step_id)
+        yield from self.judge(context, step_id, response)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +30,17 @@ class TooLarge(Undocumented):
     def judge(self, context: RunContext, step_id: str, response: Response) -> Iterator[Finding]:
         # A server that refuses such a body without reading it may close the connection.
         context.server.close()
-        if response.status == 412:
+        known = context.server.expectations.value("unknown-step")
+        if response.status == known and response.status != self.status:
             raise NotCovered("the server accepts bodies of more than 1 MiB: it has a higher limit")
         yield from super().judge(context, step_id, response)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherScheme(Refusal):
+    """An Authorization header that only a server with bearer tokens would look at."""
+
+    def run(self, context: RunContext) -> Iterator[Finding]:
+        if context.server.credentials.form != "bearer":
+            raise NotCovered("the token is not sent as a bearer token")
+        yield from super().run(context)

@@ -6,6 +6,7 @@ completed.py  what the 200s show
 common.py     what all responses have in common
 prober.py     sends the requests, and keeps track of the steps they are about
 learnt.py     the values that were seen, each with its evidence
+remedies.py   what would make the others seen
 
 A value that was not seen is unknown, never guessed. Nothing here knows what server it talks to.
 """
@@ -24,14 +25,25 @@ _FROM_INSIDE = {
 }
 
 
-def learn(server: Server, steps: StepPool, redact: Callable[[str], str] = str) -> Learnt:
+def learn(
+    server: Server,
+    steps: StepPool,
+    redact: Callable[[str], str] = str,
+    shown: Callable[[str], None] = lambda sent: None,
+) -> Learnt:
     """Ask a server for its readings; `redact` removes secrets from the evidence.
+
+    `shown` is told what each request is, in words, before it is sent.
 
     What a lax server might accept goes last, each time about a STARTED step. Steps whose requests
     were refused are completed afterwards, which shows that the request was refused and not the
-    step. Without enough steps some readings stay unknown.
+    step. Without enough steps some readings stay unknown, and so do those that were not asked yet
+    when learning has to end early.
     """
-    prober, notes = Prober(server, steps), Notes(redact)
+    prober = Prober(server, steps, shown)
+    notes = Notes(redact, lambda: prober.unfinished)
+    for name, why in _FROM_INSIDE.items():
+        notes.unseen(name, why)
     refused.learn(prober, notes)
     refused.learn_given(prober, notes)
     completed.learn_first(prober, notes)
@@ -41,6 +53,9 @@ def learn(server: Server, steps: StepPool, redact: Callable[[str], str] = str) -
     completed.follow_to_the_end(prober)
     completed.learn(prober, notes)
     common.learn(prober, notes)
-    for name, why in _FROM_INSIDE.items():
-        notes.unseen(name, why)
-    return notes.learnt(len(prober.completions), len(prober.exchanges))
+    completions = [
+        (each.step_id, each.exchange.response)
+        for each in prober.completions
+        if each.exchange.response
+    ]
+    return notes.learnt(prober.exchanges, completions)

@@ -3,11 +3,11 @@
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
-from stepstub.contract_tests.cases.case import unknown_step
+from stepstub.contract_tests.forms import form_of_refusal_data, form_of_undocumented
 from stepstub.contract_tests.probes.learnt import Exchange, Notes
 from stepstub.contract_tests.probes.prober import BASE, NOT_JSON, Prober
+from stepstub.contract_tests.unknown import unknown_step
 from stepstub.readings import Value
 
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
@@ -49,38 +49,29 @@ def _learn_text(notes: Notes, name: str, member: str, exchanges: Iterable[Exchan
 def _learn_refusal_data(exchanges: Iterable[Exchange], notes: Notes) -> None:
     name = "refusal-data"
     found: dict[Value, Exchange] = {
-        _form_of_data(each.envelope["data"]): each
+        form_of_refusal_data(each.envelope["data"]): each
         for each in exchanges
         if each.status == 412 and each.envelope
     }
     if notes.seen_alone(name, found):
         return
-    if found:
+    if len(found) > 1 and "" not in found:
+        why = f"412s have it {' and '.join(map(str, found))}"
+        notes.in_two_ways(name, why, next(iter(found.values())))
+    elif found:
         why = "in a form that no value has, or in several"
         notes.unseen(name, why, found.get("") or next(iter(found.values())))
     else:
         notes.unseen(name, "no request got 412 with the document's envelope")
 
 
-def _form_of_data(data: Any) -> str:
-    if data == {}:
-        return "empty"
-    if not isinstance(data, dict):
-        return ""
-    error = data.get("error")
-    if data.keys() == {"error"} and isinstance(error, dict) and error.keys() == {"message"}:
-        return "message"
-    violations = all(isinstance(each, dict) and "code" in each for each in data.values())
-    return "by-field" if violations else ""
-
-
 def _learn_undocumented_form(prober: Prober, notes: Notes) -> None:
     name = "undocumented-form"
     documented = prober.server.expectations.statuses
     found: dict[Value, Exchange] = {
-        _form(each): each
+        form_of_undocumented(each.response): each
         for each in prober.exchanges
-        if each.status is not None and each.status not in documented
+        if each.response and each.status is not None and each.status not in documented
     }
     if notes.seen_alone(name, found):
         return
@@ -91,24 +82,10 @@ def _learn_undocumented_form(prober: Prober, notes: Notes) -> None:
         notes.unseen(name, "every response had a documented status")
 
 
-def _form(exchange: Exchange) -> str:
-    if exchange.response is None:
-        return ""
-    media_type, value = exchange.response.media_type, exchange.response.value
-    if exchange.envelope and media_type == "application/json":
-        return "envelope"
-    if isinstance(value, dict):
-        spring = {"timestamp", "status", "error", "path"} <= value.keys()
-        if media_type == "application/json" and spring:
-            return "spring"
-        return "problem" if media_type == "application/problem+json" else ""
-    return {"text/html": "html", "text/plain": "plain"}.get(media_type, "")
-
-
 def _learn_timestamp(prober: Prober, notes: Notes) -> None:
     stamps = _stamped(prober.exchanges)
     for again in _repeatable(prober):
-        while len(stamps) < _MAX_TIMESTAMPS and _digits(stamps) is None and again().envelope:
+        while len(stamps) < _MAX_TIMESTAMPS and _digits(stamps) is None and _stamped([again()]):
             stamps = _stamped(prober.exchanges)
             time.sleep(_PAUSE)
     if not stamps:

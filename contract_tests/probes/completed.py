@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from stepstub.contract_tests.causes import COMPLETED_TWICE, NAMED, not_as_documented
 from stepstub.contract_tests.probes.learnt import Exchange, Notes
 from stepstub.contract_tests.probes.prober import BASE, PARAM, Completion, Prober
 from stepstub.contract_tests.steps import Need
@@ -18,6 +19,12 @@ def learn_first(prober: Prober, notes: Notes) -> None:
         prober.attempt("a completion", BASE)
         first = prober.completions[-1] if prober.completions else None
     _learn_repeated(prober, notes, first)
+    if first is not None and first.names_other:
+        named = prober.check_named_step()
+        if named is not None and named.status is not None and not named.completed:
+            says = prober.server.expectations.says(200)
+            message = f"the step that a 200 has named got {named.status}: {named.excerpt}"
+            notes.found(not_as_documented(NAMED, 200, says), message, named)
     if not prober.steps.has_certain(Need.LAST):
         return
     last = prober.complete("a completion of the last step of a process", Need.LAST)
@@ -27,7 +34,12 @@ def learn_first(prober: Prober, notes: Notes) -> None:
 
 
 def follow_to_the_end(prober: Prober) -> None:
-    """Follow a process to its end, if the 200s name the next step and no last one was seen."""
+    """Follow a process to its end, if the 200s name the next step and no last one was seen.
+
+    Not the only process that there is: its steps are needed by the cases.
+    """
+    if not prober.steps.has_given:
+        return
     for _ in range(_MAX_STEPS_OF_A_PROCESS):
         if _names_started(prober.completions) is not True:
             return
@@ -60,6 +72,10 @@ def _learn_repeated(prober: Prober, notes: Notes, first: Completion | None) -> N
         notes.seen(name, "repeat", again)
     elif again.completed:
         notes.unseen(name, "completed again, with other data", again)
+        if again.response and first.exchange.response:
+            pair = (first.exchange.response, again.response)
+            if len({(each.named_step, each.process_id) for each in pair}) > 1:
+                notes.found(COMPLETED_TWICE, f"the second 200 is another: {pair[1].excerpt}", again)
     elif again.status in alternatives(name):
         notes.seen(name, again.status or "", again)
     else:
@@ -114,7 +130,7 @@ def _learn_returned_params(completions: Sequence[Completion], notes: Notes) -> N
     if notes.seen_alone(name, found):
         return
     if found:
-        notes.unseen(name, f"in several ways: {', '.join(map(str, found))}", middle[0].exchange)
+        notes.in_two_ways(name, f"200s return {' and '.join(map(str, found))}", middle[0].exchange)
     else:
         why = "no started step is known to have params of its own"
         notes.unseen(name, why, middle[0].exchange if middle else None)
@@ -132,9 +148,12 @@ def _learn_last_step(completions: Sequence[Completion], notes: Notes) -> None:
     for name, found in (("last-step-id", ids), ("last-step-params", params)):
         if notes.seen_alone(name, found):
             continue
-        if found:
-            values = ", ".join(each.response.excerpt for each in found.values() if each.response)
-            notes.unseen(name, f"in several ways, or in none that has a name: {values}")
+        if len(found) > 1 and "" not in found:
+            latest = list(found.values())[-1]
+            notes.in_two_ways(name, f"last steps have it {' and '.join(map(str, found))}", latest)
+        elif found:
+            why = "in a form that no value has"
+            notes.unseen(name, why, found.get("") or next(iter(found.values())))
         elif name == "last-step-params" or started is True:
             notes.unseen(name, "no last step of a process was completed")
 
@@ -171,6 +190,9 @@ def _learn_unset_fields(completions: Sequence[Completion], notes: Notes) -> None
                 found["null"] = each.exchange
             else:
                 found[""] = each.exchange
-    if not notes.seen_alone(name, found):
+    if len(found) > 1 and "" not in found:
+        why = "some 200s leave unset fields out, others have them as null"
+        notes.in_two_ways(name, why, found["null"])
+    elif not notes.seen_alone(name, found):
         why = "in several ways" if found else "no 200 returns the params that were submitted"
         notes.unseen(name, why, completions[0].exchange)

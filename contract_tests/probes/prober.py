@@ -1,19 +1,18 @@
 """Sends what the probes ask, and keeps track of the steps that their requests are about."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import requests
 
+from stepstub.contract_tests.expectations import REFUSALS
 from stepstub.contract_tests.findings import CouldNotRun, NotCovered
 from stepstub.contract_tests.probes.learnt import Exchange
 from stepstub.contract_tests.server import NoResponse, Server
 from stepstub.contract_tests.steps import Need, StepPool
-
-REFUSALS = (400, 412, 422)
-"""The statuses that refuse a body."""
+from stepstub.contract_tests.unknown import unknown_step
 
 PARAM = {"strValue": "probe", "type": "STRING"}
 """A param that every server accepts."""
@@ -94,13 +93,22 @@ class Trial:
 
 
 class Prober:
-    """Sends requests to a server, about steps of a pool."""
+    """Sends requests to a server, about steps of a pool.
 
-    def __init__(self, server: Server, steps: StepPool) -> None:
+    `unfinished` says why learning cannot go on, if so. Nothing is sent any more then, and each
+    exchange has that as its trouble; so whoever asks need not know.
+    """
+
+    def __init__(
+        self, server: Server, steps: StepPool, shown: Callable[[str], None] = lambda sent: None
+    ) -> None:
         self.server = server
+        self._shown = shown
         self.steps = steps
         self.exchanges: list[Exchange] = []
         self.completions: list[Completion] = []
+        self.unfinished = ""
+        self._lack = ""
         self._need = Need.STARTED
         self._step: str | None = None
         self._pending: list[Trial] = []
@@ -113,32 +121,93 @@ class Prober:
         step_id: str = "",
         headers: Mapping[str, str] | None = None,
         below: str = "",
+        *,
+        at_stake: Need | None = None,
     ) -> Exchange:
-        """One request, as `Server.post` sends it."""
+        """One request, as `Server.post` sends it.
+
+        `at_stake` is what is known of a step that the request may complete. A response to such a
+        request says nothing where an earlier attempt may have completed the step.
+        """
+        if self.unfinished:
+            return Exchange(sent, None, self.unfinished)
+        self._shown(sent)
         body = template.replace("ID", json.dumps(step_id)).encode()
+        step = step_id if at_stake in (Need.STARTED, Need.NAMED) else ""
         try:
-            exchange = _exchange(sent, self.server.post(body, headers, below))
+            exchange = _exchange(sent, self.server.post(body, headers, below, step=step))
         except NoResponse as error:
             exchange = Exchange(sent, None, str(error))
+            self._check_that_it_responds()
+        except CouldNotRun as error:
+            self.unfinished = str(error)
+            exchange = Exchange(sent, None, self.unfinished)
+        if at_stake and exchange.is_repeated:
+            exchange = replace(exchange, trouble="an earlier attempt may have reached the server")
         self.exchanges.append(exchange)
         return exchange
+
+    def ask_given(self, need: Need) -> Exchange:
+        """A completion of a step that is certainly in some state."""
+        sent = f"a completion of {need}"
+        try:
+            step_id = self._take(self.steps.take_certain, need)
+        except NotCovered as lack:
+            return Exchange(sent, None, str(lack))
+        return self.ask(sent, BASE, step_id, at_stake=need)
+
+    def _check_that_it_responds(self) -> None:
+        """Send a request that any server responds to: the last one may be met by silence alone."""
+        try:
+            self.server.complete(unknown_step())
+        except NoResponse:
+            pass
+        except CouldNotRun as error:
+            self.unfinished = str(error)
 
     def take(self, need: Need) -> str | None:
         """A step from the pool; None where there is none."""
         try:
-            return self.steps.take(need)
-        except (NotCovered, CouldNotRun, requests.RequestException):
+            return self._take(self.steps.take, need)
+        except NotCovered as lack:
+            self._lack = str(lack)
             return None
+
+    def _take(self, take: Callable[[Need], str], need: Need) -> str:
+        """A step from the pool. Raises `NotCovered`, also where learning cannot go on."""
+        if not self.unfinished:
+            try:
+                if need is Need.STARTED and self.completions:
+                    return self.steps.take_spare()
+                return take(need)
+            except CouldNotRun as error:
+                self.unfinished = str(error)
+            except requests.RequestException as error:
+                self.unfinished = f"the stub can no longer be driven: {error}"
+        raise NotCovered(self.unfinished)
 
     def complete(self, sent: str, need: Need) -> Completion | None:
         """Complete a step that is known to be in some state; None where that did not succeed."""
         step_id = self.take(need)
         if step_id is None:
             return None
-        exchange = self.ask(sent, BASE, step_id)
+        exchange = self.ask(sent, BASE, step_id, at_stake=need)
         if not exchange.completed:
             return None
         return self._note(step_id, exchange, need)
+
+    def check_named_step(self) -> Exchange | None:
+        """Complete the step that a 200 has named; named steps are used only if that succeeds."""
+        step_id = self.take(Need.NAMED)
+        if step_id is None:
+            return None
+        sent = "a completion of a step that a 200 has named"
+        exchange = self.ask(sent, BASE, step_id, at_stake=Need.NAMED)
+        if exchange.completed:
+            self._note(step_id, exchange, Need.STARTED)
+        elif exchange.status is not None:
+            self.steps.distrust_named()
+        return exchange
 
     @property
     def returns_submitted(self) -> bool:
@@ -165,12 +234,14 @@ class Prober:
         if self._step is None:
             self._step = self.take(self._need)
         if self._step is None:
-            return Trial(template, Exchange(sent, None, "no STARTED step was left"))
-        trial = Trial(template, self.ask(sent, template, self._step, headers))
+            return Trial(template, Exchange(sent, None, self.unfinished or self._lack))
+        trial = Trial(template, self.ask(sent, template, self._step, headers, at_stake=self._need))
         if trial.accepted:
             self._accepted(trial, self._step)
         elif trial.exchange.status is None:  # nobody knows what became of the step
             self._doubt()
+            if trial.exchange.is_repeated:
+                self._doubtful.append(trial)
         else:
             self._pending.append(trial)
         return trial
@@ -190,7 +261,9 @@ class Prober:
 
     def _confirm(self) -> None:
         if self._pending and self._step is not None:
-            exchange = self.ask("a good body after the refusals", BASE, self._step)
+            exchange = self.ask(
+                "a good body after the refusals", BASE, self._step, at_stake=self._need
+            )
             if exchange.completed:
                 self._accepted(Trial(BASE, exchange), self._step)
             else:

@@ -1,12 +1,10 @@
 """Readings that show in how a server refuses what any server refuses."""
 
-import requests
-
-from stepstub.contract_tests.cases.case import unknown_step
-from stepstub.contract_tests.findings import NotCovered
+from stepstub.contract_tests.expectations import REFUSALS
 from stepstub.contract_tests.probes.learnt import Exchange, Notes
-from stepstub.contract_tests.probes.prober import BASE, NOT_JSON, REFUSALS, Prober
+from stepstub.contract_tests.probes.prober import BASE, NOT_JSON, Prober
 from stepstub.contract_tests.steps import Need
+from stepstub.contract_tests.unknown import unknown_step
 from stepstub.readings import Value, alternatives
 
 _NO_TOKEN: dict[str, str] = {}
@@ -22,10 +20,10 @@ def learn(prober: Prober, notes: Notes) -> None:
 
 def learn_given(prober: Prober, notes: Notes) -> None:
     """The refusals of steps that are not STARTED, where the pool has such steps."""
-    failed = _ask_given(prober, Need.FAILED)
-    _learn_status(notes, "pending-step", _ask_given(prober, Need.PENDING))
+    failed = prober.ask_given(Need.FAILED)
+    _learn_status(notes, "pending-step", prober.ask_given(Need.PENDING))
     _learn_status(notes, "failed-step", failed)
-    late = _ask_given(prober, Need.TIME_IS_OVER)
+    late = prober.ask_given(Need.TIME_IS_OVER)
     name = "time-out"
     if late.completed:
         notes.seen(name, "ignored", late)
@@ -39,8 +37,11 @@ def _learn_bad_body(prober: Prober, notes: Notes) -> Exchange:
     bad = prober.ask("a body that is no JSON", NOT_JSON)
     no_id = prober.ask("a body without processStepId", '{"params": {}}')
     if bad.status is not None and no_id.status is not None and bad.status != no_id.status:
-        why = f"in two ways: {bad.status} for no JSON, {no_id.status} without processStepId"
-        notes.unseen("bad-body", why, no_id)
+        why = f"{bad.status} for no JSON, {no_id.status} without processStepId"
+        if bad.status in REFUSALS and no_id.status in REFUSALS:
+            notes.in_two_ways("bad-body", why, no_id)
+        else:
+            notes.unseen("bad-body", f"in two ways: {why}", no_id)
     else:
         _learn_status(notes, "bad-body", bad if bad.status is None else no_id)
     return bad
@@ -49,7 +50,7 @@ def _learn_bad_body(prober: Prober, notes: Notes) -> Exchange:
 def _learn_credentials(prober: Prober, notes: Notes, bad: Exchange) -> None:
     sent = "a completion without credentials"
     response = prober.attempt(sent, BASE, _NO_TOKEN).exchange
-    if response.response is None:
+    if response.status is None:
         response = prober.ask(sent, BASE, unknown_step(), _NO_TOKEN)
     told = prober.server.credentials
     if response.completed:
@@ -103,15 +104,6 @@ def _learn_unknown_step(prober: Prober, notes: Notes) -> None:
         notes.seen(name, "bad-body" if empty.status == bad_body else "unknown", empty)
     else:
         notes.unseen(name, empty.outcome, empty)
-
-
-def _ask_given(prober: Prober, need: Need) -> Exchange:
-    sent = f"a completion of {need}"
-    try:
-        step_id = prober.steps.take_certain(need)
-    except (NotCovered, requests.RequestException) as lack:
-        return Exchange(sent, None, str(lack))
-    return prober.ask(sent, BASE, step_id)
 
 
 def _learn_status(notes: Notes, name: str, exchange: Exchange) -> None:

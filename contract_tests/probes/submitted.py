@@ -7,9 +7,9 @@ the way of the others.
 import json
 from collections.abc import Mapping
 
-from stepstub.contract_tests.cases.case import unknown_step
 from stepstub.contract_tests.probes.learnt import Notes
 from stepstub.contract_tests.probes.prober import BASE, PARAM, Prober, Trial
+from stepstub.contract_tests.unknown import unknown_step
 from stepstub.readings import Value
 
 _MAX_LAST_STEPS = 3
@@ -70,7 +70,7 @@ def learn(trials: Trials, notes: Notes) -> None:
     _either(notes, "params-null", ("empty", "refuse"), trials, "null params")
     _either(notes, "null-fields", ("accept", "refuse"), trials, "null field")
     _either(notes, "null-param", ("accept", "refuse"), trials, "null param")
-    _either(notes, "text-for-number", ("read", "refuse"), trials, "text")
+    _learn_text(trials, notes)
     extra = ("extra",) if trials["extra"].accepted else ("extra in body", "extra in param")
     _either(notes, "unknown-members", ("ignore", "refuse"), trials, *extra)
     disagree = ("disagree",) if trials["disagree"].accepted else ("other type", "no type")
@@ -97,6 +97,17 @@ def _either(
         accepted = [each.exchange.sent for each in made if each.accepted]
         why = strange.why if strange else f"only some are accepted: {', '.join(accepted)}"
         notes.unseen(name, why, (strange or made[0]).exchange)
+
+
+def _learn_text(trials: Trials, notes: Notes) -> None:
+    name = "text-for-number"
+    returned = trials["text"].returned("probe").get("longValue")
+    if isinstance(returned, str):
+        notes.unseen(
+            name, f"accepted, but returned as the text {returned!r}", trials["text"].exchange
+        )
+    else:
+        _either(notes, name, ("read", "refuse"), trials, "text")
 
 
 def _learn_type_names(trials: Trials, notes: Notes) -> None:
@@ -134,11 +145,10 @@ def _learn_range(trials: Trials, notes: Notes) -> None:
     name, beyond = "long-range", trials["beyond int64"]
     if beyond.refused and "beyond double" in trials:
         within = trials["beyond double"]
-        returned = within.returned("probe").get("longValue")
-        if within.accepted and returned in (None, _BEYOND_DOUBLE):
+        if within.accepted:  # whether it is returned as it was is no question of the range
             notes.seen(name, "int64", beyond.exchange)
         else:
-            _unreturned(notes, name, within, returned)
+            _unreturned(notes, name, within, None)
         return
     returned = beyond.returned("probe").get("longValue")
     if type(returned) is int and returned == _BEYOND_INT64:

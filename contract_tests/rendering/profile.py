@@ -1,13 +1,14 @@
-"""Learnt readings: as a profile, which `serve --readings` takes, and as a table."""
+"""Learnt readings: as a profile, which `--readings` and `--against` take, and as a table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from math import inf
 from textwrap import wrap
 
 import yaml
 
 from stepstub.contract_tests.probes.learnt import Evidence, Learnt
-from stepstub.profiles import UNKNOWN
+from stepstub.profiles import UNKNOWN, Accepted
 from stepstub.readings import DEFAULT, Value, alternatives, as_mapping, questions
 from stepstub.schema import printable, shorten
 
@@ -15,18 +16,22 @@ _WIDTH = 100
 _MAX_COLUMN = 32
 
 
-def render(learnt: Learnt, url: str) -> str:
-    """A profile with the value of each reading, or `unknown`, and the evidence as comments."""
+def render(learnt: Learnt, url: str, accepted: Sequence[Accepted] = ()) -> str:
+    """A profile with the value of each reading, or `unknown`, and the evidence as comments.
+
+    `accepted` are the causes of failure that it accepts.
+    """
     lines = [
         f"# Learnt by stepstub verify: {learnt.requests} requests, {learnt.steps} steps completed.",
         "# A value without quotes that is unknown was not seen; a stub takes the default for it.",
-        f"description: {_quoted(f'Learnt from {url}')}",
-        "readings:",
     ]
+    if learnt.unfinished:
+        lines += _wrapped(f"Learning ended early: {learnt.unfinished}", "#")
+    lines += [f"description: {_quoted(f'Learnt from {url}')}", "readings:"]
     for name, value in learnt.values.items():
-        lines += [f"  # {line}" for line in _comment(learnt.evidence[name])]
+        lines += _comment(learnt.evidence[name])
         lines.append(f"  {name}: {_scalar(name, value)}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + _baseline(accepted)
 
 
 def table(learnt: Learnt) -> list[str]:
@@ -44,21 +49,37 @@ def table(learnt: Learnt) -> list[str]:
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])
         for row in rows
     ]
-    seen = sum(value is not None for value in learnt.values.values())
-    total = f"{seen} of {len(questions())} readings seen"
+    total = f"{len(learnt.seen)} of {len(questions())} readings seen"
     return [*lines, f"{total}, in {learnt.requests} requests, with {learnt.steps} steps completed"]
 
 
 def _comment(evidence: Evidence) -> Iterator[str]:
     if evidence.why:
-        yield from wrap(f"not seen: {printable(evidence.why)}", _WIDTH)
+        yield from _wrapped(f"not seen: {evidence.why}", "  #")
+    if evidence.remedy:
+        yield from _wrapped(f"to see it: {evidence.remedy}", "  #")
     if evidence.sent:
         status = "" if evidence.status is None else f": {evidence.status}"
-        yield printable(f"{evidence.sent}{status}")
+        yield f"  # {printable(evidence.sent)}{status}"
     if evidence.excerpt:
-        yield printable(evidence.excerpt)
+        yield f"  # {printable(evidence.excerpt)}"
     if evidence.curl:
-        yield printable(evidence.curl)
+        yield f"  # {printable(evidence.curl)}"
+
+
+def _wrapped(text: str, mark: str) -> list[str]:
+    # An option is not broken at its hyphens.
+    lines = wrap(printable(text), _WIDTH, break_on_hyphens=False)
+    return [f"{mark} {line}" for line in lines]
+
+
+def _baseline(accepted: Sequence[Accepted]) -> str:
+    if not accepted:
+        return ""
+    entries = [asdict(each) for each in accepted]
+    data = {"accepted": entries}
+    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=inf)
+    return text
 
 
 def _shown(value: Value) -> str:

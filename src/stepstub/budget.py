@@ -34,16 +34,6 @@ class Budget:
         self._ends = time.monotonic() + self._seconds
         self._received = 0
 
-    @property
-    def has_time(self) -> bool:
-        """Whether the seconds are not over."""
-        return time.monotonic() < self._ends
-
-    @property
-    def has_room(self) -> bool:
-        """Whether no more bytes were received than are allowed."""
-        return self._max_bytes is None or self._received <= self._max_bytes
-
     def left(self) -> float:
         """Seconds that are left. Raises TimeoutError when they are over."""
         left = self._ends - time.monotonic()
@@ -54,7 +44,7 @@ class Budget:
     def receive(self, number: int) -> None:
         """Count bytes. Raises `TooMuch`."""
         self._received += number
-        if not self.has_room:
+        if self._max_bytes is not None and self._received > self._max_bytes:
             raise TooMuch(f"more than {self._max_bytes} bytes")
 
 
@@ -175,12 +165,18 @@ class _Reader(io.RawIOBase):
     def __init__(self, connected: socket.socket, budget: Budget) -> None:
         self._connected = connected
         self._budget = budget
+        # Keeps the socket open when http.client closes its own end of it before the body is read.
+        self._raw = connected.makefile("rb", buffering=0)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         self._connected.settimeout(self._budget.left())
-        received = self._connected.recv_into(buffer)
+        received = self._raw.readinto(buffer) or 0
         self._budget.receive(received)
         return received
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()

@@ -47,7 +47,7 @@ class Contract:
         (self.path,) = self.document["paths"]
         (operation,) = self.document["paths"][self.path].values()
         self.request = compiled(_json_schema(operation["requestBody"]), components)
-        self._responses = {
+        self.responses = {
             int(status): compiled(_json_schema(response), components)
             for status, response in operation["responses"].items()
             if "$ref" not in response
@@ -61,7 +61,7 @@ class Contract:
 
     def breach(self, status: int, content_type: bytes, body: bytes) -> str | None:
         """How a response violates the contract, in words; None when it conforms."""
-        schema = self._responses.get(status)
+        schema = self.responses.get(status)
         if schema is None:
             if status not in self._allowed:
                 return f"the status {status} is not documented"

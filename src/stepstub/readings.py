@@ -409,14 +409,18 @@ def single_alternatives() -> Iterator[Readings]:
             yield with_values(DEFAULT, {name: value})
 
 
-def credentials_headers(readings: Readings, token: str) -> dict[str, str]:
+BASIC_USER = "stepstub"
+"""The user that basic credentials name where nobody asks for another; a stub ignores it."""
+
+
+def credentials_headers(readings: Readings, token: str, user: str = BASIC_USER) -> dict[str, str]:
     """The header with which a client shows that it is authorised.
 
     With `credentials: none` the token is sent as a bearer one, for it still chooses the sandbox.
     """
     match readings.credentials:
         case "basic":
-            encoded = b64encode(f"stepstub:{token}".encode()).decode()
+            encoded = b64encode(f"{user}:{token}".encode()).decode()
             return {"Authorization": f"Basic {encoded}"}
         case "api-key":
             return {readings.credentials_header: token}
@@ -424,8 +428,8 @@ def credentials_headers(readings: Readings, token: str) -> dict[str, str]:
             return {"Authorization": f"Bearer {token}"}
 
 
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a profile, for editors."""
+def values_schema() -> dict[str, Any]:
+    """The JSON Schema of some readings with their values, by their names outside of Python."""
     properties = {}
     for name, question in questions().items():
         schema: dict[str, Any] = {"description": f"{question.number}. {question.text}"}
@@ -440,21 +444,7 @@ def json_schema() -> dict[str, Any]:
             schema["type"] = ["string", "number"]
         schema["default"] = as_mapping(DEFAULT)[name]
         properties[name] = schema
-    return {
-        "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "Profile of readings",
-        "type": "object",
-        "required": ["readings"],
-        "additionalProperties": False,
-        "properties": {
-            "description": {"type": "string"},
-            "readings": {
-                "type": "object",
-                "additionalProperties": False,
-                "properties": properties,
-            },
-        },
-    }
+    return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
 def _attribute(name: str) -> str:
@@ -479,14 +469,14 @@ def _value(name: str, given: object) -> Value:
 
 
 def _free_text(name: str, text: str) -> str:
-    if name == "credentials-header" and not _is_header_name(text):
+    if name == "credentials-header" and not is_header_name(text):
         raise InvalidReadings(f"{name} cannot be {json.dumps(text)}: it is not a header's name.")
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise InvalidReadings(f"{name} cannot be {json.dumps(text)}: it is not Unicode text.")
     return text
 
 
-def _is_header_name(text: str) -> bool:
+def is_header_name(text: str) -> bool:
     """A token of RFC 9110, section 5.6.2."""
     return bool(text) and all(
         character.isascii() and (character.isalnum() or character in "!#$%&'*+-.^_`|~")

@@ -102,12 +102,8 @@ def build(
 
 
 def _detail(path: Place, violation: Violation) -> str:
-    detail = violation.detail.removeprefix(f"{field_name(path)} ").rstrip(".")
-    if not path:
-        detail = f"the scenario {detail}"
-    if violation.code == "WRONG_TYPE" and violation.expected == "string":
-        detail += " (put it in quotes)"
-    return detail
+    detail = yaml_source.detail(path, violation)
+    return detail if path else f"the scenario {detail}"
 
 
 def merge(scenarios: Sequence[Scenario]) -> tuple[Process, ...]:

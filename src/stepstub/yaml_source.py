@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 from msgspec import Struct
 
-from stepstub.errors import FileError, Mistake
-from stepstub.schema import Place, shorten
+from stepstub.errors import FileError, Mistake, Violation
+from stepstub.schema import Place, field_name, shorten
 
 MAX_MISTAKES = 100
 """Mistakes of one file that are told."""
@@ -97,6 +97,13 @@ def line_of(root: yaml.Node | None, path: Place) -> int | None:
             break
         node = inner
     return int(node.start_mark.line) + 1
+
+
+def detail(place: Place, violation: Violation) -> str:
+    """What a schema finds wrong at a place, as a mistake says it beside the field."""
+    words = violation.detail.removeprefix(f"{field_name(place)} ").rstrip(".")
+    is_unquoted = violation.code == "WRONG_TYPE" and violation.expected == "string"
+    return f"{words} (put it in quotes)" if is_unquoted else words
 
 
 class _Loader(yaml.SafeLoader):

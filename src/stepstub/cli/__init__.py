@@ -3,6 +3,10 @@
 serve.py     `stepstub serve`
 listings.py  `stepstub scenarios`, `readings` and `spec`
 verify.py    `stepstub verify`
+reaching.py  the options of reaching a server
+steps.py     its options that say where steps come from
+planning.py  its options that choose cases, or only show them
+asking.py    its options that ask for readings
 options.py   what they have in common
 """
 

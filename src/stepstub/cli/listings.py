@@ -1,6 +1,9 @@
 """The commands that print what there is: scenarios, readings, the contract."""
 
 import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +14,9 @@ from stepstub.cli.options import (
     listed,
     readings_options,
 )
+
+if TYPE_CHECKING:
+    from stepstub.profiles import Profile
 
 
 @click.command()
@@ -37,17 +43,16 @@ def scenarios(file: str | None) -> None:
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of a profile instead.")
 @click.argument("profile", required=False, metavar="[NAME|PATH]")
 def readings(schema: bool, profile: str | None) -> None:
-    """List the readings and the built-in profiles, or check a profile and say what it changes."""
+    """List the readings and the built-in profiles, or check a profile and say what is in it."""
     from stepstub import profiles
-    from stepstub.readings import alternatives, differing, json_schema, questions
-    from stepstub.schema import printable
+    from stepstub.readings import alternatives, questions
 
     if schema:
-        click.echo(json.dumps(json_schema(), indent=2))
+        click.echo(json.dumps(profiles.json_schema(), indent=2))
         return
     if profile is not None:
-        for name, value in differing(profiles.load(profile)).items():
-            click.echo(f"{name}: {printable(str(value))}")
+        for line in _contents(profiles.load_profile(profile)):
+            click.echo(line)
         return
     for name, question in questions().items():
         click.echo(f"{question.number:>2}  {name}: {question.text}")
@@ -55,6 +60,22 @@ def readings(schema: bool, profile: str | None) -> None:
             default = " (default)" if index == 0 else ""
             click.echo(f"      {value}: {question.meanings[value]}{default}")
     click.echo(f"\nProfiles: {', '.join(profiles.built_in())}")
+
+
+def _contents(profile: "Profile") -> Iterator[str]:
+    """What a profile changes and does not know, and what a verification accepts with it."""
+    from stepstub.readings import differing, questions
+    from stepstub.schema import printable
+
+    for name, value in differing(profile.readings).items():
+        yield f"{name}: {printable(str(value))}"
+    if unknown := [name for name in questions() if name in profile.unknown]:
+        yield f"unknown: {', '.join(unknown)}"
+    now = datetime.now(UTC)
+    for each in profile.accepted:
+        verb = "was" if each.has_expired(now) else "is"
+        cause, reason = printable(each.cause), printable(each.reason)
+        yield f"{cause} {verb} accepted until {each.until}: {reason}"
 
 
 @click.command()

@@ -49,11 +49,27 @@ def is_from_environment(context: click.Context, name: str | None) -> bool:
     return context.get_parameter_source(name or "") is ParameterSource.ENVIRONMENT
 
 
+def is_default(name: str) -> bool:
+    """Whether nobody gave a value for a parameter of the present command."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is ParameterSource.DEFAULT
+
+
 def wrong(name: str, what: str) -> click.BadParameter:
     """The error for a parameter of the present command."""
+    return click.BadParameter(what, *_parameter(name))
+
+
+def missing(name: str) -> click.MissingParameter:
+    """The error for a parameter of the present command that is required in this use of it."""
+    context, parameter = _parameter(name)
+    return click.MissingParameter(ctx=context, param=parameter)
+
+
+def _parameter(name: str) -> tuple[click.Context, click.Parameter]:
     context = click.get_current_context()
     (parameter,) = (each for each in context.command.params if each.name == name)
-    return click.BadParameter(what, context, parameter)
+    return context, parameter
 
 
 def readings_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -80,13 +96,18 @@ def chosen_readings(profile: str | None, single: Sequence[str]) -> "Readings":
     from stepstub import profiles
     from stepstub.readings import with_values
 
-    readings = profiles.chosen(profile)
+    return with_values(profiles.chosen(profile), named_values(single))
+
+
+def named_values(single: Sequence[str]) -> dict[str, str]:
+    """The values given as NAME=VALUE, by their names; the later one wins."""
+    values = {}
     for each in single:
         name, equals, value = each.partition("=")
         if not equals:
             raise wrong("single_readings", f"{each!r} is not of the form NAME=VALUE.")
-        readings = with_values(readings, {name: value})
-    return readings
+        values[name] = value
+    return values
 
 
 def check_token(token: str, name: str) -> None:

@@ -1,0 +1,58 @@
+"""The causes that several parts of the suite find, each made in one way."""
+
+import re
+
+from stepstub.contract_tests.findings import Cause, Severity
+from stepstub.readings import Value, questions
+
+
+def violation(key: str, title: str, rule: str) -> Cause:
+    """A cause that contradicts the document; `rule` is what the document says."""
+    return Cause(Severity.VIOLATION, key, title, rule)
+
+
+def inconsistency(name: str, expected: Value | None = None) -> Cause:
+    """A reading that the server has in two ways; `expected` is how it was learnt."""
+    question = questions()[name]
+    meaning = question.meanings.get(expected) if expected is not None else None
+    learnt = f" Learnt from this server: {expected}{f' ({meaning})' if meaning else ''}."
+    return Cause(
+        Severity.INCONSISTENCY,
+        f"two-ways-{name}",
+        f"{name} is read in two ways",
+        f"The document does not say, and a client can cope with one way, not with two."
+        f" {question.text}{'' if expected is None else learnt}",
+        name,
+    )
+
+
+STARTED = "a STARTED step"
+NAMED = "a step that a 200 has named as started"
+BAD_BODY = "a bad body"
+"""Topics: what situations that share their causes have in common."""
+
+
+def not_as_documented(topic: str, status: int, says: str) -> Cause:
+    """A situation that the document describes, with another status than `status`."""
+    title = f"{topic.capitalize()} does not get {status}"
+    return violation(f"status-{slug(topic)}", title, says)
+
+
+REFUSED_BUT_CHANGED = violation(
+    "refused-but-changed",
+    "A refused request changes the step",
+    "The document has a status for a completion, 200, and others for refusals: a step that was"
+    " refused is as it was.",
+)
+
+COMPLETED_TWICE = violation(
+    "completed-twice",
+    "A step is completed twice",
+    "200: the status of the step is changed to COMPLETED, and the next step is started: neither"
+    " can happen a second time.",
+)
+
+
+def slug(text: str) -> str:
+    """`data.processId` as `data-processid`."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
