@@ -38,18 +38,22 @@ def not_as_documented(topic: str, status: int, says: str) -> Cause:
     return violation(f"status-{slug(topic)}", title, says)
 
 
-REFUSED_BUT_CHANGED = violation(
+REFUSED_BUT_CHANGED = Cause(
+    Severity.VIOLATION,
     "refused-but-changed",
     "A refused request changes the step",
     "The document has a status for a completion, 200, and others for refusals: a step that was"
     " refused is as it was.",
+    loses_work=True,
 )
 
-COMPLETED_TWICE = violation(
+COMPLETED_TWICE = Cause(
+    Severity.VIOLATION,
     "completed-twice",
     "A step is completed twice",
     "200: the status of the step is changed to COMPLETED, and the next step is started: neither"
     " can happen a second time.",
+    loses_work=True,
 )
 
 

@@ -19,7 +19,8 @@ class Cause:
 
     `key` is stable: an anchor in the report, and what an accepted violation refers to. `rule` says
     what the document or the reading has to say about it. `reading` is the name of the reading that
-    the cause is about, empty where it is about none.
+    the cause is about, empty where it is about none. `loses_work` says that a step is not what its
+    responses have told: nothing is worse.
     """
 
     severity: Severity
@@ -27,6 +28,7 @@ class Cause:
     title: str
     rule: str
     reading: str = ""
+    loses_work: bool = False
 
 
 @dataclass(frozen=True)

@@ -120,8 +120,7 @@ class Report:
                 found.setdefault(one.cause.key, []).append(("learning", one))
         accepted = {each.cause: each for each in self.accepted if not each.has_expired(self.began)}
         seen = [_seen(each, accepted.get(key)) for key, each in found.items()]
-        order = list(Severity)
-        return sorted(seen, key=lambda each: (order.index(each.cause.severity), -each.exchanges))
+        return sorted(seen, key=_badness)
 
     def fails(self, seen: Seen) -> bool:
         """Whether a cause makes the run fail: all but notes do, unless they are accepted."""
@@ -242,6 +241,12 @@ def plural(number: int, thing: str) -> str:
     noun, of, rest = thing.partition(" of ")
     plural_noun = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{number} {plural_noun}{of}{rest}"
+
+
+def _badness(seen: Seen) -> tuple[int, bool, int]:
+    """Sorts causes, the worst first."""
+    order = list(Severity)
+    return order.index(seen.cause.severity), not seen.cause.loses_work, -seen.exchanges
 
 
 def _seen(found: Sequence[tuple[str, Finding]], accepted: Accepted | None) -> Seen:

@@ -207,6 +207,12 @@ class Run:
             for each in self._server.trouble
         ]
         self.report.steps = self._steps.used
+        nothing_wrong = not any(map(self.report.fails, self.report.causes))
+        if self.report.results and not self._steps.used and nothing_wrong:
+            # Either no step was STARTED, or the server completes none: nobody can tell.
+            self.report.unfinished = self.report.unfinished or (
+                "no step could be completed; give the ids of steps that are STARTED"
+            )
 
     def _attempt(self, case: Case) -> tuple[Sequence[Finding], str]:
         """What is found in a case, and why it is not covered, if it is not."""

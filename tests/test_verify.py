@@ -473,6 +473,18 @@ def test_a_run_that_is_impossible_says_so_in_one_line(
     assert said.count("\n") == 1
 
 
+def test_a_server_that_completes_nothing_could_not_be_checked(
+    stub: ServedStub, tmp_path: Path
+) -> None:
+    with served(Foreign(stub)) as url:
+        started = ["unheard-of"]
+        code = verify(url, TOKEN, started_steps=started, report_dir=tmp_path, out=StringIO(), **FEW)
+    report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert code is Exit.COULD_NOT_RUN
+    assert report["unfinished"].startswith("no step could be completed")
+    assert outcome(tmp_path)["no-token"] == "covered"
+
+
 def test_an_unreachable_server_is_no_violation(capsys: pytest.CaptureFixture[str]) -> None:
     with serve_in_thread(live_app()) as url:
         pass
