@@ -34,7 +34,7 @@ BAD_BODY = "a bad body"
 
 def not_as_documented(topic: str, status: int, says: str) -> Cause:
     """A situation that the document describes, with another status than `status`."""
-    title = f"{topic.capitalize()} does not get {status}"
+    title = f"{capitalised(topic)} does not get {status}"
     return violation(f"status-{slug(topic)}", title, says)
 
 
@@ -55,6 +55,11 @@ COMPLETED_TWICE = Cause(
     " can happen a second time.",
     loses_work=True,
 )
+
+
+def capitalised(text: str) -> str:
+    """`a STARTED step` as `A STARTED step`: only the first letter changes."""
+    return text[:1].upper() + text[1:]
 
 
 def slug(text: str) -> str:

@@ -13,7 +13,7 @@ import requests
 from stepstub.contract_tests.asked import NOTHING, Asked, deviations
 from stepstub.contract_tests.cases.case import Case, Doubtful, RunContext
 from stepstub.contract_tests.cases.witness import Witness
-from stepstub.contract_tests.causes import not_as_documented, slug, violation
+from stepstub.contract_tests.causes import capitalised, not_as_documented, slug, violation
 from stepstub.contract_tests.connection import DIRECT, Connection
 from stepstub.contract_tests.credentials import Credentials
 from stepstub.contract_tests.drift import drift
@@ -258,7 +258,7 @@ class Run:
         else:
             cause = violation(
                 f"no-response-{slug(case.topic)}",
-                f"{case.topic.capitalize()} gets no response",
+                f"{capitalised(case.topic)} gets no response",
                 "The document has a response for every situation; other requests get theirs.",
             )
         return Finding(cause, f"{case.situation}: {error}")

@@ -10,6 +10,7 @@ from stepstub.contract_tests.cases.case import Case, RunContext
 from stepstub.contract_tests.causes import (
     BAD_BODY,
     STARTED,
+    capitalised,
     inconsistency,
     not_as_documented,
     slug,
@@ -100,7 +101,7 @@ class ByReading:
     def _accepted(self, case: Case, context: RunContext) -> Cause:
         return violation(
             f"accepts-{slug(case.topic)}",
-            f"{case.topic.capitalize()} is accepted",
+            f"{capitalised(case.topic)} is accepted",
             f"{context.server.expectations.says(200)} Here there is no such step.",
         )
 
@@ -161,7 +162,7 @@ class Lenient:
         if response.status in REFUSALS:
             return context.server.examiner.difference(
                 self.key,
-                f"{case.situation.capitalize()} is refused",
+                f"{capitalised(case.situation)} is refused",
                 "JSON Schema counts a number without a fraction as an integer, however it is"
                 " written; the document does not say.",
             )
@@ -214,7 +215,7 @@ class Unmatched:
             return cause
         return context.server.examiner.difference(
             f"status-{slug(case.name)}",
-            f"{case.situation.capitalize()} does not get {case.status}",
+            f"{capitalised(case.situation)} does not get {case.status}",
             f"HTTP says {case.status} (RFC 9110); the document says nothing of such requests.",
         )
 
@@ -224,7 +225,7 @@ def _internal_error(case: Case, context: RunContext, response: Response) -> Caus
         return None
     return violation(
         f"internal-error-{slug(case.topic)}",
-        f"{case.topic.capitalize()} gets {response.status}",
+        f"{capitalised(case.topic)} gets {response.status}",
         f"{context.server.expectations.says(500)} A request that can be foreseen is no reason.",
     )
 

@@ -27,7 +27,7 @@ from stepstub.contract_tests.cases.case import (
 from stepstub.contract_tests.cases.checks import lost_or_changed
 from stepstub.contract_tests.cases.expect import ByReading, DelegateFails, Documented
 from stepstub.contract_tests.cases.trials import still_started
-from stepstub.contract_tests.causes import BAD_BODY, STARTED, inconsistency, violation
+from stepstub.contract_tests.causes import BAD_BODY, STARTED, capitalised, inconsistency, violation
 from stepstub.contract_tests.expectations import REFUSALS
 from stepstub.contract_tests.findings import Cause, CouldNotRun, Finding, NotCovered
 from stepstub.contract_tests.response import Response
@@ -169,7 +169,7 @@ class GeneratedRefusals(Generated):
         """Why a body must not be accepted."""
         if not names_step:
             says = context.server.expectations.says(200)
-            title = f"{self.topic.capitalize()} is accepted"
+            title = f"{capitalised(self.topic)} is accepted"
             return violation("accepts-a-bad-body", title, f"{says} Here there is no such step.")
         if name := context.server.expectations.reading_that_accepts(body):
             return inconsistency(name, context.server.expectations.value(name))
