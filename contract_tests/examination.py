@@ -15,6 +15,7 @@ from stepstub.contract_tests.forms import (
     form_of_refusal_data,
     form_of_undocumented,
 )
+from stepstub.contract_tests.redaction import MIN_UNIQUE_LENGTH
 from stepstub.contract_tests.response import Response
 from stepstub.errors import Violation
 from stepstub.readings import DEFAULT, Value, questions, with_values
@@ -24,7 +25,6 @@ _EVERYWHERE = ("timestamp", "version")
 """The fields that all responses have in one form."""
 
 _MAX_SKEW = timedelta(days=1)
-_MIN_SECRET = 8  # characters; a shorter token could be part of any sentence
 _OWNERS = {"type": "type-names", "longValue": "long-range"}
 """The readings that shape the fields of a returned param."""
 
@@ -44,7 +44,7 @@ class Examiner:
     ) -> None:
         self.expectations = expectations
         self.now = now
-        self._secret = secret if len(secret) >= _MIN_SECRET else ""
+        self._secret = secret if len(secret) >= MIN_UNIQUE_LENGTH else ""
         self._latest: datetime | None = None
         self._seen: set[str] = set()  # a server may repeat a whole response
 

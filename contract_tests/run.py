@@ -207,8 +207,7 @@ class Run:
             for each in self._server.trouble
         ]
         self.report.steps = self._steps.used
-        nothing_wrong = not any(map(self.report.fails, self.report.causes))
-        if self.report.results and not self._steps.used and nothing_wrong:
+        if self.report.results and not self._steps.used and not self.report.to_fix:
             # Either no step was STARTED, or the server completes none: nobody can tell.
             self.report.unfinished = self.report.unfinished or (
                 "no step could be completed; give the ids of steps that are STARTED"
@@ -222,7 +221,7 @@ class Run:
             found: list[Finding] = []
             try:
                 for one in case.run(self._context):
-                    found.append(self._redacted(one))  # noqa: PERF401 - stays if another raises
+                    found.append(one.redacted(self._redact))  # noqa: PERF401 - stays if another raises
             except Doubtful:
                 continue
             except NotCovered as lack:
@@ -233,7 +232,7 @@ class Run:
                 if not self._responds():
                     return found, f"no response: {error}"
                 if lost > 1:
-                    return [*found, self._redacted(self._no_response(case, error))], ""
+                    return [*found, self._no_response(case, error).redacted(self._redact)], ""
                 continue
             except requests.RequestException as error:
                 raise self._undriven(error) from error
@@ -273,14 +272,6 @@ class Run:
         evidence = learnt.evidence["credentials"]
         message = f"{evidence.sent} got {evidence.status}"
         return Finding(cause, message, evidence.curl, evidence.excerpt)
-
-    def _redacted(self, one: Finding) -> Finding:
-        return replace(
-            one,
-            message=self._redact(one.message),
-            curl=self._redact(one.curl),
-            excerpt=self._redact(one.excerpt),
-        )
 
     def _first_response(self) -> Response:
         """The response to a completion of an unknown step."""

@@ -61,9 +61,9 @@ class Generated(Case):
     share: float = 1.0
     """The share of the run's examples that is tried: less in a case that uses up steps."""
 
-    def examples(self, context: RunContext) -> int:
-        """The number of bodies that are tried."""
-        return max(1, round(context.examples * self.share))
+    def tries(self, examples: int) -> int:
+        """The number of bodies that are tried in a run of so many examples."""
+        return max(1, round(examples * self.share))
 
     def run(self, context: RunContext) -> Iterator[Finding]:
         shortest: dict[tuple[str, str], Finding] = {}
@@ -114,7 +114,7 @@ class Generated(Case):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             settings = hypothesis.settings(
-                max_examples=self.examples(context),
+                max_examples=self.tries(context.examples),
                 phases=[Phase.generate, Phase.shrink],
                 database=None,
                 deadline=None,

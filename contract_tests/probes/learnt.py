@@ -155,15 +155,7 @@ class Notes:
             {name: self._evidence_of(name) for name in questions()},
             len(completions),
             len(exchanges),
-            [
-                replace(
-                    one,
-                    message=self._redact(one.message),
-                    curl=self._redact(one.curl),
-                    excerpt=self._redact(one.excerpt),
-                )
-                for one in (*self._findings, *found)
-            ],
+            [one.redacted(self._redact) for one in (*self._findings, *found)],
             completions,
             self._redact(self._unfinished()),
         )
