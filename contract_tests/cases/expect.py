@@ -33,7 +33,7 @@ class Documented:
             return None
         if response.status < 300:  # it was completed, whatever was known of it
             case = replace(case, topic=STARTED)
-        return _internal_error(case, context, response) or _not_as_documented(case, context)
+        return internal_error(case, context, response) or _not_as_documented(case, context)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Unauthorised:
                 "The document does not say how a request is authorised; a client should not rely"
                 " on more than one form.",
             )
-        return _internal_error(case, context, response) or _not_as_documented(case, context)
+        return internal_error(case, context, response) or _not_as_documented(case, context)
 
 
 @dataclass(frozen=True)
@@ -88,21 +88,22 @@ class ByReading:
         known = value(self.reading)
         if status == known or (self.or_by and status == value(self.or_by)):
             return None
-        if cause := _internal_error(case, context, response):
+        if cause := internal_error(case, context, response):
             return cause
         if status < 300:
-            return self._accepted(case, context)
+            return self.accepted(case, context)
         if status == _UNAUTHORISED:
             return _authorised(context)
         if known is None and 400 <= status < 500:
             return None
         return inconsistency(self.reading, known)
 
-    def _accepted(self, case: Case, context: RunContext) -> Cause:
+    def accepted(self, case: Case, context: RunContext) -> Cause:
+        """Why the request must not be accepted."""
         return violation(
             f"accepts-{slug(case.topic)}",
             f"{capitalised(case.topic)} is accepted",
-            f"{context.server.expectations.says(200)} Here there is no such step.",
+            f"{context.server.expectations.says(200)} This request names no step to complete.",
         )
 
 
@@ -117,7 +118,7 @@ class Invalid(ByReading):
     key: str = "unchecked-params"
     title: str = "Params are accepted that the document's types do not allow"
 
-    def _accepted(self, case: Case, context: RunContext) -> Cause:
+    def accepted(self, case: Case, context: RunContext) -> Cause:
         rule = "The document gives each field a type; what becomes of other values it does not say."
         return context.server.examiner.difference(self.key, self.title, rule)
 
@@ -211,7 +212,7 @@ class Unmatched:
         asked = context.server.expectations.asked
         if response.status == case.status or (400 <= response.status < 500 and not asked):
             return None
-        if response.status != 501 and (cause := _internal_error(case, context, response)):
+        if response.status != 501 and (cause := internal_error(case, context, response)):
             return cause
         return context.server.examiner.difference(
             f"status-{slug(case.name)}",
@@ -220,13 +221,14 @@ class Unmatched:
         )
 
 
-def _internal_error(case: Case, context: RunContext, response: Response) -> Cause | None:
+def internal_error(case: Case, context: RunContext, response: Response) -> Cause | None:
+    """The cause of a 5xx, which no situation of a client's making gets; None for another status."""
     if response.status < 500:
         return None
     return violation(
         f"internal-error-{slug(case.topic)}",
         f"{capitalised(case.topic)} gets {response.status}",
-        f"{context.server.expectations.says(500)} A request that can be foreseen is no reason.",
+        f"{context.server.expectations.says(500)} A server expects what any client can send.",
     )
 
 

@@ -25,9 +25,9 @@ from stepstub.contract_tests.cases.case import (
     certain,
 )
 from stepstub.contract_tests.cases.checks import lost_or_changed
-from stepstub.contract_tests.cases.expect import ByReading, DelegateFails, Documented
+from stepstub.contract_tests.cases.expect import ByReading, DelegateFails, Documented, Invalid
 from stepstub.contract_tests.cases.trials import still_started
-from stepstub.contract_tests.causes import BAD_BODY, STARTED, capitalised, inconsistency, violation
+from stepstub.contract_tests.causes import BAD_BODY, STARTED, inconsistency, violation
 from stepstub.contract_tests.expectations import REFUSALS
 from stepstub.contract_tests.findings import Cause, CouldNotRun, Finding, NotCovered
 from stepstub.contract_tests.response import Response
@@ -168,16 +168,10 @@ class GeneratedRefusals(Generated):
     def _too_lax(self, context: RunContext, body: Any, *, names_step: bool) -> Cause:
         """Why a body must not be accepted."""
         if not names_step:
-            says = context.server.expectations.says(200)
-            title = f"{capitalised(self.topic)} is accepted"
-            return violation("accepts-a-bad-body", title, f"{says} Here there is no such step.")
+            return ByReading("bad-body").accepted(self, context)
         if name := context.server.expectations.reading_that_accepts(body):
             return inconsistency(name, context.server.expectations.value(name))
-        return context.server.examiner.difference(
-            "unchecked-params",
-            "Params are accepted that the document's types do not allow",
-            "The document gives each field a type; what becomes of other values it does not say.",
-        )
+        return Invalid().accepted(self, context)
 
 
 @dataclass(frozen=True, kw_only=True)

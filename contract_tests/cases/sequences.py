@@ -10,15 +10,14 @@ from dataclasses import dataclass, replace
 from http.client import parse_headers
 
 from stepstub.contract_tests.cases.case import Case, RunContext, certain
-from stepstub.contract_tests.cases.expect import Repeatable
+from stepstub.contract_tests.cases.expect import Repeatable, internal_error
 from stepstub.contract_tests.cases.senders import PLAIN, complete
+from stepstub.contract_tests.cases.trials import changed
 from stepstub.contract_tests.cases.witness import Refused
 from stepstub.contract_tests.causes import (
     COMPLETED_TWICE,
     NAMED,
-    REFUSED_BUT_CHANGED,
     inconsistency,
-    slug,
     violation,
 )
 from stepstub.contract_tests.findings import CouldNotRun, Finding, NotCovered
@@ -62,11 +61,7 @@ class StillStarted(Case):
         rest = f" and {len(guilty) - 3} more" if len(guilty) > 3 else ""
         first = guilty[0].response
         got = f"got {first.status}" if len(guilty) == 1 else "were all refused"
-        message = (
-            f"{some}{rest} {got}, but the step could no longer be completed afterwards"
-            f" ({response.status}: {response.excerpt})"
-        )
-        yield Finding(REFUSED_BUT_CHANGED, message, first.curl, response.excerpt)
+        yield changed(f"{some}{rest} {got}", first, response)
 
     def _guilty(
         self, context: RunContext, suspects: Sequence[Refused], seen: Response
@@ -306,12 +301,7 @@ class Race(Case):
         shown = ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
         message = f"{len(responses)} concurrent completions of one step got {shown}"
         loser = next((each for each in responses if each.status != 200), None)
-        if loser is not None and loser.status >= 500:
-            cause = violation(
-                f"internal-error-{slug(self.topic)}",
-                f"A race gets {loser.status}",
-                f"{context.server.expectations.says(500)} A race is no reason for it.",
-            )
+        if loser is not None and (cause := internal_error(self, context, loser)):
             yield Finding(cause, message, loser.curl, loser.excerpt)
         elif not winners:
             if context.completions:
