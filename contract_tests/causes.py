@@ -12,16 +12,16 @@ def violation(key: str, title: str, rule: str) -> Cause:
 
 
 def inconsistency(name: str, expected: Value | None = None) -> Cause:
-    """A reading that the server has in two ways; `expected` is how it was learnt."""
+    """A reading that differs within one run; `expected` is its value in the other responses."""
     question = questions()[name]
     meaning = question.meanings.get(expected) if expected is not None else None
-    learnt = f" Learnt from this server: {expected}{f' ({meaning})' if meaning else ''}."
+    first = f" Seen on this server before: {expected}{f' ({meaning})' if meaning else ''}."
     return Cause(
         Severity.INCONSISTENCY,
         f"two-ways-{name}",
-        f"{name} is read in two ways",
-        f"The document does not say, and a client can cope with one way, not with two."
-        f" {question.text}{'' if expected is None else learnt}",
+        f"{name} changes from one request to the next",
+        f"{question.text} The document does not say, so any one behaviour is fine; but a client"
+        f" cannot cope with several.{'' if expected is None else first}",
         name,
     )
 
@@ -51,8 +51,8 @@ COMPLETED_TWICE = Cause(
     Severity.VIOLATION,
     "completed-twice",
     "A step is completed twice",
-    "200: the status of the step is changed to COMPLETED, and the next step is started: neither"
-    " can happen a second time.",
+    "A 200 means that the step is changed to COMPLETED and the next step is started, and neither"
+    " can happen twice.",
     loses_work=True,
 )
 

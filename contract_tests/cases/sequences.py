@@ -203,7 +203,7 @@ class LastStep(Case):
         cause = violation(
             "process-id-changes",
             "The processId changes along a process",
-            "200: processId is the id of the process, of which the steps are parts.",
+            "The processId of a 200 is the id of the process, and all its steps are parts of that.",
         )
         ids = ", then ".join(process_ids)
         return Finding(cause, f"steps of one process have {ids}", response.curl, response.excerpt)
@@ -307,7 +307,7 @@ class Race(Case):
             if context.completions:
                 cause = violation(
                     "race-without-winner",
-                    "Of concurrent completions none succeeds",
+                    "None of several concurrent completions succeeds",
                     context.server.expectations.says(200),
                 )
                 yield Finding(cause, message, responses[0].curl, responses[0].excerpt)
