@@ -2,13 +2,12 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from secrets import randbelow
 from types import MappingProxyType
 from typing import Self
-
-import requests
 
 from stepstub.contract_tests.asked import NOTHING, Asked, deviations
 from stepstub.contract_tests.cases.case import Case, Doubtful, RunContext
@@ -33,7 +32,6 @@ from stepstub.contract_tests.steps import Need, StepPool
 from stepstub.contract_tests.stub import (
     ControlRefused,
     RemoteStub,
-    is_stepstub,
     stub_behind,
 )
 from stepstub.contract_tests.unknown import unknown_step
@@ -114,7 +112,7 @@ class Run:
         self._steps = StepPool()
         self._context: RunContext | None = None
         self.report = Report(
-            self._server.url,
+            self._redact(self._server.url),
             randbelow(10**6) if seed is None else seed,
             examples,
             expectations.statuses,
@@ -132,10 +130,8 @@ class Run:
 
     def open(self) -> None:
         """Make contact, and see what the steps come from."""
-        try:
+        with self._without_secrets():
             self._open()
-        except requests.RequestException as error:
-            raise self._undriven(error) from error
 
     def _open(self) -> None:
         response = self._first_response()
@@ -154,6 +150,10 @@ class Run:
 
     def learn(self) -> Learnt:
         """Learn the server's readings; from then on its responses are judged by them."""
+        with self._without_secrets():
+            return self._learn()
+
+    def _learn(self) -> Learnt:
         began = time.perf_counter()
         self._progress.started("learning the server's readings", LEARNING_REQUESTS)
         learnt = learn(self._server, self._steps, self._redact, self._progress.step)
@@ -185,18 +185,23 @@ class Run:
         return learnt
 
     def execute(self, case: Case) -> Result:
-        """Run one case and add its result to the report."""
+        """Run one case and add its result to the report, also where the run ends with it."""
         began, before = time.perf_counter(), len(self._server.statuses)
         self._progress.step(case.situation)
-        found, why = self._attempt(case)
-        result = Result(
-            case,
-            tuple(found),
-            self._redact(why),
-            time.perf_counter() - began,
-            Counter(self._server.statuses[before:]),
-        )
-        self.report.results.append(result)
+        found: list[Finding] = []
+        why = "the run ended in the middle of it"
+        try:
+            with self._without_secrets():
+                why = self._attempt(case, found)
+        finally:
+            result = Result(
+                case,
+                tuple(found),
+                self._redact(why),
+                time.perf_counter() - began,
+                Counter(self._server.statuses[before:]),
+            )
+            self.report.results.append(result)
         return result
 
     def finish(self) -> None:
@@ -213,34 +218,39 @@ class Run:
                 "no step could be completed; give the ids of steps that are STARTED"
             )
 
-    def _attempt(self, case: Case) -> tuple[Sequence[Finding], str]:
-        """What is found in a case, and why it is not covered, if it is not."""
+    def _attempt(self, case: Case, found: list[Finding]) -> str:
+        """Why a case is not covered, empty if it is; what is found in it is added to `found`."""
         assert self._context is not None, "learning comes first"
         lost = 0
         for _ in range(_MAX_DOUBTS):
-            found: list[Finding] = []
+            found.clear()
             try:
                 for one in case.run(self._context):
                     found.append(one.redacted(self._redact))  # noqa: PERF401 - stays if another raises
             except Doubtful:
                 continue
             except NotCovered as lack:
-                return found, str(lack)
+                return str(lack)
             except NoResponse as error:
                 lost += 1
                 self._server.close()
                 if not self._responds():
-                    return found, f"no response: {error}"
+                    return str(error)
                 if lost > 1:
-                    return [*found, self._no_response(case, error).redacted(self._redact)], ""
+                    found.append(self._no_response(case, error).redacted(self._redact))
+                    return ""
                 continue
-            except requests.RequestException as error:
-                raise self._undriven(error) from error
-            return found, ""
-        return (), "the connection was lost too often, each time with a step at stake"
+            return ""
+        found.clear()
+        return "the connection was lost too often, each time with a step at stake"
 
-    def _undriven(self, error: requests.RequestException) -> CouldNotRun:
-        return CouldNotRun(self._redact(f"the stub can no longer be driven: {error}"))
+    @contextmanager
+    def _without_secrets(self) -> Iterator[None]:
+        """Removes the secrets from the words that a run ends with."""
+        try:
+            yield
+        except CouldNotRun as error:
+            raise CouldNotRun(self._redact(str(error))) from error
 
     def _responds(self) -> bool:
         try:
@@ -289,8 +299,6 @@ class Run:
 
     def _control(self, response: Response) -> tuple[RemoteStub | None, str]:
         """The stub that sent a response, or else a hint how to get access to it."""
-        if not is_stepstub(response.headers):
-            return None, ""
         url, token = self._server.url, self._server.token
         given = (response.headers, self._control_token, self._connection)
         try:

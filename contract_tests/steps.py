@@ -36,7 +36,7 @@ class ProcessStarter(Protocol):
     """A stub under test, which starts processes with steps as in a scenario file."""
 
     def start_process(self, steps: Sequence[dict[str, Any]]) -> list[str]:
-        """Start a process; returns the ids of its steps."""
+        """Start a process; returns the ids of its steps. Raises `CouldNotRun`."""
 
 
 class StepPool:
@@ -136,7 +136,7 @@ class StepPool:
         """A step in the state that is needed.
 
         Raises `NotCovered`, and `CouldNotRun` if the seed command fails before there was ever a
-        STARTED step.
+        STARTED step, or the stub can no longer be driven.
         """
         match need:
             case Need.STARTED:

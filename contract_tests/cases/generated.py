@@ -13,7 +13,6 @@ from typing import Any
 
 import hypothesis
 import hypothesis.errors
-import requests
 from hypothesis import HealthCheck, Phase
 
 from stepstub.contract_tests.cases.case import (
@@ -79,7 +78,7 @@ class Generated(Case):
                 found = list(self._attempt(context, body))
             except Doubtful:
                 return True  # the next example has another step
-            except (NotCovered, NoResponse, CouldNotRun, requests.RequestException) as error:
+            except (NotCovered, NoResponse, CouldNotRun) as error:
                 end = error
                 return True
             seen += 1

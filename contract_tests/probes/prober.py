@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import requests
-
 from stepstub.contract_tests.expectations import REFUSALS
 from stepstub.contract_tests.findings import CouldNotRun, NotCovered
 from stepstub.contract_tests.probes.learnt import Exchange
@@ -181,8 +179,6 @@ class Prober:
                 return take(need)
             except CouldNotRun as error:
                 self.unfinished = str(error)
-            except requests.RequestException as error:
-                self.unfinished = f"the stub can no longer be driven: {error}"
         raise NotCovered(self.unfinished)
 
     def complete(self, sent: str, need: Need) -> Completion | None:
