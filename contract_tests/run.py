@@ -55,7 +55,7 @@ class Run:
             run.finish()
 
     `report` holds the results so far. All but `finish` raise `CouldNotRun` where going on would be
-    meaningless; what was found until then is in the report.
+    meaningless; what was found until then is in the report, and so is why the run ended.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class Run:
 
     def open(self) -> None:
         """Make contact, and see what the steps come from."""
-        with self._without_secrets():
+        with self._end_is_noted():
             self._open()
 
     def _open(self) -> None:
@@ -150,7 +150,7 @@ class Run:
 
     def learn(self) -> Learnt:
         """Learn the server's readings; from then on its responses are judged by them."""
-        with self._without_secrets():
+        with self._end_is_noted():
             return self._learn()
 
     def _learn(self) -> Learnt:
@@ -191,7 +191,7 @@ class Run:
         found: list[Finding] = []
         why = "the run ended in the middle of it"
         try:
-            with self._without_secrets():
+            with self._end_is_noted():
                 why = self._attempt(case, found)
         finally:
             result = Result(
@@ -245,12 +245,13 @@ class Run:
         return "the connection was lost too often, each time with a step at stake"
 
     @contextmanager
-    def _without_secrets(self) -> Iterator[None]:
-        """Removes the secrets from the words that a run ends with."""
+    def _end_is_noted(self) -> Iterator[None]:
+        """Says in the report why the run ends here, if it does, and raises that without secrets."""
         try:
             yield
         except CouldNotRun as error:
-            raise CouldNotRun(self._redact(str(error))) from error
+            self.report.unfinished = self._redact(str(error))
+            raise CouldNotRun(self.report.unfinished) from error
 
     def _responds(self) -> bool:
         try:

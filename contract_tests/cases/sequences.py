@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from http.client import parse_headers
 
-from stepstub.contract_tests.cases.case import Case, RunContext, certain
+from stepstub.contract_tests.cases.case import Case, Doubtful, RunContext, certain
 from stepstub.contract_tests.cases.expect import Repeatable, internal_error
 from stepstub.contract_tests.cases.senders import PLAIN, complete
 from stepstub.contract_tests.cases.trials import changed
@@ -20,7 +20,7 @@ from stepstub.contract_tests.causes import (
     inconsistency,
     violation,
 )
-from stepstub.contract_tests.findings import CouldNotRun, Finding, NotCovered
+from stepstub.contract_tests.findings import Finding, NotCovered
 from stepstub.contract_tests.response import Response
 from stepstub.contract_tests.server import NoResponse, Server
 from stepstub.contract_tests.steps import Need
@@ -28,7 +28,6 @@ from stepstub.contract_tests.unknown import unknown_step
 
 DELEGATE_CALL_TIMEOUT: float = 5  # seconds
 
-_BARRIER_TIMEOUT = 60  # seconds
 _MAX_LAST_STEPS = 5
 _MAX_STEPS_OF_A_PROCESS = 100
 
@@ -43,8 +42,15 @@ class StillStarted(Case):
     steps: int = 1
 
     def run(self, context: RunContext) -> Iterator[Finding]:
+        is_lost = False
         for step_id, refused in context.witness.take():
-            yield from self._complete(context, step_id, refused)
+            try:
+                yield from self._complete(context, step_id, refused)
+            except (Doubtful, NoResponse):  # the other steps tell the same without this one
+                context.server.close()
+                is_lost = True
+        if is_lost:
+            raise NotCovered("the connection was lost while a step was completed after refusals")
 
     def _complete(
         self, context: RunContext, step_id: str, refused: Sequence[Refused]
@@ -71,7 +77,7 @@ class StillStarted(Case):
             half = suspects[: len(suspects) // 2]
             try:
                 response = self._after(context, half)
-            except NotCovered:
+            except (NotCovered, Doubtful, NoResponse):
                 return suspects, seen
             if response.status == 200:
                 suspects = suspects[len(half) :]
@@ -262,10 +268,14 @@ class Repeated(Case):
 
 @dataclass(frozen=True, kw_only=True)
 class Race(Case):
-    """Completes one step from several connections at once, for a few rounds."""
+    """Completes one step from several connections at once, for a few rounds.
+
+    `patience` is how long a connection waits for the others, in seconds.
+    """
 
     rounds: int = 5
     runners: int = 4
+    patience: float = 60
     steps: int = 5
 
     @property
@@ -322,31 +332,29 @@ class Race(Case):
             yield Finding(inconsistency("completed-step", known), message, winners[0].curl, excerpt)
 
     def _at_once(self, server: Server, step_id: str) -> list[Response]:
+        """The responses to all runners. Raises what a runner raises, or else `NotCovered`."""
         barrier = threading.Barrier(self.runners)
-        responses: list[Response] = []
-        failures: list[Exception] = []
 
-        def run_once() -> None:
+        def run_once() -> Response:
             try:
                 server.complete(unknown_step())  # opens the connection
-                barrier.wait(timeout=_BARRIER_TIMEOUT)
-                responses.append(complete(server, step_id))
-            except (NoResponse, CouldNotRun) as failure:
-                barrier.abort()
-                failures.append(failure)
-            except threading.BrokenBarrierError:
-                pass  # another runner got no response
+                barrier.wait(timeout=self.patience)
+                return complete(server, step_id)
+            except Exception:
+                barrier.abort()  # so that nobody waits for a runner that does not come
+                raise
             finally:
                 server.close()
 
-        threads = [threading.Thread(target=run_once) for _ in range(self.runners)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(self.runners) as pool:
+            runs = [pool.submit(run_once) for _ in range(self.runners)]
+        failures = [failure for each in runs if (failure := each.exception()) is not None]
+        for failure in failures:
+            if not isinstance(failure, threading.BrokenBarrierError):
+                raise failure
         if failures:
-            raise failures[0]
-        return responses
+            raise NotCovered("the requests of a race could not be sent at the same time")
+        return [each.result() for each in runs]
 
 
 @dataclass(frozen=True, kw_only=True)

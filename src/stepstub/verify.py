@@ -55,7 +55,7 @@ def verify(
             if not learn_only:
                 _judge(run, cases, progress)
         except (CouldNotRun, ProfileError) as error:
-            run.report.unfinished = str(error)
+            run.report.unfinished = str(error)  # a profile is no business of the run
             click.echo(f"could not run: {error}", err=True)
         run.finish()
     report = run.report
