@@ -3,6 +3,7 @@
 import re
 
 from stepstub.contract_tests.findings import Cause, Severity
+from stepstub.contract_tests.needs import Need
 from stepstub.readings import Value, questions
 
 
@@ -26,8 +27,8 @@ def inconsistency(name: str, expected: Value | None = None) -> Cause:
     )
 
 
-STARTED = "a STARTED step"
-NAMED = "a step that a 200 has named as started"
+STARTED = Need.STARTED.value
+NAMED = Need.NAMED.value
 BAD_BODY = "a bad body"
 """Topics: what situations that share their causes have in common."""
 

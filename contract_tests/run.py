@@ -20,6 +20,7 @@ from stepstub.contract_tests.examination import Examiner
 from stepstub.contract_tests.expectations import Expectations
 from stepstub.contract_tests.failures import PAGES
 from stepstub.contract_tests.findings import CouldNotRun, Finding, NotCovered
+from stepstub.contract_tests.needs import Need
 from stepstub.contract_tests.plan import LEARNING_REQUESTS, examples_within
 from stepstub.contract_tests.probes import learn
 from stepstub.contract_tests.probes.learnt import Learnt
@@ -28,7 +29,7 @@ from stepstub.contract_tests.redaction import Redaction
 from stepstub.contract_tests.response import Response
 from stepstub.contract_tests.results import Report, Result
 from stepstub.contract_tests.server import NoResponse, Server
-from stepstub.contract_tests.steps import Need, StepPool
+from stepstub.contract_tests.steps import StepPool
 from stepstub.contract_tests.stub import (
     ControlRefused,
     RemoteStub,

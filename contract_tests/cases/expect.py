@@ -124,14 +124,15 @@ class Invalid(ByReading):
 
 
 @dataclass(frozen=True)
-class Accepted:
-    """A body that some readings accept and others refuse."""
+class AcceptedIf:
+    """A body that is accepted if a reading has one of some values.
+
+    With `where`, another reading must have a certain value as well.
+    """
 
     reading: str
     values: tuple[Value, ...]
-    """The values that accept it."""
     where: tuple[str, Value] | None = None
-    """Another reading, and the only value of it with which it is accepted."""
 
     def wrong(self, case: Case, context: RunContext, response: Response) -> Cause | None:
         known = context.server.expectations.value(self.reading)

@@ -29,9 +29,9 @@ from stepstub.contract_tests.cases.trials import still_started
 from stepstub.contract_tests.causes import BAD_BODY, STARTED, inconsistency, violation
 from stepstub.contract_tests.expectations import REFUSALS
 from stepstub.contract_tests.findings import Cause, CouldNotRun, Finding, NotCovered
+from stepstub.contract_tests.needs import Need
 from stepstub.contract_tests.response import Response
 from stepstub.contract_tests.server import NoResponse, Server
-from stepstub.contract_tests.steps import Need
 from stepstub.contract_tests.unknown import known, unknown_step
 
 with warnings.catch_warnings():  # deprecations in its dependencies do not concern our user

@@ -21,15 +21,15 @@ from stepstub.contract_tests.causes import (
     violation,
 )
 from stepstub.contract_tests.findings import Finding, NotCovered
+from stepstub.contract_tests.needs import Need
 from stepstub.contract_tests.response import Response
 from stepstub.contract_tests.server import NoResponse, Server
-from stepstub.contract_tests.steps import Need
+from stepstub.contract_tests.steps import MAX_STEPS_OF_A_PROCESS
 from stepstub.contract_tests.unknown import unknown_step
 
 DELEGATE_CALL_TIMEOUT: float = 5  # seconds
 
 _MAX_LAST_STEPS = 5
-_MAX_STEPS_OF_A_PROCESS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +180,7 @@ class LastStep(Case):
         names = context.server.expectations.value("named-step") == "started"
         step_id = context.steps.take(Need.STARTED if names else self.need)
         process_ids: dict[str, str] = {}
-        for _ in range(_MAX_STEPS_OF_A_PROCESS):
+        for _ in range(MAX_STEPS_OF_A_PROCESS):
             response = certain(complete(context.server, step_id))
             if response.status != 200:
                 # A step that a 200 has named is another case's business.
@@ -203,7 +203,7 @@ class LastStep(Case):
             if following is None:
                 raise NotCovered("a 200 of this run has named a step that was used before")
             step_id = following
-        raise NotCovered(f"the process had not ended after {_MAX_STEPS_OF_A_PROCESS} steps")
+        raise NotCovered(f"the process had not ended after {MAX_STEPS_OF_A_PROCESS} steps")
 
     def _changes(self, process_ids: dict[str, str], response: Response) -> Finding:
         cause = violation(

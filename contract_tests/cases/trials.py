@@ -7,8 +7,8 @@ from stepstub.contract_tests.cases.case import Case, RunContext, certain
 from stepstub.contract_tests.cases.senders import complete
 from stepstub.contract_tests.causes import REFUSED_BUT_CHANGED
 from stepstub.contract_tests.findings import Finding
+from stepstub.contract_tests.needs import Need
 from stepstub.contract_tests.response import Response
-from stepstub.contract_tests.steps import Need
 
 
 @dataclass(frozen=True, kw_only=True)

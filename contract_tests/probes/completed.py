@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from stepstub.contract_tests.causes import COMPLETED_TWICE, NAMED, not_as_documented
+from stepstub.contract_tests.needs import Need
 from stepstub.contract_tests.probes.learnt import Exchange, Notes
 from stepstub.contract_tests.probes.prober import BASE, PARAM, Completion, Prober
-from stepstub.contract_tests.steps import Need
+from stepstub.contract_tests.steps import MAX_STEPS_OF_A_PROCESS
 from stepstub.readings import Value, alternatives
 
-_MAX_STEPS_OF_A_PROCESS = 100
 _UNSET = {"longValue", "doubleValue"} - PARAM.keys()
 
 
@@ -40,7 +40,7 @@ def follow_to_the_end(prober: Prober) -> None:
     """
     if not prober.steps.has_given:
         return
-    for _ in range(_MAX_STEPS_OF_A_PROCESS):
+    for _ in range(MAX_STEPS_OF_A_PROCESS):
         if _names_started(prober.completions) is not True:
             return
         if any(_is_last(prober.completions, each) and each.is_base for each in prober.completions):

@@ -7,10 +7,11 @@ from typing import Any
 
 from stepstub.contract_tests.expectations import REFUSALS
 from stepstub.contract_tests.findings import CouldNotRun, NotCovered
+from stepstub.contract_tests.needs import Need
 from stepstub.contract_tests.probes.learnt import Exchange
 from stepstub.contract_tests.response import Response
 from stepstub.contract_tests.server import NoResponse, Server
-from stepstub.contract_tests.steps import Need, StepPool
+from stepstub.contract_tests.steps import StepPool
 from stepstub.contract_tests.unknown import unknown_step
 
 PARAM = {"strValue": "probe", "type": "STRING"}
