@@ -570,6 +570,24 @@ def test_a_terminal_gets_a_bar_and_others_get_lines(stub: ServedStub) -> None:
     assert "\ncovered      401  no credentials\n" in shown[1]
 
 
+def test_a_run_that_is_interrupted_reports_what_it_has_found(
+    stub: ServedStub, tmp_path: Path
+) -> None:
+    class Interrupted(StringIO):
+        def write(self, text: str) -> int:
+            if text.startswith("covered      401  a wrong token"):
+                raise KeyboardInterrupt
+            return super().write(text)
+
+    out = Interrupted()
+    with serve_in_thread(stub.app) as url:
+        assert verify(url, TOKEN, report_dir=tmp_path, out=out, **FEW) is Exit.COULD_NOT_RUN
+    report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert report["verdict"] == "The server could not be checked: the run was interrupted."
+    assert [each["name"] for each in report["situations"]] == ["no-token", "wrong-token"]
+    assert report["verdict"] in out.getvalue()
+
+
 @pytest.mark.parametrize("installed", [False, True])
 def test_the_suite_runs_under_pytest(stub: ServedStub, installed: bool, tmp_path: Path) -> None:
     server = Foreign(stub)
