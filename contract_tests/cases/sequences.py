@@ -158,8 +158,7 @@ class SecondCompletion(Case):
         self, context: RunContext, first: Response, again: Response
     ) -> Iterator[Finding]:
         known = context.server.expectations.value("completed-step")
-        same = (first.named_step, first.process_id) == (again.named_step, again.process_id)
-        if not same:
+        if first.names != again.names:
             message = f"the 200 of a second completion is another: {again.excerpt}"
             yield Finding(COMPLETED_TWICE, message, again.curl, again.excerpt)
         elif known == "repeat" and first.data != again.data:
@@ -322,7 +321,7 @@ class Race(Case):
                 )
                 yield Finding(cause, message, responses[0].curl, responses[0].excerpt)
         elif known == "repeat":
-            if len({(each.named_step, each.process_id) for each in winners}) > 1 or loser:
+            if len({each.names for each in winners}) > 1 or loser:
                 excerpt = (loser or winners[-1]).excerpt
                 yield Finding(
                     inconsistency("completed-step", known), message, winners[0].curl, excerpt

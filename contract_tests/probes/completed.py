@@ -72,10 +72,9 @@ def _learn_repeated(prober: Prober, notes: Notes, first: Completion | None) -> N
         notes.seen(name, "repeat", again)
     elif again.completed:
         notes.unseen(name, "completed again, with other data", again)
-        if again.response and first.exchange.response:
-            pair = (first.exchange.response, again.response)
-            if len({(each.named_step, each.process_id) for each in pair}) > 1:
-                notes.found(COMPLETED_TWICE, f"the second 200 is another: {pair[1].excerpt}", again)
+        responses = (first.exchange.response, again.response)
+        if len({each.names for each in responses if each is not None}) > 1:
+            notes.found(COMPLETED_TWICE, f"the second 200 is another: {again.excerpt}", again)
     elif again.status in alternatives(name):
         notes.seen(name, again.status or "", again)
     else:

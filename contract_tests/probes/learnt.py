@@ -171,7 +171,7 @@ class Notes:
         return Evidence(
             exchange.sent,
             response.status,
-            # The token goes before the text is cut, which could leave a part of it.
+            # A secret goes before the text is cut, which could leave a part of it.
             shorten(self._redact(response.body.decode(errors="replace")), _EXCERPT),
             self._redact(response.curl),
             self._redact(why),
