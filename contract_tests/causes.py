@@ -3,6 +3,7 @@
 import re
 
 from stepstub.contract_tests.findings import Cause, Severity
+from stepstub.contract_tests.needs import Need
 from stepstub.readings import Value, questions
 
 
@@ -12,29 +13,29 @@ def violation(key: str, title: str, rule: str) -> Cause:
 
 
 def inconsistency(name: str, expected: Value | None = None) -> Cause:
-    """A reading that the server has in two ways; `expected` is how it was learnt."""
+    """A reading that differs within one run; `expected` is its value in the other responses."""
     question = questions()[name]
     meaning = question.meanings.get(expected) if expected is not None else None
-    learnt = f" Learnt from this server: {expected}{f' ({meaning})' if meaning else ''}."
+    first = f" Seen on this server before: {expected}{f' ({meaning})' if meaning else ''}."
     return Cause(
         Severity.INCONSISTENCY,
         f"two-ways-{name}",
-        f"{name} is read in two ways",
-        f"The document does not say, and a client can cope with one way, not with two."
-        f" {question.text}{'' if expected is None else learnt}",
+        f"{name} changes from one request to the next",
+        f"{question.text} The document does not say, so any one behaviour is fine; but a client"
+        f" cannot cope with several.{'' if expected is None else first}",
         name,
     )
 
 
-STARTED = "a STARTED step"
-NAMED = "a step that a 200 has named as started"
+STARTED = Need.STARTED.value
+NAMED = Need.NAMED.value
 BAD_BODY = "a bad body"
 """Topics: what situations that share their causes have in common."""
 
 
 def not_as_documented(topic: str, status: int, says: str) -> Cause:
     """A situation that the document describes, with another status than `status`."""
-    title = f"{topic.capitalize()} does not get {status}"
+    title = f"{capitalised(topic)} does not get {status}"
     return violation(f"status-{slug(topic)}", title, says)
 
 
@@ -51,10 +52,15 @@ COMPLETED_TWICE = Cause(
     Severity.VIOLATION,
     "completed-twice",
     "A step is completed twice",
-    "200: the status of the step is changed to COMPLETED, and the next step is started: neither"
-    " can happen a second time.",
+    "A 200 means that the step is changed to COMPLETED and the next step is started, and neither"
+    " can happen twice.",
     loses_work=True,
 )
+
+
+def capitalised(text: str) -> str:
+    """`a STARTED step` as `A STARTED step`: only the first letter changes."""
+    return text[:1].upper() + text[1:]
 
 
 def slug(text: str) -> str:

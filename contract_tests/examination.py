@@ -15,6 +15,7 @@ from stepstub.contract_tests.forms import (
     form_of_refusal_data,
     form_of_undocumented,
 )
+from stepstub.contract_tests.redaction import MIN_UNIQUE_LENGTH
 from stepstub.contract_tests.response import Response
 from stepstub.errors import Violation
 from stepstub.readings import DEFAULT, Value, questions, with_values
@@ -24,7 +25,6 @@ _EVERYWHERE = ("timestamp", "version")
 """The fields that all responses have in one form."""
 
 _MAX_SKEW = timedelta(days=1)
-_MIN_SECRET = 8  # characters; a shorter token could be part of any sentence
 _OWNERS = {"type": "type-names", "longValue": "long-range"}
 """The readings that shape the fields of a returned param."""
 
@@ -44,7 +44,7 @@ class Examiner:
     ) -> None:
         self.expectations = expectations
         self.now = now
-        self._secret = secret if len(secret) >= _MIN_SECRET else ""
+        self._secret = secret if len(secret) >= MIN_UNIQUE_LENGTH else ""
         self._latest: datetime | None = None
         self._seen: set[str] = set()  # a server may repeat a whole response
 
@@ -93,13 +93,15 @@ class Examiner:
         breaches = self.expectations.breaches(status, value)
         missing = [name for name in ENVELOPE if not isinstance(value, dict) or name not in value]
         if len(missing) > 1 or not isinstance(value, dict):
-            lacks = f"lacks {', '.join(missing)}" if isinstance(value, dict) else "is no object"
+            lacks = (
+                f"lacks {', '.join(missing)}" if isinstance(value, dict) else "is not a JSON object"
+            )
             yield _found(whole, f"the body of the {status} {lacks}: {response.excerpt}", response)
             return
         if response.media_type != "application/json":
             given = response.headers.get("Content-Type") or "none"
             cause = violation(
-                "media-type", "JSON without its media type", f"{says} It is application/json."
+                "media-type", "JSON is not sent as application/json", f"{says} Its body is JSON."
             )
             yield _found(cause, f"the Content-Type of the {status} is {given}", response)
         places: dict[str, list[tuple[str, Violation]]] = {}
@@ -148,14 +150,14 @@ class Examiner:
                 "Responses with undocumented statuses have several forms",
                 questions()[name].text,
             )
-            shown = form or "in a form that no value has"
+            shown = form or "of an unknown form"
             yield _found(cause, f"the {response.status} is {shown}, others are {known}", response)
 
     def _expect(self, response: Response, name: str, seen: Value) -> Iterator[Finding]:
         known = self.expectations.value(name)
         if known is not None and seen != known:
-            shown = repr(seen) if seen else "in a form that no value has"
-            message = f"the {response.status} has {name} {shown}, and others {known!r}"
+            shown = repr(seen) if seen else "of an unknown form"
+            message = f"the {name} of the {response.status} is {shown}, that of others {known!r}"
             yield _found(inconsistency(name, known), message, response)
 
     def _timestamp(self, response: Response, latest: datetime | None) -> Iterator[Finding]:
@@ -191,7 +193,7 @@ class Examiner:
     def _explanation(self, response: Response) -> Iterator[Finding]:
         text = response.body.decode(errors="replace")
         if self._secret and self._secret in text:
-            rule = "Whoever reads a log or a screenshot of the response has the token."
+            rule = "Whoever sees a log of the responses then has the token."
             cause = self.difference("secret-repeated", "A response repeats the token", rule)
             yield _found(cause, f"the {response.status} contains the token", response)
         if (
@@ -199,7 +201,7 @@ class Examiner:
             or re.search(r"\n\s+at [\w.$]+\(", text)
             or "\\n\\tat " in text
         ):
-            rule = "A stack trace tells an attacker about the server, and a user nothing."
+            rule = "A stack trace helps an attacker, and tells a client nothing."
             cause = self.difference("stack-trace", "A response has a stack trace", rule)
             yield _found(
                 cause, f"the {response.status} has a stack trace: {response.excerpt}", response

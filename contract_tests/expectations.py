@@ -95,8 +95,8 @@ class Expectations:
         return self._known.get(name)
 
     def says(self, status: int) -> str:
-        """What the document says of a status."""
-        return f"{status}: {self._says[status]}"
+        """What the document says of a status, as a sentence."""
+        return f"A {status} means: {self._says[status]}"
 
     def breaches(self, status: int, value: Any) -> dict[str, Violation]:
         """What in the parsed body of a documented response contradicts the document, by field."""

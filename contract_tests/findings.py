@@ -1,7 +1,9 @@
 """What a run can find, each with its cause, so that one cause is reported once."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Self
 
 
 class Severity(StrEnum):
@@ -39,6 +41,15 @@ class Finding:
     message: str
     curl: str = ""
     excerpt: str = ""
+
+    def redacted(self, redact: Callable[[str], str]) -> Self:
+        """The finding with the secrets removed from whatever a server may have sent."""
+        return replace(
+            self,
+            message=redact(self.message),
+            curl=redact(self.curl),
+            excerpt=redact(self.excerpt),
+        )
 
 
 class NotCovered(Exception):

@@ -146,7 +146,7 @@ def cost(case: Case, examples: int) -> Cost:
     """What a case takes where that many bodies are generated for a case."""
     if not isinstance(case, Generated):
         return Cost(case.steps, case.requests)
-    tries = max(1, round(examples * case.share))
+    tries = case.tries(examples)
     return Cost(tries if case.steps else 0, tries)
 
 

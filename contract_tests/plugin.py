@@ -61,11 +61,12 @@ def run(pytestconfig: pytest.Config) -> Iterator[Run]:
             }
         try:
             run = stack.enter_context(Run(url, option.token, **options))
+            pytestconfig.stash[_RUN] = run
+            stack.callback(run.finish)
             run.open()
             run.learn()
         except CouldNotRun as error:
             pytest.exit(f"could not run: {error}", returncode=Exit.COULD_NOT_RUN)
-        pytestconfig.stash[_RUN] = run
         yield run
 
 

@@ -13,7 +13,11 @@ from stepstub.contract_tests.findings import Finding
 from stepstub.schema import printable, shorten
 
 _EXCERPT = 200  # characters
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_HEAD = 16_000  # characters; a longer search could take long
+_HTML = re.compile(
+    r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype html|html)\b", re.IGNORECASE | re.DOTALL
+)
+_TITLE = re.compile(r"<title\b[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,26 @@ class Response:
         return name if isinstance(name, str) and name else None
 
     @property
+    def names(self) -> tuple[str | None, str | None]:
+        """The step and the process that a 200 names: those of a repeated 200 are the same."""
+        return self.named_step, self.process_id
+
+    @property
     def excerpt(self) -> str:
         """The beginning of the body, for messages: on one line, an HTML page by its title."""
         text = self.redact(self.body.decode(errors="replace"))
-        if self.media_type == "text/html" or text.lstrip().lower().startswith(
-            ("<!doctype", "<html")
-        ):
-            title = _TITLE.search(text)
-            name = " ".join(unescape(title[1]).split()) if title else "without a title"
-            return printable(shorten(f"an HTML page: {name}", _EXCERPT))
-        return printable(shorten(" ".join(text.split()), _EXCERPT)) or "an empty body"
+        page = html_page(text, certain=self.media_type == "text/html")
+        return page or printable(shorten(" ".join(text.split()), _EXCERPT)) or "an empty body"
+
+
+def html_page(text: str, *, certain: bool = False) -> str:
+    """`an HTML page: 502 Bad Gateway`, by its title; empty where text does not look like one.
+
+    It need not look so where it is `certain` that it is one.
+    """
+    head = text[:_HEAD]
+    if not (certain or _HTML.match(head)):
+        return ""
+    title = _TITLE.search(head)
+    words = " ".join(unescape(title[1]).split()) if title else ""
+    return f"an HTML page: {printable(shorten(words, _EXCERPT))}" if words else "an HTML page"

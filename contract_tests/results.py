@@ -12,6 +12,9 @@ from stepstub.contract_tests.transport import Trouble
 from stepstub.profiles import Accepted
 from stepstub.readings import Value
 
+LEARNING = "learning"
+"""The name that a cause has for what the probes saw, in place of a case's."""
+
 
 class Exit(IntEnum):
     """The exit statuses of `stepstub verify`."""
@@ -49,7 +52,7 @@ class Seen:
     """A cause with everything that it was seen in.
 
     `exchanges` is the number of responses that show it, `cases` the names of the cases they belong
-    to (`learning` for the probes). `findings` differ in their messages, the shortest curl line of
+    to (`LEARNING` for the probes). `findings` differ in their messages, the shortest curl line of
     each kept. `accepted` is the entry of a profile that accepts the cause until a day.
     """
 
@@ -109,7 +112,7 @@ class Report:
     def causes(self) -> list[Seen]:
         """Everything that was found, one entry for each cause: the worst first, then the most seen.
 
-        What the probes found while they learnt belongs to the case `learning`.
+        What the probes found while they learnt belongs to the case `LEARNING`.
         """
         found: dict[str, list[tuple[str, Finding]]] = {}
         for result in self.results:
@@ -117,7 +120,7 @@ class Report:
                 found.setdefault(one.cause.key, []).append((result.case.name, one))
         if self.learnt is not None:
             for one in self.learnt.findings:
-                found.setdefault(one.cause.key, []).append(("learning", one))
+                found.setdefault(one.cause.key, []).append((LEARNING, one))
         accepted = {each.cause: each for each in self.accepted if not each.has_expired(self.began)}
         seen = [_seen(each, accepted.get(key)) for key, each in found.items()]
         return sorted(seen, key=_badness)
@@ -146,7 +149,7 @@ class Report:
         """The exit status of the run."""
         if self.unfinished:
             return Exit.COULD_NOT_RUN
-        if self.missing or any(map(self.fails, self.causes)):
+        if self.missing or self.to_fix:
             return Exit.VIOLATES
         return Exit.DRIFTED if any(each.changed for each in self.drift) else Exit.CONFORMS
 

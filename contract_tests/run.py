@@ -2,18 +2,17 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from secrets import randbelow
 from types import MappingProxyType
 from typing import Self
 
-import requests
-
 from stepstub.contract_tests.asked import NOTHING, Asked, deviations
 from stepstub.contract_tests.cases.case import Case, Doubtful, RunContext
 from stepstub.contract_tests.cases.witness import Witness
-from stepstub.contract_tests.causes import not_as_documented, slug, violation
+from stepstub.contract_tests.causes import capitalised, not_as_documented, slug, violation
 from stepstub.contract_tests.connection import DIRECT, Connection
 from stepstub.contract_tests.credentials import Credentials
 from stepstub.contract_tests.drift import drift
@@ -21,6 +20,7 @@ from stepstub.contract_tests.examination import Examiner
 from stepstub.contract_tests.expectations import Expectations
 from stepstub.contract_tests.failures import PAGES
 from stepstub.contract_tests.findings import CouldNotRun, Finding, NotCovered
+from stepstub.contract_tests.needs import Need
 from stepstub.contract_tests.plan import LEARNING_REQUESTS, examples_within
 from stepstub.contract_tests.probes import learn
 from stepstub.contract_tests.probes.learnt import Learnt
@@ -29,11 +29,10 @@ from stepstub.contract_tests.redaction import Redaction
 from stepstub.contract_tests.response import Response
 from stepstub.contract_tests.results import Report, Result
 from stepstub.contract_tests.server import NoResponse, Server
-from stepstub.contract_tests.steps import Need, StepPool
+from stepstub.contract_tests.steps import StepPool
 from stepstub.contract_tests.stub import (
     ControlRefused,
     RemoteStub,
-    is_stepstub,
     stub_behind,
 )
 from stepstub.contract_tests.unknown import unknown_step
@@ -57,7 +56,7 @@ class Run:
             run.finish()
 
     `report` holds the results so far. All but `finish` raise `CouldNotRun` where going on would be
-    meaningless; what was found until then is in the report.
+    meaningless; what was found until then is in the report, and so is why the run ended.
     """
 
     def __init__(
@@ -114,7 +113,7 @@ class Run:
         self._steps = StepPool()
         self._context: RunContext | None = None
         self.report = Report(
-            self._server.url,
+            self._redact(self._server.url),
             randbelow(10**6) if seed is None else seed,
             examples,
             expectations.statuses,
@@ -132,10 +131,8 @@ class Run:
 
     def open(self) -> None:
         """Make contact, and see what the steps come from."""
-        try:
+        with self._end_is_noted():
             self._open()
-        except requests.RequestException as error:
-            raise self._undriven(error) from error
 
     def _open(self) -> None:
         response = self._first_response()
@@ -154,6 +151,10 @@ class Run:
 
     def learn(self) -> Learnt:
         """Learn the server's readings; from then on its responses are judged by them."""
+        with self._end_is_noted():
+            return self._learn()
+
+    def _learn(self) -> Learnt:
         began = time.perf_counter()
         self._progress.started("learning the server's readings", LEARNING_REQUESTS)
         learnt = learn(self._server, self._steps, self._redact, self._progress.step)
@@ -185,18 +186,23 @@ class Run:
         return learnt
 
     def execute(self, case: Case) -> Result:
-        """Run one case and add its result to the report."""
+        """Run one case and add its result to the report, also where the run ends with it."""
         began, before = time.perf_counter(), len(self._server.statuses)
         self._progress.step(case.situation)
-        found, why = self._attempt(case)
-        result = Result(
-            case,
-            tuple(found),
-            self._redact(why),
-            time.perf_counter() - began,
-            Counter(self._server.statuses[before:]),
-        )
-        self.report.results.append(result)
+        found: list[Finding] = []
+        why = "the run ended in the middle of it"
+        try:
+            with self._end_is_noted():
+                why = self._attempt(case, found)
+        finally:
+            result = Result(
+                case,
+                tuple(found),
+                self._redact(why),
+                time.perf_counter() - began,
+                Counter(self._server.statuses[before:]),
+            )
+            self.report.results.append(result)
         return result
 
     def finish(self) -> None:
@@ -207,41 +213,46 @@ class Run:
             for each in self._server.trouble
         ]
         self.report.steps = self._steps.used
-        nothing_wrong = not any(map(self.report.fails, self.report.causes))
-        if self.report.results and not self._steps.used and nothing_wrong:
+        if self.report.results and not self._steps.used and not self.report.to_fix:
             # Either no step was STARTED, or the server completes none: nobody can tell.
             self.report.unfinished = self.report.unfinished or (
                 "no step could be completed; give the ids of steps that are STARTED"
             )
 
-    def _attempt(self, case: Case) -> tuple[Sequence[Finding], str]:
-        """What is found in a case, and why it is not covered, if it is not."""
+    def _attempt(self, case: Case, found: list[Finding]) -> str:
+        """Why a case is not covered, empty if it is; what is found in it is added to `found`."""
         assert self._context is not None, "learning comes first"
         lost = 0
         for _ in range(_MAX_DOUBTS):
-            found: list[Finding] = []
+            found.clear()
             try:
                 for one in case.run(self._context):
-                    found.append(self._redacted(one))  # noqa: PERF401 - stays if another raises
+                    found.append(one.redacted(self._redact))  # noqa: PERF401 - stays if another raises
             except Doubtful:
                 continue
             except NotCovered as lack:
-                return found, str(lack)
+                return str(lack)
             except NoResponse as error:
                 lost += 1
                 self._server.close()
                 if not self._responds():
-                    return found, f"no response: {error}"
+                    return str(error)
                 if lost > 1:
-                    return [*found, self._redacted(self._no_response(case, error))], ""
+                    found.append(self._no_response(case, error).redacted(self._redact))
+                    return ""
                 continue
-            except requests.RequestException as error:
-                raise self._undriven(error) from error
-            return found, ""
-        return (), "the connection was lost too often, each time with a step at stake"
+            return ""
+        found.clear()
+        return "the connection was lost too often, each time with a step at stake"
 
-    def _undriven(self, error: requests.RequestException) -> CouldNotRun:
-        return CouldNotRun(self._redact(f"the stub can no longer be driven: {error}"))
+    @contextmanager
+    def _end_is_noted(self) -> Iterator[None]:
+        """Says in the report why the run ends here, if it does, and raises that without secrets."""
+        try:
+            yield
+        except CouldNotRun as error:
+            self.report.unfinished = self._redact(str(error))
+            raise CouldNotRun(self.report.unfinished) from error
 
     def _responds(self) -> bool:
         try:
@@ -258,7 +269,7 @@ class Run:
         else:
             cause = violation(
                 f"no-response-{slug(case.topic)}",
-                f"{case.topic.capitalize()} gets no response",
+                f"{capitalised(case.topic)} gets no response",
                 "The document has a response for every situation; other requests get theirs.",
             )
         return Finding(cause, f"{case.situation}: {error}")
@@ -273,14 +284,6 @@ class Run:
         evidence = learnt.evidence["credentials"]
         message = f"{evidence.sent} got {evidence.status}"
         return Finding(cause, message, evidence.curl, evidence.excerpt)
-
-    def _redacted(self, one: Finding) -> Finding:
-        return replace(
-            one,
-            message=self._redact(one.message),
-            curl=self._redact(one.curl),
-            excerpt=self._redact(one.excerpt),
-        )
 
     def _first_response(self) -> Response:
         """The response to a completion of an unknown step."""
@@ -298,8 +301,6 @@ class Run:
 
     def _control(self, response: Response) -> tuple[RemoteStub | None, str]:
         """The stub that sent a response, or else a hint how to get access to it."""
-        if not is_stepstub(response.headers):
-            return None, ""
         url, token = self._server.url, self._server.token
         given = (response.headers, self._control_token, self._connection)
         try:

@@ -9,11 +9,11 @@ from stepstub.contract_tests.findings import CouldNotRun, NotCovered
 from stepstub.contract_tests.needs import STATES, WHY_STUB_ONLY, Need, remedy
 from stepstub.contract_tests.seeding import SeedCommand, SeedFailed
 
-__all__ = ["OWN_PARAMS", "Need", "ProcessStarter", "StepPool"]
-
 OWN_PARAMS = {"own": {"strValue": "of the step"}, "both": {"strValue": "of the step"}}
 """The params of the step after one that `Need.NEXT_HAS_PARAMS` asks for."""
 
+MAX_STEPS_OF_A_PROCESS = 100
+"""How far a process is followed; one that goes on may have no end."""
 
 _NO_TIME = 0.0001  # seconds; a deadline is rounded to milliseconds, so this one passes at once
 
@@ -28,7 +28,6 @@ _ON_A_STUB: Mapping[Need, tuple[list[dict[str, Any]], int]] = {
     Need.NEXT_FAILS: ([{}, {"delegate": "failing"}], 0),
 }
 
-
 _NOT_COMPLETED = (Need.PENDING, Need.FAILED, Need.TIME_IS_OVER)
 
 
@@ -36,7 +35,7 @@ class ProcessStarter(Protocol):
     """A stub under test, which starts processes with steps as in a scenario file."""
 
     def start_process(self, steps: Sequence[dict[str, Any]]) -> list[str]:
-        """Start a process; returns the ids of its steps."""
+        """Start a process; returns the ids of its steps. Raises `CouldNotRun`."""
 
 
 class StepPool:
@@ -136,7 +135,7 @@ class StepPool:
         """A step in the state that is needed.
 
         Raises `NotCovered`, and `CouldNotRun` if the seed command fails before there was ever a
-        STARTED step.
+        STARTED step, or the stub can no longer be driven.
         """
         match need:
             case Need.STARTED:

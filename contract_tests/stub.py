@@ -10,6 +10,7 @@ from typing import Any
 import requests
 
 from stepstub.contract_tests.connection import DIRECT, Connection
+from stepstub.contract_tests.findings import CouldNotRun
 from stepstub.contract_tests.transport import unchanged
 from stepstub.readings import Value
 
@@ -23,7 +24,7 @@ class ControlRefused(Exception):
 class RemoteStub:
     """A stub behind a URL, driven through its control API.
 
-    Its methods raise `requests.RequestException`.
+    Its methods raise `CouldNotRun` where it can no longer be driven.
     """
 
     def __init__(
@@ -43,35 +44,43 @@ class RemoteStub:
 
     def start_process(self, steps: Sequence[dict[str, Any]]) -> list[str]:
         """Start a process with steps as in a scenario file; returns the steps' ids."""
-        response = requests.post(
-            f"{self._url}/_stub/processes",
-            json={"steps": list(steps)},
-            headers=self._headers,
-            auth=unchanged,
-            verify=self._verify,
-            timeout=_CONTROL_TIMEOUT,
-        )
-        response.raise_for_status()
-        (process,) = response.json()["processes"]
+        (process,) = self._drive("POST", "processes", {"steps": list(steps)})["processes"]
         return [step["id"] for step in process["steps"]]
 
     def readings(self) -> dict[str, Value]:
         """The readings of the sandbox that the token owns, by their names."""
-        response = requests.get(
-            f"{self._url}/_stub/readings",
+        readings: dict[str, Value] = self._drive("GET", "readings")["readings"]
+        return readings
+
+    def can_be_driven(self) -> bool:
+        """Whether there is a control API at all. Raises `ControlRefused`."""
+        try:
+            self._send("POST", "processes", {"steps": [{}]})
+        except requests.RequestException as error:
+            if error.response is not None and error.response.status_code == 401:
+                raise ControlRefused from error
+            return False
+        return True
+
+    def _drive(self, method: str, path: str, body: object = None) -> Any:
+        try:
+            return self._send(method, path, body)
+        except requests.RequestException as error:
+            raise CouldNotRun(f"the stub can no longer be driven: {error}") from error
+
+    def _send(self, method: str, path: str, body: object = None) -> Any:
+        """The parsed body of a response. Raises `requests.RequestException`."""
+        response = requests.request(
+            method,
+            f"{self._url}/_stub/{path}",
+            json=body,
             headers=self._headers,
             auth=unchanged,
             verify=self._verify,
             timeout=_CONTROL_TIMEOUT,
         )
         response.raise_for_status()
-        readings: dict[str, Value] = response.json()["readings"]
-        return readings
-
-
-def is_stepstub(headers: Any) -> bool:
-    """Whether the headers of a response say that a Stepstub sent it."""
-    return str(headers.get("Server", "")).startswith("stepstub")
+        return response.json()
 
 
 def stub_behind(
@@ -85,13 +94,7 @@ def stub_behind(
 
     Raises `ControlRefused`. The control token is sent to a Stepstub only.
     """
-    if not is_stepstub(headers):
+    if not str(headers.get("Server", "")).startswith("stepstub"):
         return None
     stub = RemoteStub(url, token, control_token, connection)
-    try:
-        stub.start_process([{}])
-    except requests.RequestException as error:
-        if error.response is not None and error.response.status_code == 401:
-            raise ControlRefused from error
-        return None  # its control API is switched off
-    return stub
+    return stub if stub.can_be_driven() else None

@@ -532,7 +532,7 @@ MUTANTS = (
             ),
         ),
         "undocumented-forms",
-        "the 413 is in a form that no value has",
+        "the 413 is of an unknown form",
     ),
     Mutant(
         "500 for another method",

@@ -61,7 +61,7 @@ def test_nothing_is_wrong_with_documented_responses() -> None:
         (401, b"", "shape-401", "an empty body"),
         (401, b"<html><title>Sorry</title>", "shape-401", "an HTML page: Sorry"),
         (401, b'{"a": 1, "a": 2}', "shape-401", "no strict JSON"),
-        (401, [], "shape-401", "is no object"),
+        (401, [], "shape-401", "is not a JSON object"),
         (401, {**UNAUTHORISED, "data": {}}, "shape-401-data", "must be of type string"),
         (401, {**UNAUTHORISED, "message": "No"}, "shape-401-message", "Unauthorized request"),
         (401, {**UNAUTHORISED, "timestamp": 1}, "shape-timestamp", "must be of type string"),

@@ -12,11 +12,12 @@ from stepstub.contract_tests.connection import Connection
 from stepstub.contract_tests.credentials import Credentials
 from stepstub.contract_tests.examination import Examiner
 from stepstub.contract_tests.expectations import Expectations
+from stepstub.contract_tests.needs import Need
 from stepstub.contract_tests.probes import learn
 from stepstub.contract_tests.probes.prober import BASE, Prober
 from stepstub.contract_tests.response import Response
 from stepstub.contract_tests.server import Server
-from stepstub.contract_tests.steps import Need, StepPool
+from stepstub.contract_tests.steps import StepPool
 from stepstub.contract_tests.stub import RemoteStub
 from stepstub.inprocess import InProcess
 from stepstub.readings import DEFAULT, as_mapping

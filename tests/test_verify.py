@@ -570,6 +570,24 @@ def test_a_terminal_gets_a_bar_and_others_get_lines(stub: ServedStub) -> None:
     assert "\ncovered      401  no credentials\n" in shown[1]
 
 
+def test_a_run_that_is_interrupted_reports_what_it_has_found(
+    stub: ServedStub, tmp_path: Path
+) -> None:
+    class Interrupted(StringIO):
+        def write(self, text: str) -> int:
+            if text.startswith("covered      401  a wrong token"):
+                raise KeyboardInterrupt
+            return super().write(text)
+
+    out = Interrupted()
+    with serve_in_thread(stub.app) as url:
+        assert verify(url, TOKEN, report_dir=tmp_path, out=out, **FEW) is Exit.COULD_NOT_RUN
+    report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert report["verdict"] == "The server could not be checked: the run was interrupted."
+    assert [each["name"] for each in report["situations"]] == ["no-token", "wrong-token"]
+    assert report["verdict"] in out.getvalue()
+
+
 @pytest.mark.parametrize("installed", [False, True])
 def test_the_suite_runs_under_pytest(stub: ServedStub, installed: bool, tmp_path: Path) -> None:
     server = Foreign(stub)
@@ -579,6 +597,7 @@ def test_the_suite_runs_under_pytest(stub: ServedStub, installed: bool, tmp_path
         else ["contract_tests", "-p", "no:cacheprovider"]
     )
     options = ["--seed", "1", "--token", TOKEN, "--started-step", server.process(9)[0]]
+    options += ["--report-dir", str(tmp_path / "reports")]
     with served(server) as url:
         done = subprocess.run(
             [
@@ -602,6 +621,25 @@ def test_the_suite_runs_under_pytest(stub: ServedStub, installed: bool, tmp_path
     assert done.returncode == 0, done.stdout
     assert "The server conforms in " in done.stdout
     assert "SKIPPED" in done.stdout or "skipped" in done.stdout
+    report = json.loads((tmp_path / "reports" / "report.json").read_text("utf-8"))
+    assert report["requests"] > report["steps"] > 0
+    assert report["exit"] == Exit.CONFORMS
+
+
+def test_the_suite_under_pytest_reports_that_it_could_not_run(tmp_path: Path) -> None:
+    options = ["-q", "-p", "no:cacheprovider", "contract_tests", "--report-dir", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "--url", "http://127.0.0.1:1"],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == Exit.COULD_NOT_RUN
+    report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert report["exit"] == Exit.COULD_NOT_RUN
+    assert "cannot reach http://127.0.0.1:1" in report["unfinished"]
 
 
 def test_the_suite_under_pytest_takes_a_control_token(guarded: tuple[str, list[str]]) -> None:

@@ -6,9 +6,10 @@ from typing import Protocol
 
 from stepstub.contract_tests.cases.witness import Witness
 from stepstub.contract_tests.findings import Cause, Finding, Severity
+from stepstub.contract_tests.needs import Need
 from stepstub.contract_tests.response import Response
 from stepstub.contract_tests.server import NoResponse, Server
-from stepstub.contract_tests.steps import Need, StepPool
+from stepstub.contract_tests.steps import StepPool
 
 OF_BAD_PARAMS = ("shape-200-data-params", "two-ways-type-names", "two-ways-long-range")
 """The keys of causes that are part of a server's being lax, where it has accepted bad params."""

@@ -25,12 +25,16 @@ OVERLAY: dict[str, dict[str, Any]] = {"both": {"strValue": "submitted", "type": 
 """The params submitted before a step that has `steps.OWN_PARAMS`."""
 
 _FIELDS = ("strValue", "longValue", "doubleValue", "type")
-_SAYS_PARAMS = "200: params are the Parameters dictionary of the step that was started."
+_SAYS_PARAMS = "The params of a 200 are the Parameters dictionary of the step that was started."
 
 
 def names_a_process(context: RunContext, step_id: str, response: Response) -> Problems:
     if response.data["processId"] == "":
-        cause = violation("process-id-empty", "The processId is empty", "200: Started process id.")
+        cause = violation(
+            "process-id-empty",
+            "The processId is empty",
+            "The processId of a 200 is that of a started process.",
+        )
         yield cause, "the 200 has an empty processId"
 
 
@@ -167,7 +171,9 @@ def has_challenge(context: RunContext, step_id: str, response: Response) -> Prob
     scheme = schemes.get(context.server.credentials.form, "")
     if challenge is not None and not challenge.lower().startswith(scheme):
         rule = "A 401 says in WWW-Authenticate which scheme it expects (RFC 9110, section 11.6.1)."
-        cause = context.server.examiner.difference("challenge", "The challenge is another", rule)
+        cause = context.server.examiner.difference(
+            "challenge", "The challenge of a 401 names another scheme", rule
+        )
         yield cause, f"the 401 has WWW-Authenticate: {shorten(challenge)}"
 
 
@@ -175,7 +181,9 @@ def allows_post(context: RunContext, step_id: str, response: Response) -> Proble
     allowed = response.headers.get("Allow", "")
     if response.status == 405 and "POST" not in (each.strip() for each in allowed.split(",")):
         rule = "A 405 says in Allow which methods there are (RFC 9110, section 15.5.6)."
-        cause = context.server.examiner.difference("allow", "A 405 without its Allow", rule)
+        cause = context.server.examiner.difference(
+            "allow", "The Allow of a 405 does not list POST", rule
+        )
         yield cause, f"the 405 has {f'Allow: {allowed}' if allowed else 'no Allow'}"
 
 
@@ -190,7 +198,7 @@ def blames_step(code: str) -> Check:
         if response.status == 412 and (not isinstance(blame, dict) or blame.get("code") != code):
             rule = "Our contract lists the codes of a 412's data."
             cause = context.server.examiner.difference(
-                "refusal-codes", "Other codes in a 412", rule
+                "refusal-codes", "The data of a 412 has other codes than ours", rule
             )
             yield cause, f"the 412's data has no processStepId with code {code}"
 

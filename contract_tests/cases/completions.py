@@ -12,7 +12,7 @@ from stepstub.contract_tests.cases.checks import (
     returns_params,
 )
 from stepstub.contract_tests.cases.expect import (
-    Accepted,
+    AcceptedIf,
     ByReading,
     DelegateFails,
     Documented,
@@ -34,15 +34,15 @@ from stepstub.contract_tests.cases.sequences import (
 )
 from stepstub.contract_tests.cases.trials import Trial
 from stepstub.contract_tests.causes import BAD_BODY, NAMED, STARTED
-from stepstub.contract_tests.steps import Need
+from stepstub.contract_tests.needs import Need
 
 _WE_REFUSE = ("type-in-lower-case", "null-param", "name-twice")
 
-_BODIES: tuple[tuple[str, str, Accepted | Lenient | Documented, Send], ...] = (
+_BODIES: tuple[tuple[str, str, AcceptedIf | Lenient | Documented, Send], ...] = (
     (
         "no-params",
         "no params",
-        Accepted("params-missing", ("empty",)),
+        AcceptedIf("params-missing", ("empty",)),
         body('{"processStepId": ID}'),
     ),
     (
@@ -54,13 +54,13 @@ _BODIES: tuple[tuple[str, str, Accepted | Lenient | Documented, Send], ...] = (
     (
         "null-params",
         "null as params",
-        Accepted("params-null", ("empty",)),
+        AcceptedIf("params-null", ("empty",)),
         body('{"processStepId": ID, "params": null}'),
     ),
     (
         "unknown-member",
         "a member that the document does not define",
-        Accepted("unknown-members", ("ignore",)),
+        AcceptedIf("unknown-members", ("ignore",)),
         body(
             '{"processStepId": ID, "more": 1,'
             ' "params": {"p": {"strValue": "text", "type": "STRING"}}}'
@@ -69,55 +69,55 @@ _BODIES: tuple[tuple[str, str, Accepted | Lenient | Documented, Send], ...] = (
     (
         "unknown-field",
         "a field of a param that the document does not define",
-        Accepted("unknown-members", ("ignore",)),
+        AcceptedIf("unknown-members", ("ignore",)),
         param('{"strValue": "text", "type": "STRING", "more": 1}'),
     ),
     (
         "type-disagrees",
         "a type that does not match the value",
-        Accepted("type-agreement", ("free",)),
+        AcceptedIf("type-agreement", ("free",)),
         param('{"strValue": "1", "type": "LONG"}'),
     ),
     (
         "no-type",
         "a param without a type",
-        Accepted("type-agreement", ("free",)),
+        AcceptedIf("type-agreement", ("free",)),
         param('{"strValue": "text"}'),
     ),
     (
         "empty-param",
         "a param without fields",
-        Accepted("type-agreement", ("free",)),
+        AcceptedIf("type-agreement", ("free",)),
         param("{}"),
     ),
     (
         "type-in-lower-case",
         "a type in lower case",
-        Accepted("type-names", ("any-case", "any")),
+        AcceptedIf("type-names", ("any-case", "any")),
         param('{"strValue": "text", "type": "string"}'),
     ),
     (
         "null-field",
         "a null field of a param",
-        Accepted("null-fields", ("accept",)),
+        AcceptedIf("null-fields", ("accept",)),
         param('{"strValue": "text", "longValue": null, "type": "STRING"}'),
     ),
     (
         "null-type",
         "null as the type of a param",
-        Accepted("null-fields", ("accept",), where=("type-agreement", "free")),
+        AcceptedIf("null-fields", ("accept",), where=("type-agreement", "free")),
         param('{"strValue": "text", "type": null}'),
     ),
     (
         "null-param",
         "null as a param",
-        Accepted("null-param", ("accept",)),
+        AcceptedIf("null-param", ("accept",)),
         body('{"processStepId": ID, "params": {"p": null}}'),
     ),
     (
         "name-twice",
         "a name given twice",
-        Accepted("duplicate-names", ("last-wins",)),
+        AcceptedIf("duplicate-names", ("last-wins",)),
         body(
             '{"processStepId": "elsewhere", "processStepId": ID,'
             ' "params": {"p": {"strValue": "text", "type": "STRING"}}}'

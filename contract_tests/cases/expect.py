@@ -10,6 +10,7 @@ from stepstub.contract_tests.cases.case import Case, RunContext
 from stepstub.contract_tests.causes import (
     BAD_BODY,
     STARTED,
+    capitalised,
     inconsistency,
     not_as_documented,
     slug,
@@ -32,7 +33,7 @@ class Documented:
             return None
         if response.status < 300:  # it was completed, whatever was known of it
             case = replace(case, topic=STARTED)
-        return _internal_error(case, context, response) or _not_as_documented(case, context)
+        return internal_error(case, context, response) or _not_as_documented(case, context)
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Unauthorised:
                 "The document does not say how a request is authorised; a client should not rely"
                 " on more than one form.",
             )
-        return _internal_error(case, context, response) or _not_as_documented(case, context)
+        return internal_error(case, context, response) or _not_as_documented(case, context)
 
 
 @dataclass(frozen=True)
@@ -87,21 +88,22 @@ class ByReading:
         known = value(self.reading)
         if status == known or (self.or_by and status == value(self.or_by)):
             return None
-        if cause := _internal_error(case, context, response):
+        if cause := internal_error(case, context, response):
             return cause
         if status < 300:
-            return self._accepted(case, context)
+            return self.accepted(case, context)
         if status == _UNAUTHORISED:
             return _authorised(context)
         if known is None and 400 <= status < 500:
             return None
         return inconsistency(self.reading, known)
 
-    def _accepted(self, case: Case, context: RunContext) -> Cause:
+    def accepted(self, case: Case, context: RunContext) -> Cause:
+        """Why the request must not be accepted."""
         return violation(
             f"accepts-{slug(case.topic)}",
-            f"{case.topic.capitalize()} is accepted",
-            f"{context.server.expectations.says(200)} Here there is no such step.",
+            f"{capitalised(case.topic)} is accepted",
+            f"{context.server.expectations.says(200)} This request names no step to complete.",
         )
 
 
@@ -116,20 +118,21 @@ class Invalid(ByReading):
     key: str = "unchecked-params"
     title: str = "Params are accepted that the document's types do not allow"
 
-    def _accepted(self, case: Case, context: RunContext) -> Cause:
+    def accepted(self, case: Case, context: RunContext) -> Cause:
         rule = "The document gives each field a type; what becomes of other values it does not say."
         return context.server.examiner.difference(self.key, self.title, rule)
 
 
 @dataclass(frozen=True)
-class Accepted:
-    """A body that some readings accept and others refuse."""
+class AcceptedIf:
+    """A body that is accepted if a reading has one of some values.
+
+    With `where`, another reading must have a certain value as well.
+    """
 
     reading: str
     values: tuple[Value, ...]
-    """The values that accept it."""
     where: tuple[str, Value] | None = None
-    """Another reading, and the only value of it with which it is accepted."""
 
     def wrong(self, case: Case, context: RunContext, response: Response) -> Cause | None:
         known = context.server.expectations.value(self.reading)
@@ -161,7 +164,7 @@ class Lenient:
         if response.status in REFUSALS:
             return context.server.examiner.difference(
                 self.key,
-                f"{case.situation.capitalize()} is refused",
+                f"{capitalised(case.situation)} is refused",
                 "JSON Schema counts a number without a fraction as an integer, however it is"
                 " written; the document does not say.",
             )
@@ -210,22 +213,23 @@ class Unmatched:
         asked = context.server.expectations.asked
         if response.status == case.status or (400 <= response.status < 500 and not asked):
             return None
-        if response.status != 501 and (cause := _internal_error(case, context, response)):
+        if response.status != 501 and (cause := internal_error(case, context, response)):
             return cause
         return context.server.examiner.difference(
             f"status-{slug(case.name)}",
-            f"{case.situation.capitalize()} does not get {case.status}",
+            f"{capitalised(case.situation)} does not get {case.status}",
             f"HTTP says {case.status} (RFC 9110); the document says nothing of such requests.",
         )
 
 
-def _internal_error(case: Case, context: RunContext, response: Response) -> Cause | None:
+def internal_error(case: Case, context: RunContext, response: Response) -> Cause | None:
+    """The cause of a 5xx, which no situation of a client's making gets; None for another status."""
     if response.status < 500:
         return None
     return violation(
         f"internal-error-{slug(case.topic)}",
-        f"{case.topic.capitalize()} gets {response.status}",
-        f"{context.server.expectations.says(500)} A request that can be foreseen is no reason.",
+        f"{capitalised(case.topic)} gets {response.status}",
+        f"{context.server.expectations.says(500)} A server expects what any client can send.",
     )
 
 

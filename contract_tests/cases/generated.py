@@ -13,7 +13,6 @@ from typing import Any
 
 import hypothesis
 import hypothesis.errors
-import requests
 from hypothesis import HealthCheck, Phase
 
 from stepstub.contract_tests.cases.case import (
@@ -25,14 +24,14 @@ from stepstub.contract_tests.cases.case import (
     certain,
 )
 from stepstub.contract_tests.cases.checks import lost_or_changed
-from stepstub.contract_tests.cases.expect import ByReading, DelegateFails, Documented
+from stepstub.contract_tests.cases.expect import ByReading, DelegateFails, Documented, Invalid
 from stepstub.contract_tests.cases.trials import still_started
 from stepstub.contract_tests.causes import BAD_BODY, STARTED, inconsistency, violation
 from stepstub.contract_tests.expectations import REFUSALS
 from stepstub.contract_tests.findings import Cause, CouldNotRun, Finding, NotCovered
+from stepstub.contract_tests.needs import Need
 from stepstub.contract_tests.response import Response
 from stepstub.contract_tests.server import NoResponse, Server
-from stepstub.contract_tests.steps import Need
 from stepstub.contract_tests.unknown import known, unknown_step
 
 with warnings.catch_warnings():  # deprecations in its dependencies do not concern our user
@@ -61,9 +60,9 @@ class Generated(Case):
     share: float = 1.0
     """The share of the run's examples that is tried: less in a case that uses up steps."""
 
-    def examples(self, context: RunContext) -> int:
-        """The number of bodies that are tried."""
-        return max(1, round(context.examples * self.share))
+    def tries(self, examples: int) -> int:
+        """The number of bodies that are tried in a run of so many examples."""
+        return max(1, round(examples * self.share))
 
     def run(self, context: RunContext) -> Iterator[Finding]:
         shortest: dict[tuple[str, str], Finding] = {}
@@ -79,7 +78,7 @@ class Generated(Case):
                 found = list(self._attempt(context, body))
             except Doubtful:
                 return True  # the next example has another step
-            except (NotCovered, NoResponse, CouldNotRun, requests.RequestException) as error:
+            except (NotCovered, NoResponse, CouldNotRun) as error:
                 end = error
                 return True
             seen += 1
@@ -114,7 +113,7 @@ class Generated(Case):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             settings = hypothesis.settings(
-                max_examples=self.examples(context),
+                max_examples=self.tries(context.examples),
                 phases=[Phase.generate, Phase.shrink],
                 database=None,
                 deadline=None,
@@ -168,16 +167,10 @@ class GeneratedRefusals(Generated):
     def _too_lax(self, context: RunContext, body: Any, *, names_step: bool) -> Cause:
         """Why a body must not be accepted."""
         if not names_step:
-            says = context.server.expectations.says(200)
-            title = f"{self.topic.capitalize()} is accepted"
-            return violation("accepts-a-bad-body", title, f"{says} Here there is no such step.")
+            return ByReading("bad-body").accepted(self, context)
         if name := context.server.expectations.reading_that_accepts(body):
             return inconsistency(name, context.server.expectations.value(name))
-        return context.server.examiner.difference(
-            "unchecked-params",
-            "Params are accepted that the document's types do not allow",
-            "The document gives each field a type; what becomes of other values it does not say.",
-        )
+        return Invalid().accepted(self, context)
 
 
 @dataclass(frozen=True, kw_only=True)

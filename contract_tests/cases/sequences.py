@@ -9,29 +9,27 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from http.client import parse_headers
 
-from stepstub.contract_tests.cases.case import Case, RunContext, certain
-from stepstub.contract_tests.cases.expect import Repeatable
+from stepstub.contract_tests.cases.case import Case, Doubtful, RunContext, certain
+from stepstub.contract_tests.cases.expect import Repeatable, internal_error
 from stepstub.contract_tests.cases.senders import PLAIN, complete
+from stepstub.contract_tests.cases.trials import changed
 from stepstub.contract_tests.cases.witness import Refused
 from stepstub.contract_tests.causes import (
     COMPLETED_TWICE,
     NAMED,
-    REFUSED_BUT_CHANGED,
     inconsistency,
-    slug,
     violation,
 )
-from stepstub.contract_tests.findings import CouldNotRun, Finding, NotCovered
+from stepstub.contract_tests.findings import Finding, NotCovered
+from stepstub.contract_tests.needs import Need
 from stepstub.contract_tests.response import Response
 from stepstub.contract_tests.server import NoResponse, Server
-from stepstub.contract_tests.steps import Need
+from stepstub.contract_tests.steps import MAX_STEPS_OF_A_PROCESS
 from stepstub.contract_tests.unknown import unknown_step
 
 DELEGATE_CALL_TIMEOUT: float = 5  # seconds
 
-_BARRIER_TIMEOUT = 60  # seconds
 _MAX_LAST_STEPS = 5
-_MAX_STEPS_OF_A_PROCESS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +42,15 @@ class StillStarted(Case):
     steps: int = 1
 
     def run(self, context: RunContext) -> Iterator[Finding]:
+        is_lost = False
         for step_id, refused in context.witness.take():
-            yield from self._complete(context, step_id, refused)
+            try:
+                yield from self._complete(context, step_id, refused)
+            except (Doubtful, NoResponse):  # the other steps tell the same without this one
+                context.server.close()
+                is_lost = True
+        if is_lost:
+            raise NotCovered("the connection was lost while a step was completed after refusals")
 
     def _complete(
         self, context: RunContext, step_id: str, refused: Sequence[Refused]
@@ -62,11 +67,7 @@ class StillStarted(Case):
         rest = f" and {len(guilty) - 3} more" if len(guilty) > 3 else ""
         first = guilty[0].response
         got = f"got {first.status}" if len(guilty) == 1 else "were all refused"
-        message = (
-            f"{some}{rest} {got}, but the step could no longer be completed afterwards"
-            f" ({response.status}: {response.excerpt})"
-        )
-        yield Finding(REFUSED_BUT_CHANGED, message, first.curl, response.excerpt)
+        yield changed(f"{some}{rest} {got}", first, response)
 
     def _guilty(
         self, context: RunContext, suspects: Sequence[Refused], seen: Response
@@ -76,7 +77,7 @@ class StillStarted(Case):
             half = suspects[: len(suspects) // 2]
             try:
                 response = self._after(context, half)
-            except NotCovered:
+            except (NotCovered, Doubtful, NoResponse):
                 return suspects, seen
             if response.status == 200:
                 suspects = suspects[len(half) :]
@@ -157,8 +158,7 @@ class SecondCompletion(Case):
         self, context: RunContext, first: Response, again: Response
     ) -> Iterator[Finding]:
         known = context.server.expectations.value("completed-step")
-        same = (first.named_step, first.process_id) == (again.named_step, again.process_id)
-        if not same:
+        if first.names != again.names:
             message = f"the 200 of a second completion is another: {again.excerpt}"
             yield Finding(COMPLETED_TWICE, message, again.curl, again.excerpt)
         elif known == "repeat" and first.data != again.data:
@@ -179,7 +179,7 @@ class LastStep(Case):
         names = context.server.expectations.value("named-step") == "started"
         step_id = context.steps.take(Need.STARTED if names else self.need)
         process_ids: dict[str, str] = {}
-        for _ in range(_MAX_STEPS_OF_A_PROCESS):
+        for _ in range(MAX_STEPS_OF_A_PROCESS):
             response = certain(complete(context.server, step_id))
             if response.status != 200:
                 # A step that a 200 has named is another case's business.
@@ -202,13 +202,13 @@ class LastStep(Case):
             if following is None:
                 raise NotCovered("a 200 of this run has named a step that was used before")
             step_id = following
-        raise NotCovered(f"the process had not ended after {_MAX_STEPS_OF_A_PROCESS} steps")
+        raise NotCovered(f"the process had not ended after {MAX_STEPS_OF_A_PROCESS} steps")
 
     def _changes(self, process_ids: dict[str, str], response: Response) -> Finding:
         cause = violation(
             "process-id-changes",
             "The processId changes along a process",
-            "200: processId is the id of the process, of which the steps are parts.",
+            "The processId of a 200 is the id of the process, and all its steps are parts of that.",
         )
         ids = ", then ".join(process_ids)
         return Finding(cause, f"steps of one process have {ids}", response.curl, response.excerpt)
@@ -267,10 +267,14 @@ class Repeated(Case):
 
 @dataclass(frozen=True, kw_only=True)
 class Race(Case):
-    """Completes one step from several connections at once, for a few rounds."""
+    """Completes one step from several connections at once, for a few rounds.
+
+    `patience` is how long a connection waits for the others, in seconds.
+    """
 
     rounds: int = 5
     runners: int = 4
+    patience: float = 60
     steps: int = 5
 
     @property
@@ -306,23 +310,18 @@ class Race(Case):
         shown = ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
         message = f"{len(responses)} concurrent completions of one step got {shown}"
         loser = next((each for each in responses if each.status != 200), None)
-        if loser is not None and loser.status >= 500:
-            cause = violation(
-                f"internal-error-{slug(self.topic)}",
-                f"A race gets {loser.status}",
-                f"{context.server.expectations.says(500)} A race is no reason for it.",
-            )
+        if loser is not None and (cause := internal_error(self, context, loser)):
             yield Finding(cause, message, loser.curl, loser.excerpt)
         elif not winners:
             if context.completions:
                 cause = violation(
                     "race-without-winner",
-                    "Of concurrent completions none succeeds",
+                    "None of several concurrent completions succeeds",
                     context.server.expectations.says(200),
                 )
                 yield Finding(cause, message, responses[0].curl, responses[0].excerpt)
         elif known == "repeat":
-            if len({(each.named_step, each.process_id) for each in winners}) > 1 or loser:
+            if len({each.names for each in winners}) > 1 or loser:
                 excerpt = (loser or winners[-1]).excerpt
                 yield Finding(
                     inconsistency("completed-step", known), message, winners[0].curl, excerpt
@@ -332,31 +331,29 @@ class Race(Case):
             yield Finding(inconsistency("completed-step", known), message, winners[0].curl, excerpt)
 
     def _at_once(self, server: Server, step_id: str) -> list[Response]:
+        """The responses to all runners. Raises what a runner raises, or else `NotCovered`."""
         barrier = threading.Barrier(self.runners)
-        responses: list[Response] = []
-        failures: list[Exception] = []
 
-        def run_once() -> None:
+        def run_once() -> Response:
             try:
                 server.complete(unknown_step())  # opens the connection
-                barrier.wait(timeout=_BARRIER_TIMEOUT)
-                responses.append(complete(server, step_id))
-            except (NoResponse, CouldNotRun) as failure:
-                barrier.abort()
-                failures.append(failure)
-            except threading.BrokenBarrierError:
-                pass  # another runner got no response
+                barrier.wait(timeout=self.patience)
+                return complete(server, step_id)
+            except Exception:
+                barrier.abort()  # so that nobody waits for a runner that does not come
+                raise
             finally:
                 server.close()
 
-        threads = [threading.Thread(target=run_once) for _ in range(self.runners)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(self.runners) as pool:
+            runs = [pool.submit(run_once) for _ in range(self.runners)]
+        failures = [failure for each in runs if (failure := each.exception()) is not None]
+        for failure in failures:
+            if not isinstance(failure, threading.BrokenBarrierError):
+                raise failure
         if failures:
-            raise failures[0]
-        return responses
+            raise NotCovered("the requests of a race could not be sent at the same time")
+        return [each.result() for each in runs]
 
 
 @dataclass(frozen=True, kw_only=True)

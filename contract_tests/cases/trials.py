@@ -7,8 +7,8 @@ from stepstub.contract_tests.cases.case import Case, RunContext, certain
 from stepstub.contract_tests.cases.senders import complete
 from stepstub.contract_tests.causes import REFUSED_BUT_CHANGED
 from stepstub.contract_tests.findings import Finding
+from stepstub.contract_tests.needs import Need
 from stepstub.contract_tests.response import Response
-from stepstub.contract_tests.steps import Need
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,13 @@ def still_started(
     if response.status < 300:
         context.steps.completed(step_id, response.named_step)
         return
+    yield changed(f"{situation} got {refused.status}", refused, response)
+
+
+def changed(refusal: str, refused: Response, afterwards: Response) -> Finding:
+    """A request was refused, as `refusal` says, and the step cannot be completed `afterwards`."""
     message = (
-        f"{situation} got {refused.status}, but the step could no longer be completed afterwards"
-        f" ({response.status}: {response.excerpt})"
+        f"{refusal}, but the step could no longer be completed afterwards"
+        f" ({afterwards.status}: {afterwards.excerpt})"
     )
-    yield Finding(REFUSED_BUT_CHANGED, message, refused.curl, response.excerpt)
+    return Finding(REFUSED_BUT_CHANGED, message, refused.curl, afterwards.excerpt)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from stepstub.contract_tests.cases.case import Case, Refusal, RunContext
 from stepstub.contract_tests.findings import Finding, NotCovered
+from stepstub.contract_tests.needs import Need
 from stepstub.contract_tests.response import Response
-from stepstub.contract_tests.steps import Need
 from stepstub.contract_tests.unknown import unknown_step
 
 

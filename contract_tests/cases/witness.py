@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from stepstub.contract_tests.findings import NotCovered
+from stepstub.contract_tests.needs import Need
 from stepstub.contract_tests.response import Response
 from stepstub.contract_tests.server import Server
-from stepstub.contract_tests.steps import Need, StepPool
+from stepstub.contract_tests.steps import StepPool
 from stepstub.contract_tests.unknown import unknown_step
 
 

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from stepstub.contract_tests.causes import COMPLETED_TWICE, NAMED, not_as_documented
+from stepstub.contract_tests.needs import Need
 from stepstub.contract_tests.probes.learnt import Exchange, Notes
 from stepstub.contract_tests.probes.prober import BASE, PARAM, Completion, Prober
-from stepstub.contract_tests.steps import Need
+from stepstub.contract_tests.steps import MAX_STEPS_OF_A_PROCESS
 from stepstub.readings import Value, alternatives
 
-_MAX_STEPS_OF_A_PROCESS = 100
 _UNSET = {"longValue", "doubleValue"} - PARAM.keys()
 
 
@@ -40,7 +40,7 @@ def follow_to_the_end(prober: Prober) -> None:
     """
     if not prober.steps.has_given:
         return
-    for _ in range(_MAX_STEPS_OF_A_PROCESS):
+    for _ in range(MAX_STEPS_OF_A_PROCESS):
         if _names_started(prober.completions) is not True:
             return
         if any(_is_last(prober.completions, each) and each.is_base for each in prober.completions):
@@ -72,10 +72,9 @@ def _learn_repeated(prober: Prober, notes: Notes, first: Completion | None) -> N
         notes.seen(name, "repeat", again)
     elif again.completed:
         notes.unseen(name, "completed again, with other data", again)
-        if again.response and first.exchange.response:
-            pair = (first.exchange.response, again.response)
-            if len({(each.named_step, each.process_id) for each in pair}) > 1:
-                notes.found(COMPLETED_TWICE, f"the second 200 is another: {pair[1].excerpt}", again)
+        responses = (first.exchange.response, again.response)
+        if len({each.names for each in responses if each is not None}) > 1:
+            notes.found(COMPLETED_TWICE, f"the second 200 is another: {again.excerpt}", again)
     elif again.status in alternatives(name):
         notes.seen(name, again.status or "", again)
     else:

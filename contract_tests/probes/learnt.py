@@ -155,15 +155,7 @@ class Notes:
             {name: self._evidence_of(name) for name in questions()},
             len(completions),
             len(exchanges),
-            [
-                replace(
-                    one,
-                    message=self._redact(one.message),
-                    curl=self._redact(one.curl),
-                    excerpt=self._redact(one.excerpt),
-                )
-                for one in (*self._findings, *found)
-            ],
+            [one.redacted(self._redact) for one in (*self._findings, *found)],
             completions,
             self._redact(self._unfinished()),
         )
@@ -179,7 +171,7 @@ class Notes:
         return Evidence(
             exchange.sent,
             response.status,
-            # The token goes before the text is cut, which could leave a part of it.
+            # A secret goes before the text is cut, which could leave a part of it.
             shorten(self._redact(response.body.decode(errors="replace")), _EXCERPT),
             self._redact(response.curl),
             self._redact(why),

@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import requests
-
 from stepstub.contract_tests.expectations import REFUSALS
 from stepstub.contract_tests.findings import CouldNotRun, NotCovered
+from stepstub.contract_tests.needs import Need
 from stepstub.contract_tests.probes.learnt import Exchange
+from stepstub.contract_tests.response import Response
 from stepstub.contract_tests.server import NoResponse, Server
-from stepstub.contract_tests.steps import Need, StepPool
+from stepstub.contract_tests.steps import StepPool
 from stepstub.contract_tests.unknown import unknown_step
 
 PARAM = {"strValue": "probe", "type": "STRING"}
@@ -21,8 +21,6 @@ BASE = f'{{"processStepId": ID, "params": {{"probe": {json.dumps(PARAM)}}}}}'
 """A body that every server accepts for a STARTED step; ID stands for the step's id."""
 
 NOT_JSON = "{"
-
-_TOO_MANY_REQUESTS = 429
 
 
 @dataclass(frozen=True)
@@ -182,8 +180,6 @@ class Prober:
                 return take(need)
             except CouldNotRun as error:
                 self.unfinished = str(error)
-            except requests.RequestException as error:
-                self.unfinished = f"the stub can no longer be driven: {error}"
         raise NotCovered(self.unfinished)
 
     def complete(self, sent: str, need: Need) -> Completion | None:
@@ -292,11 +288,7 @@ class Prober:
         return completion
 
 
-def _exchange(sent: str, response: Any) -> Exchange:
-    status = response.status
-    trouble = ""
-    if 300 <= status < 400:
-        trouble = f"{status}: it redirects to {response.headers.get('Location', 'nowhere')}"
-    elif status >= 500 or status == _TOO_MANY_REQUESTS:
-        trouble = f"{status}: the server could not respond"
+def _exchange(sent: str, response: Response) -> Exchange:
+    failed = response.status >= 500
+    trouble = f"{response.status}: the server could not respond" if failed else ""
     return Exchange(sent, response, trouble)

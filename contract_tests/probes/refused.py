@@ -1,9 +1,9 @@
 """Readings that show in how a server refuses what any server refuses."""
 
 from stepstub.contract_tests.expectations import REFUSALS
+from stepstub.contract_tests.needs import Need
 from stepstub.contract_tests.probes.learnt import Exchange, Notes
 from stepstub.contract_tests.probes.prober import BASE, NOT_JSON, Prober
-from stepstub.contract_tests.steps import Need
 from stepstub.contract_tests.unknown import unknown_step
 from stepstub.readings import Value, alternatives
 

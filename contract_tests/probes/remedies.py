@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from stepstub.contract_tests.steps import Need
+from stepstub.contract_tests.needs import Need
 from stepstub.readings import alternatives
 
 

@@ -28,9 +28,6 @@ OUTCOMES = {
 }
 """What each outcome of a situation means."""
 
-LEARNING = "learning"
-"""The name that a cause has for what the probes saw, in place of a case's."""
-
 
 @dataclass(frozen=True)
 class Situation:
@@ -101,7 +98,7 @@ class Facts:
     @property
     def to_fix(self) -> list[Seen]:
         """Those that make the run fail."""
-        return [each for each in self.causes if self.report.fails(each)]
+        return self.report.to_fix
 
     @property
     def accepted(self) -> list[Seen]:

@@ -5,8 +5,8 @@ from xml.etree import ElementTree as ET
 
 from stepstub.contract_tests.findings import Finding
 from stepstub.contract_tests.rendering import visible
-from stepstub.contract_tests.rendering.facts import LEARNING, Facts, Situation
-from stepstub.contract_tests.results import Drift, Outcome, Report
+from stepstub.contract_tests.rendering.facts import Facts, Situation
+from stepstub.contract_tests.results import LEARNING, Drift, Outcome, Report
 from stepstub.profiles import UNKNOWN
 from stepstub.readings import Value
 

@@ -57,14 +57,21 @@ def verify(
         except (CouldNotRun, ProfileError) as error:
             run.report.unfinished = str(error)
             click.echo(f"could not run: {error}", err=True)
-        run.finish()
-    report = run.report
-    if report.learnt is not None and not learn_only:
-        click.echo("\n".join(["", *text.lines(report)]), out)
-    if report_dir is not None:
-        write(report, report_dir)
-    if output_format == "github":
-        _annotate(report, out, summary_file)
+        except KeyboardInterrupt:
+            run.report.unfinished = "the run was interrupted"
+            click.echo("interrupted", err=True)
+        except Exception as error:
+            run.report.unfinished = f"the suite itself failed with {type(error).__name__}"
+            raise
+        finally:
+            run.finish()
+            report = run.report
+            if report.learnt is not None and not learn_only:
+                click.echo("\n".join(["", *text.lines(report)]), out)
+            if report_dir is not None:
+                write(report, report_dir)
+            if output_format == "github":
+                _annotate(report, out, summary_file)
     return report.exit
 
 

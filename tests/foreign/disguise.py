@@ -11,7 +11,8 @@ from mutants import Change, mutated
 from stepstub import scenario
 from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency
-from stepstub.contract_tests.steps import OWN_PARAMS, Need
+from stepstub.contract_tests.needs import Need
+from stepstub.contract_tests.steps import OWN_PARAMS
 from stepstub.model import Process
 from stepstub.readings import DEFAULT, Readings
 from stepstub.settings import Settings

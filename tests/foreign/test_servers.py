@@ -18,9 +18,9 @@ from stepstub import profiles
 from stepstub.contract_tests.cases import ALL_CASES
 from stepstub.contract_tests.cases.case import Case
 from stepstub.contract_tests.findings import Severity
+from stepstub.contract_tests.needs import Need
 from stepstub.contract_tests.rendering import profile
 from stepstub.contract_tests.results import Exit, Report
-from stepstub.contract_tests.steps import Need
 from stepstub.contract_tests.stub import RemoteStub
 from stepstub.live import LiveServer
 from stepstub.readings import DEFAULT, Value, as_mapping
