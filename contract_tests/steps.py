@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -215,7 +216,9 @@ class StepPool:
     def completed(self, step_id: str, named: str | None) -> None:
         """Note that a step was completed, and which one its 200 says was started."""
         self._completed[step_id] = None
-        if named is not None and named not in self._known and self._trusts_named:
+        if named is None or not self._trusts_named:
+            return
+        if named not in self._known or self._forget_pending(named):
             self._known.add(named)
             self._named[named] = step_id
 
@@ -236,6 +239,16 @@ class StepPool:
             if step_id not in self._known:
                 self._known.add(step_id)
                 self._ready[need].append(step_id)
+
+    def _forget_pending(self, step_id: str) -> bool:
+        """Stop handing out a step as PENDING; whether it was thought to be."""
+        if self._taken.get(step_id) is Need.PENDING:
+            del self._taken[step_id]
+        elif step_id not in self._ready[Need.PENDING]:
+            return False
+        with suppress(ValueError):
+            self._ready[Need.PENDING].remove(step_id)
+        return True
 
     def _take(self, step_id: str, need: Need) -> str:
         self._known.add(step_id)

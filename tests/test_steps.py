@@ -285,3 +285,20 @@ def test_steps_last_as_long_as_there_is_a_source(tmp_path: Path, stub: Stub) -> 
     for pool in pools[1:]:
         taken = list(islice(iter(lambda pool=pool: pool.take(Need.STARTED), ""), 20))
         assert len(set(taken)) == 20
+
+
+def test_a_pending_step_that_a_200_names_is_pending_no_more() -> None:
+    pool = StepPool(["a1", "b1"], others={Need.PENDING: ["a2", "b2", "c2"]})
+    asked_about = pool.take(Need.PENDING)
+    pool.give_back(asked_about)
+    assert [complete(pool, "a2"), complete(pool, "b2")] == ["a1", "b1"]
+    assert [pool.take(Need.PENDING), pool.take(Need.PENDING)] == ["c2", "c2"]
+    assert sorted(pool.take(Need.NAMED) for _ in range(2)) == ["a2", "b2"]
+
+
+def test_a_pending_step_that_was_asked_about_is_not_handed_out_again_once_it_is_started() -> None:
+    pool = StepPool(["a1"], others={Need.PENDING: ["a2"]})
+    assert pool.take(Need.PENDING) == "a2"
+    complete(pool, "a2")
+    assert "does not reveal the id of a PENDING step" in lacking(pool, Need.PENDING)
+    assert pool.take(Need.NAMED) == "a2"
