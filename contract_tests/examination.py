@@ -169,9 +169,9 @@ class Examiner:
             readings = with_values(DEFAULT, {"timestamp": digits, "timestamp-zone": zone})
             form = TimestampForm(readings.timestamp, readings.timestamp_zone)
             if not re.fullmatch(form.pattern, stamp):
-                yield _found(
-                    inconsistency("timestamp", digits), f"a timestamp is {stamp}", response
-                )
+                other_zone = stamp.endswith("Z") is not (zone == "z")
+                name, known = ("timestamp-zone", zone) if other_zone else ("timestamp", digits)
+                yield _found(inconsistency(name, known), f"a timestamp is {stamp}", response)
         try:
             time = datetime.fromisoformat(stamp)
         except ValueError:

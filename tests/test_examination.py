@@ -102,7 +102,7 @@ def test_json_under_another_media_type_is_a_violation() -> None:
         (200, {**COMPLETED, "version": "2"}, "version"),
         (200, {**COMPLETED, "message": "OK"}, "success-message"),
         (200, {**COMPLETED, "timestamp": "2026-03-29T12:50:59Z"}, "timestamp"),
-        (200, {**COMPLETED, "timestamp": "2026-03-29T12:50:59.210+00:00"}, "timestamp"),
+        (200, {**COMPLETED, "timestamp": "2026-03-29T12:50:59.210+00:00"}, "timestamp-zone"),
         (
             412,
             {**COMPLETED, "message": "Precondition failed", "data": {}},
