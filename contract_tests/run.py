@@ -43,6 +43,7 @@ EXAMPLES = 100
 
 _MAX_DOUBTS = 3  # of one case
 _UNAUTHORISED = 401
+_NOT_FOUND = 404
 
 
 class Run:
@@ -183,6 +184,9 @@ class Run:
         )
         if learnt.unfinished:
             raise CouldNotRun(learnt.unfinished)
+        if set(self._server.statuses) == {_NOT_FOUND}:
+            operation = self._server.url + self._server.expectations.path
+            raise CouldNotRun(f"every request got 404; check the path of the URL: {operation}")
         return learnt
 
     def execute(self, case: Case) -> Result:

@@ -5,14 +5,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stepstub.contract_tests.cases.witness import Witness
-from stepstub.contract_tests.findings import Cause, Finding, Severity
+from stepstub.contract_tests.findings import Cause, Finding, NotCovered, Severity
 from stepstub.contract_tests.needs import Need
 from stepstub.contract_tests.response import Response
 from stepstub.contract_tests.server import NoResponse, Server
 from stepstub.contract_tests.steps import StepPool
+from stepstub.contract_tests.unknown import known
 
 OF_BAD_PARAMS = ("shape-200-data-params", "two-ways-type-names", "two-ways-long-range")
 """The keys of causes that are part of a server's being lax, where it has accepted bad params."""
+
+NOTHING_COMPLETED = "no step could be completed in this run, with or without refusals"
+"""Why a refusal says nothing: perhaps none of the steps that were given is STARTED."""
+
+_UNAUTHORISED = 401
 
 Send = Callable[[Server, str], Response]
 """Sends a request about the step with an id."""
@@ -93,7 +99,10 @@ class Case:
         yield from self.judge(context, step_id, response)
 
     def judge(self, context: RunContext, step_id: str, response: Response) -> Iterator[Finding]:
-        """What is wrong with one response."""
+        """What is wrong with one response. Raises `NotCovered` where it says nothing."""
+        is_refused = 400 <= response.status < 500 and response.status != _UNAUTHORISED
+        if self.steps and is_refused and not context.steps.used:
+            raise NotCovered(NOTHING_COMPLETED)
         cause = self.expect.wrong(self, context, response)
         is_lax = cause is not None and cause.severity in (Severity.NOTE, Severity.DEVIATION)
         for each in response.findings:
@@ -115,18 +124,31 @@ class Case:
 class Refusal(Case):
     """A request that is refused; `StillStarted` finds out later whether it has changed anything.
 
-    It is about the step that all refusals share, or an unknown one where there are no more.
+    It is about the step that all refusals share, or an unknown one where there are no more. A body
+    that `names_step` may then be refused because of the step, which says nothing about the body.
     """
 
     steps: int = 0
+    names_step: bool = False
 
     def run(self, context: RunContext) -> Iterator[Finding]:
-        response = ask_about_witness(context, self.situation, self.send)
+        step_id, response = ask_about_witness(context, self.situation, self.send)
+        is_a_step = known(step_id) and context.steps.used
+        if self.names_step and not is_a_step and _refuses_step(context, response):
+            raise NotCovered("the step was refused, not the body: no STARTED step was left")
         yield from self.judge(context, "", response)
 
 
-def ask_about_witness(context: RunContext, situation: str, send: Send) -> Response:
-    """Send a request about the step that all refusals share. Raises `Doubtful` and `NoResponse`."""
+def _refuses_step(context: RunContext, response: Response) -> bool:
+    """Whether a response has the status of an unknown step, which is not that of a bad body."""
+    value = context.server.expectations.value
+    return response.status == value("unknown-step") != value("bad-body")
+
+
+def ask_about_witness(context: RunContext, situation: str, send: Send) -> tuple[str, Response]:
+    """Send a request about the step that all refusals share; the id of that step, which may be an
+    unknown one, and the response. Raises `Doubtful` and `NoResponse`.
+    """
     step_id = context.witness.step()
     try:
         response = certain(send(context.server, step_id))
@@ -134,7 +156,7 @@ def ask_about_witness(context: RunContext, situation: str, send: Send) -> Respon
         context.witness.replace()
         raise
     context.witness.note(situation, send, response)
-    return response
+    return step_id, response
 
 
 def certain(response: Response) -> Response:

@@ -1,7 +1,8 @@
 """Cases whose requests Schemathesis generates from the contract as the server's readings have it.
 
 A finding does not end the case: every example is tried, and for each cause the one with the
-shortest request is reported.
+shortest request is reported. What should be refused but completes a step ends it where the steps
+are numbered, for a hundred examples would leave none to the other cases.
 """
 
 import time
@@ -74,6 +75,7 @@ class Generated(Case):
             nonlocal seen, end
             if end is not None:
                 return True
+            used = context.steps.used
             try:
                 found = list(self._attempt(context, body))
             except Doubtful:
@@ -82,6 +84,7 @@ class Generated(Case):
                 end = error
                 return True
             seen += 1
+            end = self._lost_a_step(context, used)
             for one in found:
                 key = one.cause.key, type(one).__name__
                 if key not in shortest or len(one.curl) < len(shortest[key].curl):
@@ -97,6 +100,12 @@ class Generated(Case):
             raise end
         if not seen:
             raise NotCovered("no example could be generated")
+
+    def _lost_a_step(self, context: RunContext, used: int) -> NotCovered | None:
+        """What ends the case where it should complete no step, but has, and there are not many."""
+        if self.steps or context.steps.used == used or context.steps.is_endless:
+            return None
+        return NotCovered("the STARTED steps that are left are kept for the other cases")
 
     def _drive(
         self, context: RunContext, attempt: Callable[[Any], bool], *, shrink: bool = False
@@ -153,7 +162,7 @@ class GeneratedRefusals(Generated):
             named = {**body, "processStepId": step_id} if names_step else body
             return server.post(named, step=known(step_id))
 
-        response = ask_about_witness(context, self.situation, send)
+        _, response = ask_about_witness(context, self.situation, send)
         if response.status != 200:
             yield from self.judge(context, "", response)
             return

@@ -154,7 +154,7 @@ _BY_READING: tuple[tuple[str, str, AcceptedIf, Send], ...] = (
 )
 
 
-def _bad(rows: Rows, expect: Expect) -> Iterator[Case]:
+def _bad(rows: Rows, expect: Expect, *, names_step: bool = False) -> Iterator[Case]:
     for name, situation, send in rows:
         yield Refusal(
             name=name,
@@ -164,6 +164,7 @@ def _bad(rows: Rows, expect: Expect) -> Iterator[Case]:
             reading="bad-body",
             expect=expect,
             send=send,
+            names_step=names_step,
         )
 
 
@@ -207,8 +208,12 @@ CASES: tuple[Case, ...] = (
         expect=ByReading("bad-body", or_by="unknown-step"),
         send=body('{"processStepId": 1, "params": {}}'),
     ),
-    *_bad(_NO_JSON, Invalid(key="unchecked-json", title="Bodies are accepted that are not JSON")),
-    *_bad(_BAD_PARAMS, Invalid()),
+    *_bad(
+        _NO_JSON,
+        Invalid(key="unchecked-json", title="Bodies are accepted that are not JSON"),
+        names_step=True,
+    ),
+    *_bad(_BAD_PARAMS, Invalid(), names_step=True),
     *(
         Refusal(
             name=name,
@@ -218,6 +223,7 @@ CASES: tuple[Case, ...] = (
             reading=expect.reading,
             expect=expect,
             send=send,
+            names_step=True,
         )
         for name, situation, expect, send in _BY_READING
     ),

@@ -9,7 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from http.client import parse_headers
 
-from stepstub.contract_tests.cases.case import Case, Doubtful, RunContext, certain
+from stepstub.contract_tests.cases.case import (
+    NOTHING_COMPLETED,
+    Case,
+    Doubtful,
+    RunContext,
+    certain,
+)
 from stepstub.contract_tests.cases.expect import Repeatable, internal_error
 from stepstub.contract_tests.cases.senders import PLAIN, complete
 from stepstub.contract_tests.cases.trials import changed
@@ -61,7 +67,7 @@ class StillStarted(Case):
             yield from response.findings
             return
         if not context.completions:
-            raise NotCovered("no step could be completed in this run, with or without refusals")
+            raise NotCovered(NOTHING_COMPLETED)
         guilty, response = self._guilty(context, refused, response)
         some = ", ".join(dict.fromkeys(each.situation for each in guilty[:3]))
         rest = f" and {len(guilty) - 3} more" if len(guilty) > 3 else ""

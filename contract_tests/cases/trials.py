@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stepstub.contract_tests.cases.case import Case, RunContext, certain
+from stepstub.contract_tests.cases.case import NOTHING_COMPLETED, Case, RunContext, certain
 from stepstub.contract_tests.cases.senders import complete
 from stepstub.contract_tests.causes import REFUSED_BUT_CHANGED
-from stepstub.contract_tests.findings import Finding
+from stepstub.contract_tests.findings import Finding, NotCovered
 from stepstub.contract_tests.needs import Need
 from stepstub.contract_tests.response import Response
 
@@ -28,11 +28,16 @@ class Trial(Case):
 def still_started(
     context: RunContext, step_id: str, situation: str, refused: Response
 ) -> Iterator[Finding]:
-    """Complete a step about which a request was refused: it must be as it was."""
+    """Complete a step about which a request was refused: it must be as it was.
+
+    Raises `NotCovered` where no step could be completed yet, refused before or not.
+    """
     response = certain(complete(context.server, step_id))
     if response.status < 300:
         context.steps.completed(step_id, response.named_step)
         return
+    if not context.steps.used:
+        raise NotCovered(NOTHING_COMPLETED)
     yield changed(f"{situation} got {refused.status}", refused, response)
 
 
