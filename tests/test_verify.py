@@ -485,6 +485,30 @@ def test_a_server_that_completes_nothing_could_not_be_checked(
     assert outcome(tmp_path)["no-token"] == "covered"
 
 
+class Interrupted:
+    """A clock that a user interrupts after some looks at it."""
+
+    def __init__(self, after: int) -> None:
+        self._left = after
+
+    def __call__(self) -> float:
+        self._left -= 1
+        if self._left < 0:
+            raise KeyboardInterrupt
+        return 0.0
+
+
+@pytest.mark.parametrize(("looks", "learnt"), [(4, False), (60, True)])
+def test_an_interrupted_run_reports_what_it_has_found(
+    stub: ServedStub, tmp_path: Path, looks: int, learnt: bool
+) -> None:
+    options = {"report_dir": tmp_path, "clock": Interrupted(looks), **FEW}
+    assert verify(stub.url, TOKEN, out=StringIO(), **options) is Exit.COULD_NOT_RUN
+    report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert report["unfinished"] == "it was interrupted"
+    assert bool(report["situations"]) is learnt
+
+
 def test_an_unreachable_server_is_no_violation(capsys: pytest.CaptureFixture[str]) -> None:
     with serve_in_thread(live_app()) as url:
         pass

@@ -57,6 +57,8 @@ def verify(
         except (CouldNotRun, ProfileError) as error:
             run.report.unfinished = str(error)
             click.echo(f"could not run: {error}", err=True)
+        except KeyboardInterrupt:
+            run.report.unfinished = "it was interrupted"
         run.finish()
     report = run.report
     if report.learnt is not None and not learn_only:
