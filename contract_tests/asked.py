@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stepstub.contract_tests.findings import Cause, Finding, Severity
-from stepstub.profiles import Accepted, load_profile
+from stepstub.profiles import DEFAULT_NAME, Accepted, load_profile
 from stepstub.readings import DEFAULT, Value, as_mapping, questions, with_values
 from stepstub.schema import printable, shorten
 
@@ -26,12 +26,14 @@ class Asked:
     """The readings that were asked for, and the causes of failure that are accepted all the same.
 
     A reading that is not in `values` may be read in any way; none is there where nothing was asked
-    for. `name` is what the options say, such as `spring, bad-body=422`.
+    for. `name` is what the options say, such as `spring, bad-body=422`. `strict` holds the server
+    to our contract as a whole: a difference that no reading names is a deviation, too.
     """
 
     name: str = ""
     values: Mapping[str, Value] = field(default_factory=dict)
     accepted: Sequence[Accepted] = ()
+    strict: bool = False
 
 
 NOTHING = Asked()
@@ -54,7 +56,8 @@ def asked_for(profile: str | None, single: Mapping[str, object]) -> Asked:
         for name, value in known.items()
         if name not in loaded.unknown and _has_effect(name, known)
     }
-    return Asked(", ".join([loaded.name, *names]), of_profile | values, loaded.accepted)
+    strict = profile == DEFAULT_NAME
+    return Asked(", ".join([loaded.name, *names]), of_profile | values, loaded.accepted, strict)
 
 
 def deviations(learnt: "Learnt", asked: Asked) -> Iterator[Finding]:

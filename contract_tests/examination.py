@@ -72,9 +72,9 @@ class Examiner:
     def difference(self, key: str, title: str, rule: str) -> Cause:
         """A cause that neither the document nor a reading names.
 
-        A deviation where readings were asked for, and only noted where none were.
+        A deviation where the server is held to our contract as a whole, and else only noted.
         """
-        severity = Severity.DEVIATION if self.expectations.asked else Severity.NOTE
+        severity = Severity.DEVIATION if self.expectations.strict else Severity.NOTE
         return Cause(severity, key, title, rule)
 
     def _documented(self, response: Response) -> Iterator[Finding]:

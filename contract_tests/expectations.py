@@ -59,15 +59,16 @@ _RFC_3339 = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$"
 class Expectations:
     """What is known of a server's readings, and what follows for its responses.
 
-    `known` has a value or None for a reading; one that is missing is not known either. `asked` says
-    that readings were asked for: a difference that no reading names is a deviation then.
+    `known` has a value or None for a reading; one that is missing is not known either. `strict`
+    says that the server is held to our contract as a whole: a difference that no reading names is a
+    deviation then.
     """
 
     def __init__(
-        self, known: Mapping[str, Value | None] = MappingProxyType({}), *, asked: bool = False
+        self, known: Mapping[str, Value | None] = MappingProxyType({}), *, strict: bool = False
     ) -> None:
         base = contract.load()
-        self.asked = asked
+        self.strict = strict
         self.path = base.path
         self._known = {name: value for name, value in known.items() if value is not None}
         (operation,) = base.document["paths"][base.path].values()

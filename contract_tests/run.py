@@ -89,7 +89,7 @@ class Run:
         for. `require` lists statuses, as in `200,401,412`; `CouldNotRun` is raised for others.
         `wait` and `clock` are those of `Pace`.
         """
-        expectations = Expectations(asked=bool(asked.values))
+        expectations = Expectations(strict=asked.strict)
         self._asked, self._earlier = asked, earlier
         credentials = credentials or Credentials()
         secrets = credentials.secrets(token)
@@ -144,10 +144,10 @@ class Run:
             self._server.examiner.now = None  # a test may have moved its clock
             if not self._asked.values:
                 self._asked = Asked(
-                    "the stub's own readings", stub.readings(), self._asked.accepted
+                    "the stub's own readings", stub.readings(), self._asked.accepted, strict=True
                 )
                 self.report.asked_name, self.report.asked = self._asked.name, self._asked.values
-                self._server.examiner.expectations = Expectations(asked=True)
+                self._server.examiner.expectations = Expectations(strict=True)
         self._steps.require_started()
 
     def learn(self) -> Learnt:
@@ -166,10 +166,9 @@ class Run:
             name: self._asked.values.get(name) if value is None else value
             for name, value in learnt.values.items()
         }
-        asked = bool(self._asked.values)
-        self._server.examiner.expectations = Expectations(known, asked=asked)
+        self._server.examiner.expectations = Expectations(known, strict=self._asked.strict)
         found = [*learnt.findings, *deviations(learnt, self._asked)]
-        if known["credentials"] == "none" and not asked:
+        if known["credentials"] == "none" and "credentials" not in self._asked.values:
             found.append(self._open_to_all(learnt))
         self.report.learnt = replace(learnt, findings=found)
         if self._earlier is not None:

@@ -35,9 +35,9 @@ def response(status: int, value: object, headers: dict[str, str] | None = None) 
     return Response(status, JSON if headers is None else headers, content, "curl")
 
 
-def examined(response: Response, *, ours: bool = False, asked: bool = False) -> list[Finding]:
+def examined(response: Response, *, ours: bool = False, strict: bool = False) -> list[Finding]:
     """What is found; with `ours` the server is known to read everything as we do."""
-    expectations = Expectations(as_mapping(DEFAULT) if ours else {}, asked=asked)
+    expectations = Expectations(as_mapping(DEFAULT) if ours else {}, strict=strict)
     return list(Examiner(expectations, TOKEN, lambda: NOW).examine(response))
 
 
@@ -142,7 +142,7 @@ def test_what_no_document_names_is_noted_or_deviates_from_what_was_asked_for(
     value: object, key: str
 ) -> None:
     assert keys(examined(response(401, value))) == [(Severity.NOTE, key)]
-    assert keys(examined(response(401, value), asked=True)) == [(Severity.DEVIATION, key)]
+    assert keys(examined(response(401, value), strict=True)) == [(Severity.DEVIATION, key)]
 
 
 def test_timestamps_run_forward_unless_a_response_is_repeated() -> None:

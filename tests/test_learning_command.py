@@ -164,6 +164,8 @@ def test_the_exit_status_says_whether_the_readings_are_as_asked_for(
     monkeypatch.setenv("STEPSTUB_READING", "bad-body=422")
     result = verify(server.url, "--learn", "learnt.yaml", "--learn-only", *options)
     assert result.exit_code == expected, result.output
+    why = {Exit.VIOLATES: "bad-body is 400, not 4", Exit.DRIFTED: "Unlike the earlier profile"}
+    assert why.get(expected, "") in result.output
 
 
 def test_one_file_can_be_asked_for_compared_with_and_written(

@@ -339,6 +339,18 @@ def test_a_deviation_is_told_apart_from_a_violation(stub: ServedStub, tmp_path: 
     assert outcome(tmp_path / "1")["unknown-step"] == "covered"
 
 
+def test_a_server_conforms_to_what_was_learnt_from_it(stub: ServedStub, tmp_path: Path) -> None:
+    server, profile = Foreign(stub, change("NaN accepted")), tmp_path / "learnt.yaml"
+    codes = []
+    with served(server) as url:
+        for asked in (Asked, lambda: asked_for(str(profile), {})):
+            started = [server.process(4)[0] for _ in range(25)]
+            options = {"learn": profile, "report_dir": tmp_path, "out": StringIO(), **FEW}
+            codes.append(verify(url, TOKEN, started_steps=started, asked=asked(), **options))
+    assert codes == [Exit.CONFORMS, Exit.CONFORMS]
+    assert causes(tmp_path) == {"unchecked-json": "note"}
+
+
 def test_a_request_that_matches_no_operation_cannot_violate_the_document(
     stub: ServedStub, tmp_path: Path
 ) -> None:
@@ -483,6 +495,30 @@ def test_a_server_that_completes_nothing_could_not_be_checked(
     assert code is Exit.COULD_NOT_RUN
     assert report["unfinished"].startswith("no step could be completed")
     assert outcome(tmp_path)["no-token"] == "covered"
+
+
+class Interrupted:
+    """A clock that a user interrupts after some looks at it."""
+
+    def __init__(self, after: int) -> None:
+        self._left = after
+
+    def __call__(self) -> float:
+        self._left -= 1
+        if self._left < 0:
+            raise KeyboardInterrupt
+        return 0.0
+
+
+@pytest.mark.parametrize(("looks", "learnt"), [(4, False), (60, True)])
+def test_an_interrupted_run_reports_what_it_has_found(
+    stub: ServedStub, tmp_path: Path, looks: int, learnt: bool
+) -> None:
+    options = {"report_dir": tmp_path, "clock": Interrupted(looks), **FEW}
+    assert verify(stub.url, TOKEN, out=StringIO(), **options) is Exit.COULD_NOT_RUN
+    report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert report["unfinished"] == "the run was interrupted"
+    assert bool(report["situations"]) is learnt
 
 
 def test_an_unreachable_server_is_no_violation(capsys: pytest.CaptureFixture[str]) -> None:

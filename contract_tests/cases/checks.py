@@ -192,7 +192,7 @@ def blames_step(code: str) -> Check:
 
     def check(context: RunContext, step_id: str, response: Response) -> Problems:
         expectations = context.server.expectations
-        if not (expectations.asked and expectations.value("refusal-data") == "by-field"):
+        if not (expectations.strict and expectations.value("refusal-data") == "by-field"):
             return
         blame = response.data.get("processStepId") if isinstance(response.data, dict) else None
         if response.status == 412 and (not isinstance(blame, dict) or blame.get("code") != code):

@@ -210,8 +210,8 @@ class Unmatched:
     """The standard status of a request that matches no operation, or any other refusal."""
 
     def wrong(self, case: Case, context: RunContext, response: Response) -> Cause | None:
-        asked = context.server.expectations.asked
-        if response.status == case.status or (400 <= response.status < 500 and not asked):
+        strict = context.server.expectations.strict
+        if response.status == case.status or (400 <= response.status < 500 and not strict):
             return None
         if response.status != 501 and (cause := internal_error(case, context, response)):
             return cause

@@ -43,6 +43,11 @@ def lines(report: Report) -> list[str]:
     ]
 
 
+def without_cases(report: Report) -> list[str]:
+    """Why a run that only learns does not end with exit status 0."""
+    return [*_causes(Facts(report)), *_drift(report), "", visible.line(report.verdict)]
+
+
 def _numbers(report: Report) -> Iterator[str]:
     covered = f"{report.counts[Outcome.COVERED]} of {len(report.results)} situations covered"
     seen = f"{report.readings_seen} of {len(questions())} readings seen"

@@ -68,6 +68,8 @@ def verify(
             report = run.report
             if report.learnt is not None and not learn_only:
                 click.echo("\n".join(["", *text.lines(report)]), out)
+            elif report.learnt is not None and report.exit is not Exit.CONFORMS:
+                click.echo("\n".join(text.without_cases(report)), out)
             if report_dir is not None:
                 write(report, report_dir)
             if output_format == "github":
