@@ -1,6 +1,7 @@
 """The kinds of variation: what may be asked for, and what a seed draws."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,14 @@ from stepstub.settings import DEFAULT_TOKEN
 from stepstub.variations import KINDS, Vary, chosen
 from stepstub.views import ReadingsView
 from support import ROOT, Client
+from test_plugin import Suite
 
 PAGE = (ROOT / "docs" / "variations.md").read_text("utf-8")
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Suite:
+    return Suite(tmp_path)
 
 
 def test_a_seed_alone_draws_about_half_of_the_kinds_anew_for_each_exchange() -> None:
@@ -153,3 +160,35 @@ def test_the_control_api_refuses_what_cannot_be_varied(
 
     assert response.status == 400
     assert told in response.json["detail"]
+
+
+def test_the_marker_varies_the_responses_of_one_test(suite: Suite) -> None:
+    code = """
+import pytest
+import requests
+
+def kinds(sandbox):
+    sandbox.start_process("two-steps")
+    body = {"processStepId": "order-1-approve"}
+    requests.post(sandbox.complete_step_url, json=body, headers=sandbox.headers, timeout=10)
+    return [variation.name for variation in sandbox.journal()[0].variations]
+
+@pytest.mark.stepstub(vary={"seed": 1, "only": ["spacing"]}, readings={"version": "2"})
+def test_marked(stepstub, stepstub_sandbox):
+    assert kinds(stepstub) == kinds(stepstub_sandbox) == ["spacing"]
+    assert stepstub.readings.version == stepstub_sandbox.readings.version == "2"
+
+def test_not_marked(stepstub, stepstub_sandbox):
+    assert kinds(stepstub) == kinds(stepstub_sandbox) == []
+
+@pytest.mark.stepstub(vary={"seed": 1, "only": ["spacing"]})
+def test_failing(stepstub):
+    assert kinds(stepstub) == []
+"""
+    output = suite.run(code, passed=2, failed=1)
+    assert "variations: spacing (" in output
+
+
+def test_a_wrong_seed_in_the_marker_is_an_error(suite: Suite) -> None:
+    code = "import pytest\n@pytest.mark.stepstub(vary=-1)\ndef test_it(stepstub): pass\n"
+    assert "@pytest.mark.stepstub: -1 is no seed" in suite.run(code, error=1)
