@@ -18,7 +18,7 @@ from stepstub import InProcess, LiveServer, Sandbox
 from stepstub.app import create_app
 from stepstub.concurrency import run_inline
 from stepstub.contract import effective, load
-from stepstub.readings import DEFAULT, Readings
+from stepstub.readings import DEFAULT, Readings, with_values
 from stepstub.settings import Settings
 from stepstub.variations import KINDS, Vary
 from stepstub.views import ExchangeView
@@ -116,6 +116,15 @@ def test_a_refusal_has_further_entries() -> None:
         assert other.data["processStepId"] == plain.data["processStepId"]
         first.add(next(iter(other.data)) == "processStepId")
     assert first == {True, False}  # it need not be the first
+
+
+@pytest.mark.parametrize("name", ["unknown-codes", "more-entries"])
+@pytest.mark.parametrize("data", ["message", "empty"])
+def test_the_data_of_a_refusal_without_codes_stays_as_it_is(name: str, data: str) -> None:
+    readings = with_values(DEFAULT, {"refusal-data": data})
+    for seed in SEEDS:
+        changed = exchanges(stub(Vary(seed=seed, only=(name,)), readings))
+        assert changed == exchanges(stub(None, readings))
 
 
 def test_there_is_white_space_between_tokens() -> None:
@@ -309,7 +318,7 @@ def test_a_fault_that_breaks_the_json_keeps_it_broken() -> None:
 
 
 def test_a_fault_that_breaks_the_connection_has_no_variations() -> None:
-    with InProcess(vary=only("spacing")) as sandbox:
+    with InProcess(vary=only("extra-headers")) as sandbox:
         sandbox.start_process("two-steps")
         sandbox.fault("after", "disconnect")
         with pytest.raises(requests.ConnectionError):

@@ -21,11 +21,11 @@ _MEMBERS: tuple[tuple[str, Any], ...] = (
     ("tags", ["a", {"b": []}]),
     ("_links", {"self": {"href": "/"}}),
 )
-_CODES = ("E4711", "tenant.locked", "PRECONDITION_NOT_MET", "")
+_CODES = ("E4711", "tenant.locked", "PRECONDITION_NOT_MET", "1001")
 _ENTRIES = {
     "tenant": {"code": "LOCKED", "detail": "The tenant is being moved."},
     "process.version": {"code": "OUTDATED", "detail": "There is a newer version of the process."},
-    "$": {},
+    "body": {"code": "TOO_EARLY", "detail": "The process is on hold.", "retryAfter": 5},
 }
 _HEADERS = (
     (b"x-request-id", b"0b9c1f6e-3d0c-4a43-9a53-1f3c2d1f8f55"),
