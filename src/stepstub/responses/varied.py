@@ -22,7 +22,7 @@ _MEMBERS: tuple[tuple[str, Any], ...] = (
     ("_links", {"self": {"href": "/"}}),
 )
 _CODES = ("E4711", "tenant.locked", "PRECONDITION_NOT_MET", "1001")
-_ENTRIES = {
+_ENTRIES: Mapping[str, dict[str, Any]] = {
     "tenant": {"code": "LOCKED", "detail": "The tenant is being moved."},
     "process.version": {"code": "OUTDATED", "detail": "There is a newer version of the process."},
     "body": {"code": "TOO_EARLY", "detail": "The process is on hold.", "retryAfter": 5},
