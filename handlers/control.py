@@ -15,6 +15,7 @@ from stepstub.journal import ExchangeQuery
 from stepstub.model import Process
 from stepstub.readings import as_mapping, with_values
 from stepstub.scenario import build, load_built_in
+from stepstub.variations import Vary
 from stepstub.verification import Verification, verify
 from stepstub.views import (
     ClockChange,
@@ -33,6 +34,7 @@ from stepstub.views import (
     SandboxCreated,
     SandboxStart,
     StepView,
+    VaryView,
     VerificationRequest,
 )
 
@@ -52,7 +54,8 @@ async def create_sandbox(exchange: Exchange) -> SandboxCreated:
     wanted = convert(exchange.body or {}, SandboxStart, strict=False)
     sandboxes = exchange.stub.sandboxes
     readings = with_values(sandboxes.readings, wanted.readings)
-    sandbox = await sandboxes.create(_processes_of(wanted) or (), readings)
+    vary = _vary(wanted, sandboxes.vary)
+    sandbox = await sandboxes.create(_processes_of(wanted) or (), readings, vary)
     processes, _ = await sandbox.store.page(0, len(sandbox.scenario))
     return SandboxCreated(token=sandbox.token, processes=tuple(map(ProcessView.of, processes)))
 
@@ -67,12 +70,14 @@ async def reset_sandbox(exchange: Exchange) -> ProcessList:
         exchange.sandbox,
         _processes_of(wanted),
         with_values(exchange.sandbox.readings, wanted.readings),
+        _vary(wanted, exchange.sandbox.vary),
     )
     return ProcessList.of(*await sandbox.store.page(0, len(sandbox.scenario)))
 
 
 async def get_readings(exchange: Exchange) -> ReadingsView:
-    return ReadingsView(readings=as_mapping(exchange.sandbox.readings))
+    sandbox = exchange.sandbox
+    return ReadingsView(readings=as_mapping(sandbox.readings), vary=VaryView.of(sandbox.vary))
 
 
 async def list_processes(exchange: Exchange) -> ProcessList:
@@ -209,6 +214,10 @@ async def list_delegate_calls(exchange: Exchange) -> DelegateCallList:
 
 def _page(parameters: Mapping[str, Any]) -> tuple[int, int]:
     return parameters.get("offset", 0), parameters.get("limit", _PAGE_SIZE)
+
+
+def _vary(wanted: SandboxStart, base: Vary | None) -> Vary | None:
+    return base if wanted.vary is None else wanted.vary.vary
 
 
 def _processes_of(wanted: SandboxStart) -> Sequence[Process] | None:

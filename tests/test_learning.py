@@ -27,6 +27,7 @@ from stepstub.readings import (
     with_values,
 )
 from stepstub.settings import DEFAULT_TOKEN
+from stepstub.variations import VaryChoice
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +36,20 @@ def stub() -> Iterator[InProcess]:
         yield stub
 
 
-def learnt_from(stub: InProcess, readings: Readings, *, from_steps_alone: bool = False) -> Learnt:
+def learnt_from(
+    stub: InProcess,
+    readings: Readings,
+    *,
+    from_steps_alone: bool = False,
+    vary: VaryChoice = None,
+) -> Learnt:
     """Serve a stub with these readings and learn them.
 
     Its control API provides steps in every state; or else all that is known are the first steps of
     some processes, as of a foreign server.
     """
     sandbox = stub.default_sandbox()  # requests without a token meet its readings as well
-    sandbox.reset(readings=readings)
+    sandbox.reset(readings=readings, vary=vary)
     pool = StepPool(stub=RemoteStub(stub.url, DEFAULT_TOKEN))
     if from_steps_alone:
         pool = StepPool([sandbox.start_process([{}, {}, {}]).steps[0].id for _ in range(20)])
@@ -143,3 +150,11 @@ def test_each_single_alternative_is_learnt(stub: InProcess, readings: Readings) 
     check(readings, learnt)
     for name, value in differing(readings).items():
         assert learnt.values[name] == (None if name in hidden(readings) else value)
+
+
+@pytest.mark.parametrize("readings", [DEFAULT, *map(profiles.load, profiles.built_in()[1:])])
+@pytest.mark.parametrize("seed", range(3))
+def test_variations_leave_what_is_learnt_as_it_is(
+    stub: InProcess, readings: Readings, seed: int
+) -> None:
+    check(readings, learnt_from(stub, readings, vary=seed))

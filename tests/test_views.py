@@ -10,6 +10,7 @@ from stepstub import contract, views
 from stepstub.errors import Violation
 from stepstub.faults import Fault
 from stepstub.model import Param
+from stepstub.variations import Variation
 from stepstub.verification import Verification
 
 SCHEMAS = contract.control_document()["components"]["schemas"]
@@ -37,6 +38,8 @@ TYPES: dict[str, type[Struct]] = {
     "ReadingUse": views.ReadingUse,
     "Sandbox": views.SandboxCreated,
     "Step": views.StepView,
+    "Variation": Variation,
+    "Vary": views.VaryView,
     "Verification": Verification,
     "VerificationRequest": views.VerificationRequest,
     "Violation": Violation,

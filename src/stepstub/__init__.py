@@ -22,9 +22,10 @@ The layout, from the outside in; imports run downwards only::
     faults  delegates  journal        rules of misbehaviour             another kind: here
     transitions                       what becomes of steps: pure       a decision: here
     scenario  contract                YAML with processes; openapi.yaml at work
+    variations                        what every client tolerates        another kind: here
     schema  outbound                  JSON Schema in words; the POST of an http delegate
     errors  budget                    what can go wrong; time and bytes of an HTTP exchange
-    model  settings  clock  ids  concurrency
+    model  settings  clock  ids  concurrency  wire
 """
 
 from typing import TYPE_CHECKING, Any

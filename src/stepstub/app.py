@@ -32,6 +32,7 @@ def create_app(
             concurrency=concurrency,
             limits=settings.limits,
             readings=settings.readings,
+            vary=settings.vary,
         ),
         settings=settings,
         concurrency=concurrency,

@@ -23,6 +23,7 @@ from stepstub.errors import StepstubError
 from stepstub.faults import Action, Fault, Phase
 from stepstub.readings import DEFAULT, Readings, as_mapping, credentials_headers, with_values
 from stepstub.scenario import load
+from stepstub.variations import VaryChoice, chosen
 from stepstub.verification import Verification, settles
 from stepstub.views import (
     ClockChange,
@@ -41,6 +42,7 @@ from stepstub.views import (
     SandboxCreated,
     SandboxStart,
     StepView,
+    VaryView,
     VerificationRequest,
 )
 from stepstub.yaml_source import is_file
@@ -163,6 +165,7 @@ class Sandbox:
         *,
         scenario: str | Path | None = None,
         readings: ReadingsChoice = None,
+        vary: VaryChoice = None,
         control_token: str | None = None,
     ) -> "NewSandbox":
         """A fresh sandbox on the stub at `url`, for a with statement, which deletes it in the end::
@@ -172,9 +175,11 @@ class Sandbox:
 
         `token` is that of any sandbox there is. Without a scenario, a built-in one's name or a
         file's path, it begins empty. `readings` are a profile, by name or path, or single values
-        in place of those of the stub: `{"last-step-id": "absent"}`.
+        in place of those of the stub: `{"last-step-id": "absent"}`. `vary` is a seed, or a seed and
+        kinds, by which responses vary: `{"seed": 1, "only": ["member-order"]}`.
         """
-        return NewSandbox(Sandbox(url, token, control_token=control_token), scenario, readings)
+        origin = Sandbox(url, token, control_token=control_token)
+        return NewSandbox(origin, scenario, readings, vary)
 
     def _sibling(self, token: str) -> "Sandbox":
         return Sandbox(
@@ -358,12 +363,18 @@ class Sandbox:
         request = VerificationRequest(process_step_id=step_id, times=times, within_seconds=within)
         return self.call("POST", "verifications", Verification, request)
 
-    def reset(self, scenario: str | Path | None = None, readings: ReadingsChoice = None) -> None:
+    def reset(
+        self,
+        scenario: str | Path | None = None,
+        readings: ReadingsChoice = None,
+        vary: VaryChoice = None,
+    ) -> None:
         """Back to what the sandbox began with.
 
-        Or to another scenario, by name or path; and to other readings, as in `create`.
+        Or to another scenario, by name or path; and to other readings and variations, as in
+        `create`. `vary=False` ends variations.
         """
-        self.call("POST", "reset", ProcessList, _start(scenario, readings))
+        self.call("POST", "reset", ProcessList, _start(scenario, readings, vary))
         self._readings = None
         self._faults.clear()
 
@@ -404,14 +415,19 @@ class NewSandbox:
     """A sandbox that is still to be made: a with statement makes it, gives it and deletes it."""
 
     def __init__(
-        self, origin: Sandbox, scenario: str | Path | None, readings: ReadingsChoice = None
+        self,
+        origin: Sandbox,
+        scenario: str | Path | None,
+        readings: ReadingsChoice = None,
+        vary: VaryChoice = None,
     ) -> None:
         self._origin = origin
         self._scenario = scenario
         self._readings = readings
+        self._vary = vary
 
     def __enter__(self) -> Sandbox:
-        start = _start(self._scenario, self._readings)
+        start = _start(self._scenario, self._readings, self._vary)
         created = self._origin.call("POST", "sandboxes", SandboxCreated, start)
         self._made = self._origin._sibling(created.token)  # noqa: SLF001 - of the same module
         return self._made
@@ -428,15 +444,18 @@ class NewSandbox:
             )
 
 
-def _start(scenario: str | Path | None, readings: ReadingsChoice = None) -> SandboxStart:
+def _start(
+    scenario: str | Path | None, readings: ReadingsChoice = None, vary: VaryChoice = None
+) -> SandboxStart:
     """What to begin with. A file is read and checked here: the stub may be somewhere else."""
     values = _values(readings)
+    varied = None if vary is None else VaryView.of(chosen(vary))
     if scenario is None:
-        return SandboxStart(readings=values)
+        return SandboxStart(readings=values, vary=varied)
     if not is_file(scenario):
-        return SandboxStart(scenario=str(scenario), readings=values)
+        return SandboxStart(scenario=str(scenario), readings=values, vary=varied)
     specs = [ProcessSpec.of(process) for process in load(scenario).processes]
-    return SandboxStart(processes=msgspec.to_builtins(specs), readings=values)
+    return SandboxStart(processes=msgspec.to_builtins(specs), readings=values, vary=varied)
 
 
 def _values(readings: ReadingsChoice) -> Mapping[str, Any]:
@@ -481,6 +500,9 @@ def render_journal(exchanges: Sequence[ExchangeView]) -> str:
         if used := [each for each in exchange.readings if each.value != _OURS[each.name]]:
             named = ", ".join(f"{each.name}: {each.value} ({each.number})" for each in used)
             lines.append(f"   readings: {named}")
+        if exchange.variations:
+            varied = ", ".join(each.describe() for each in exchange.variations)
+            lines.append(f"   variations: {varied}")
         if exchange.reason:
             by = f" (moved there by #{exchange.moved_by})" if exchange.moved_by else ""
             lines.append(f"   why: {exchange.reason}{by}")

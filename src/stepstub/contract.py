@@ -66,7 +66,7 @@ class Contract:
             if status not in self._allowed:
                 return f"the status {status} is not documented"
             form, schema = self.undocumented
-            if content_type != form:
+            if _essence(content_type) != _essence(form):
                 return f"the {status} is {content_type.decode()}, not {form.decode()}"
             if b"json" not in form:
                 return None
@@ -155,6 +155,11 @@ def _undocumented(components: dict[str, Any], form: str) -> tuple[bytes, Schema]
 
 def _object_with(*members: str) -> Schema:
     return Schema({"type": "object", "required": list(members)})
+
+
+def _essence(media_type: bytes) -> bytes:
+    """A media type without its parameters, which the contract leaves open."""
+    return media_type.partition(b";")[0]
 
 
 def _json_schema(message: dict[str, Any]) -> dict[str, Any]:

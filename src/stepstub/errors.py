@@ -151,6 +151,10 @@ class InvalidReadings(StepstubError):
     """A reading's name or value that does not exist. Says which are near."""
 
 
+class InvalidVariations(StepstubError):
+    """A seed, or a kind of variation, that does not exist. Says which are near."""
+
+
 class ProfileError(FileError, InvalidReadings):
     """A profile of readings that cannot be used."""
 

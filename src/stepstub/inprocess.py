@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
 
-from stepstub import profiles, scenario
+from stepstub import profiles, scenario, variations
 from stepstub.app import create_app
 from stepstub.client import ReadingsChoice, Sandbox
 from stepstub.concurrency import InlineConcurrency, run_inline
-from stepstub.errors import Disconnected, TimedOut
+from stepstub.errors import Disconnected, InvalidVariations, TimedOut
 from stepstub.interception import Carried, Interception
 from stepstub.settings import DEFAULT_TOKEN, Settings
+from stepstub.variations import VaryChoice
+from stepstub.wire import WIRE
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -52,7 +54,8 @@ class InProcess(Sandbox):
     """A sandbox on a stub of its own in this process: `with InProcess("two-steps") as sandbox: ...`
 
     `scenarios`, names or paths of files, are what it begins with; `readings` a profile, by name or
-    path, or single values in place of the defaults.
+    path, or single values in place of the defaults. `vary` is a seed, or a seed and kinds, by which
+    responses vary in what every correct client tolerates.
 
     While the context lasts, what requests sends to `url` goes to the stub, and everything else
     where it would go anyway. `responses` is the `RequestsMock` that does it, for a test that
@@ -60,14 +63,24 @@ class InProcess(Sandbox):
     """
 
     def __init__(
-        self, *scenarios: str | Path, url: str = DEFAULT_URL, readings: ReadingsChoice = None
+        self,
+        *scenarios: str | Path,
+        url: str = DEFAULT_URL,
+        readings: ReadingsChoice = None,
+        vary: VaryChoice = None,
     ) -> None:
         processes = scenario.merge([scenario.load(each) for each in scenarios])
         self._patience = _Patience()
-        settings = Settings(readings=profiles.chosen(readings))
+        varying = variations.chosen(vary)
+        if varying and not varying.without_a_connection:
+            raise InvalidVariations(
+                f"Without a socket nothing varies in {', '.join(varying.only)}: use a LiveServer,"
+                " or the fixture stepstub_sandbox."
+            )
+        settings = Settings(readings=profiles.chosen(readings), vary=varying)
         self.app = create_app(settings=settings, concurrency=self._patience)
         # Not the default sandbox, so that what its journal has is what it would have on a server.
-        own = run_inline(self.app.sandboxes.create(processes))
+        own = run_inline(self.app.sandboxes.create(processes, vary=settings.vary))
         super().__init__(
             url, own.token, transport=self._carry, register=self.app.sandboxes.on_delegate
         )
@@ -136,7 +149,10 @@ class InProcess(Sandbox):
         if timeout is not None and sum(delays) >= timeout > 0:
             raise TimedOut(f"No response within {timeout:g} s: a fault delayed it.")
         start, end = sent[0], sent[-1]
-        return start["status"], start["headers"], b"" if method == "HEAD" else end["body"]
+        fields = start["headers"]
+        if (wire := start.get(WIRE)) is not None:
+            fields = wire.arranged(fields)
+        return start["status"], fields, b"" if method == "HEAD" else end["body"]
 
     def _carry(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes
@@ -157,7 +173,9 @@ class InProcess(Sandbox):
             _read_timeout(getattr(request, "req_kwargs", {}).get("timeout")),
         )
         # responses counts the length itself.
-        kept = {n.decode(): value.decode() for n, value in headers if n != b"content-length"}
+        kept = {
+            n.decode(): value.decode() for n, value in headers if n.lower() != b"content-length"
+        }
         return status, kept, response
 
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from stepstub.errors import Violation
 from stepstub.model import Status
+from stepstub.variations import Variation
 
 MAX_JOURNALED_BODY = 16 * 1024
 """Bytes of a request's and of a response's body that are kept."""
@@ -31,6 +32,7 @@ class Entry(Struct, kw_only=True, gc=False):
     `received_at` is the sandbox's clock, `wall_clock` the machine's, both in milliseconds;
     `duration` is in seconds. Bodies are cut at `MAX_JOURNALED_BODY`; the sizes are the whole ones.
     `moved_by` is the number of the exchange that put the step where this one was refused.
+    `response` is as it was sent, with the `variations` of it.
     """
 
     method: str
@@ -52,6 +54,7 @@ class Entry(Struct, kw_only=True, gc=False):
     violations: Mapping[str, Violation] | None = None
     moved_by: int | None = None
     fault: str | None = None
+    variations: tuple[Variation, ...] = ()
 
     @property
     def completed_step(self) -> bool:

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from stepstub import profiles
+from stepstub import profiles, variations
 from stepstub import scenario as scenarios
 from stepstub.app import create_app
 from stepstub.client import NewSandbox, NotEntered, ReadingsChoice, Sandbox
@@ -13,6 +13,7 @@ from stepstub.concurrency import EventLoopConcurrency
 from stepstub.serving.server import serve_in_thread
 from stepstub.settings import DEFAULT_TOKEN, Settings
 from stepstub.stub import Stub
+from stepstub.variations import VaryChoice
 
 
 class LiveServer:
@@ -23,7 +24,8 @@ class LiveServer:
 
     `scenarios`, names or paths of files, fill the default sandbox, the one of `token`. Requests may
     name a loopback address, `localhost` or one of `allow_hosts` as their host; others get 421.
-    `readings` are a profile, by name or path, or single values in place of the defaults.
+    `readings` are a profile, by name or path, or single values in place of the defaults. `vary` is
+    a seed, or a seed and kinds, by which responses vary in what every correct client tolerates.
     """
 
     def __init__(
@@ -32,12 +34,15 @@ class LiveServer:
         port: int = 0,
         token: str = DEFAULT_TOKEN,
         readings: ReadingsChoice = None,
+        vary: VaryChoice = None,
         allow_hosts: Iterable[str] = (),
     ) -> None:
         self.url = ""
         self.token = token
         self._scenarios = scenarios
-        self._settings = Settings(token=token, readings=profiles.chosen(readings))
+        self._settings = Settings(
+            token=token, readings=profiles.chosen(readings), vary=variations.chosen(vary)
+        )
         self._port = port
         self._allow_hosts = tuple(allow_hosts)
         self._stack = ExitStack()
@@ -62,13 +67,18 @@ class LiveServer:
         self._stack.close()
 
     def sandbox(
-        self, scenario: str | Path | None = None, *, readings: ReadingsChoice = None
+        self,
+        scenario: str | Path | None = None,
+        *,
+        readings: ReadingsChoice = None,
+        vary: VaryChoice = None,
     ) -> NewSandbox:
         """A fresh sandbox on this server, for a with statement, which deletes it in the end.
 
-        `readings` are a profile, or single values in place of the server's.
+        `readings` are a profile, or single values in place of the server's; `vary` likewise, False
+        for responses that do not vary.
         """
-        return NewSandbox(self.default_sandbox(), scenario, readings)
+        return NewSandbox(self.default_sandbox(), scenario, readings, vary)
 
     def default_sandbox(self) -> Sandbox:
         """The sandbox of the server's own token, which holds its scenarios.

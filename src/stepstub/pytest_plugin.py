@@ -4,11 +4,11 @@ It is loaded into every suite where Stepstub is installed, so at import it takes
 pytest; a suite that uses no fixture pays for this file alone.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stepstub.inprocess import InProcess
     from stepstub.live import LiveServer
     from stepstub.readings import Readings
+    from stepstub.variations import Vary
 
 _UNUSED_FAULTS = "stepstub_unused_faults"
 
@@ -61,8 +62,9 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"{_UNUSED_FAULTS} is report or error, not {value!r}")
     config.addinivalue_line(
         "markers",
-        "stepstub(readings=...): readings of the test's stub, a profile's name or path, or"
-        ' single values: {"last-step-id": "absent"}',
+        "stepstub(readings=..., vary=...): readings of the test's stub, a profile's name or path,"
+        ' or single values: {"last-step-id": "absent"}; and a seed by which its responses vary,'
+        ' or a seed and kinds: {"seed": 1, "only": ["member-order"]}',
     )
 
 
@@ -75,7 +77,7 @@ def stepstub(request: pytest.FixtureRequest) -> "Iterator[InProcess]":
     from stepstub.inprocess import InProcess
 
     url, readings = request.config.getini("stepstub_url"), _readings(request)
-    with InProcess(url=url, readings=readings) as sandbox:
+    with InProcess(url=url, readings=readings, vary=_vary(request)) as sandbox:
         how_to_reach = (
             f"This fixture takes what requests sends to {sandbox.url}, and what httpx sends with"
             " transport=stepstub.httpx_transport(). Clients in other libraries (httpx without that"
@@ -99,7 +101,8 @@ def stepstub_sandbox(
     request: pytest.FixtureRequest, stepstub_server: "LiveServer"
 ) -> "Iterator[Sandbox]":
     """A fresh sandbox on `stepstub_server`, for clients in any library, thread or process."""
-    with stepstub_server.sandbox(readings=_readings(request)) as sandbox:
+    readings, vary = _readings(request), _vary(request)
+    with stepstub_server.sandbox(readings=readings, vary=vary) as sandbox:
         how_to_reach = f"It is at {sandbox.url}, for requests that bear its token."
         with _remembered(request, sandbox, stepstub_server.default_sandbox(), how_to_reach):
             yield sandbox
@@ -110,15 +113,35 @@ def _readings(request: pytest.FixtureRequest) -> "Readings":
     from stepstub import profiles
     from stepstub.errors import StepstubError
 
-    marker = request.node.get_closest_marker("stepstub")
-    if marker and (marker.args or set(marker.kwargs) != {"readings"}):
-        raise pytest.UsageError("@pytest.mark.stepstub takes readings=..., and nothing else.")
+    base = _configured(request.config)
     try:
-        return profiles.chosen(
-            marker.kwargs["readings"] if marker else None, _configured(request.config)
-        )
+        return profiles.chosen(_marked(request).get("readings"), base)
     except StepstubError as error:
         raise pytest.UsageError(f"@pytest.mark.stepstub: {error}") from error
+
+
+def _vary(request: pytest.FixtureRequest) -> "Vary | None":
+    """How the responses of a test's stub vary: as its marker says."""
+    from stepstub import variations
+    from stepstub.errors import StepstubError
+
+    try:
+        return variations.chosen(_marked(request).get("vary"))
+    except StepstubError as error:
+        raise pytest.UsageError(f"@pytest.mark.stepstub: {error}") from error
+
+
+def _marked(request: pytest.FixtureRequest) -> Mapping[str, Any]:
+    """What the marker of a test says."""
+    marker = request.node.get_closest_marker("stepstub")
+    if marker is None:
+        return {}
+    if marker.args or not marker.kwargs or set(marker.kwargs) - {"readings", "vary"}:
+        raise pytest.UsageError(
+            "@pytest.mark.stepstub takes readings=... and vary=..., and nothing else."
+        )
+    kwargs: Mapping[str, Any] = marker.kwargs
+    return kwargs
 
 
 def _configured(config: pytest.Config) -> "Readings":

@@ -23,6 +23,7 @@ from stepstub.settings import Limits
 from stepstub.stores.memory import MemoryStore
 from stepstub.stores.protocol import Applied, Conflict, Gone, Loaded, Store
 from stepstub.transitions import Change, Completion
+from stepstub.variations import Vary
 
 _MANY_STEPS = 10_000  # from here on their memory is worth a full collection in the end
 _NUMBERED = re.compile(r"-\d+$")
@@ -43,6 +44,7 @@ class Sandbox:
         store: Store,
         concurrency: Concurrency,
         readings: Readings = DEFAULT,
+        vary: Vary | None = None,
     ) -> None:
         self.token = token
         self.scenario = processes
@@ -50,6 +52,7 @@ class Sandbox:
         self.concurrency = concurrency
         self.delegates = Delegates(concurrency, CallLimit())
         self.readings = readings
+        self.vary = vary
         self.contract = contract.effective(readings)
         self.responses = envelope(self.contract)
         self.read_params = ParamsReader(readings)
@@ -247,8 +250,8 @@ def _completed(outcome: Applied | Conflict | Gone, step: Step) -> bool:
 class Sandboxes:
     """The sandboxes by their tokens; `default` is that of the token the stub was started with.
 
-    `readings` are those of a new sandbox that asks for no other, `key_headers` the names of all
-    headers in which any sandbox expects its token, in lower case.
+    `readings` and `vary` are those of a new sandbox that asks for no other, `key_headers` the names
+    of all headers in which any sandbox expects its token, in lower case.
 
     Tokens are looked up by a keyed digest and then compared in constant time, so how long a
     refusal takes tells nothing about the tokens there are.
@@ -262,15 +265,17 @@ class Sandboxes:
         concurrency: Concurrency,
         limits: Limits,
         readings: Readings = DEFAULT,
+        vary: Vary | None = None,
     ) -> None:
         self.readings = readings
+        self.vary = vary
         self.key_headers: frozenset[bytes] = frozenset()
         self._keyed = blake2b(key=secrets.token_bytes(32), digest_size=16)
         self._lock = Lock()
         self._concurrency = concurrency
         self._limits = limits
         self._by_digest: dict[bytes, Sandbox] = {}
-        self.default = self._put(run_inline(self._filled(token, processes, readings)))
+        self.default = self._put(run_inline(self._filled(token, processes, readings, vary)))
 
     def __len__(self) -> int:
         return len(self._by_digest)
@@ -292,11 +297,14 @@ class Sandboxes:
         return blake2b(sandbox.token.encode(), digest_size=4).hexdigest()
 
     async def create(
-        self, processes: Sequence[Process], readings: Readings | None = None
+        self,
+        processes: Sequence[Process],
+        readings: Readings | None = None,
+        vary: Vary | None = None,
     ) -> Sandbox:
         """A new sandbox with a token of its own. Raises `InConflict` when there are too many."""
         token = f"sandbox-{secrets.token_urlsafe(16)}"
-        sandbox = await self._filled(token, processes, readings or self.readings)
+        sandbox = await self._filled(token, processes, readings or self.readings, vary)
         with self._lock:
             if len(self) > self._limits.sandboxes:
                 raise InConflict(
@@ -310,12 +318,17 @@ class Sandboxes:
         sandbox: Sandbox,
         processes: Sequence[Process] | None,
         readings: Readings | None = None,
+        vary: Vary | None = None,
     ) -> Sandbox:
-        """A new sandbox under the same token; None is what the sandbox began with."""
+        """A new sandbox under the same token; None is what the sandbox began with.
+
+        But for `vary`, of which None is that responses do not vary.
+        """
         fresh = await self._filled(
             sandbox.token,
             sandbox.scenario if processes is None else processes,
             readings or sandbox.readings,
+            vary,
         )
         with self._lock:
             # One that was deleted, or reset by somebody else, meanwhile is no longer the owner.
@@ -340,12 +353,21 @@ class Sandboxes:
         await _let_go(deleted)
 
     async def _filled(
-        self, token: str, processes: Sequence[Process], readings: Readings
+        self,
+        token: str,
+        processes: Sequence[Process],
+        readings: Readings,
+        vary: Vary | None,
     ) -> Sandbox:
         store = MemoryStore(bound=self._limits.journal)
         await store.add(processes, readings)
         return Sandbox(
-            token, processes, store=store, concurrency=self._concurrency, readings=readings
+            token,
+            processes,
+            store=store,
+            concurrency=self._concurrency,
+            readings=readings,
+            vary=vary,
         )
 
     def _put(self, sandbox: Sandbox) -> Sandbox:

@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from stepstub.readings import DEFAULT, Readings
+from stepstub.variations import Vary
 
 DEFAULT_TOKEN = "stub-token"  # noqa: S105 - everybody may know it
 
@@ -27,4 +28,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Where given, every request to the control API has to bear it."""
     readings: Readings = DEFAULT
     """Those of the default sandbox, and of each new one that asks for no other."""
+    vary: Vary | None = None
+    """Likewise; None: responses do not vary."""
     limits: Limits = Limits()

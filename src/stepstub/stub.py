@@ -17,9 +17,12 @@ from stepstub.journal import MAX_JOURNALED_BODY, Entry, redacted
 from stepstub.operations import api_of
 from stepstub.responses import Response
 from stepstub.responses.explanations import explain
+from stepstub.responses.varied import varied
 from stepstub.sandbox import Sandboxes
 from stepstub.settings import Settings
+from stepstub.variations import Variation, Vary
 from stepstub.views import HealthView
+from stepstub.wire import FRAMING, WIRE
 
 log = logging.getLogger("stepstub")
 access_log = logging.getLogger("stepstub.access")
@@ -81,9 +84,11 @@ class Stub:
             return  # a page has been sent
         if exchange.api.is_contract:
             sandbox = exchange.nearest_sandbox
+            if sandbox.vary is not None and not exchange.disconnect:
+                response, entry.variations = _varied(response, sandbox.vary, entry, scope)
             breach = _breach(entry, sandbox.contract, response)
             if breach is not None:
-                response = await self._own_mistake(exchange, breach)
+                response, entry.variations = await self._own_mistake(exchange, breach), ()
             entry.status = response.status
             entry.response = response.body[:MAX_JOURNALED_BODY]
             entry.duration = time.perf_counter() - began
@@ -160,6 +165,15 @@ class Stub:
             access_log.info("", extra={"entry": exchange.entry, "sandbox": sandbox})
 
 
+def _varied(
+    response: Response, vary: Vary, entry: Entry, scope: Scope
+) -> tuple[Response, tuple[Variation, ...]]:
+    """A response as its exchange gets it, varied as far as what it goes out by can do it."""
+    framing = FRAMING in scope["extensions"] and scope["method"] != "HEAD"
+    chunks = scope.get("http_version") == "1.1"
+    return varied(response, vary, entry.number, framing=framing, chunks=chunks)
+
+
 def _breach(entry: Entry, contract: Contract, response: Response) -> str | None:
     """How a response violates the contract, in words; a fault's may."""
     if entry.fault is not None:
@@ -169,10 +183,15 @@ def _breach(entry: Entry, contract: Contract, response: Response) -> str | None:
 
 async def _send(response: Response, send: Send) -> None:
     headers: list[Any] = list(response.headers)
+    wire = response.wire
     if response.status != 204:
         headers.append((b"content-type", response.content_type))
-        headers.append((b"content-length", b"%d" % len(response.body)))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        if wire is None or wire.counted:
+            headers.append((b"content-length", b"%d" % len(response.body)))
+    start = {"type": "http.response.start", "status": response.status, "headers": headers}
+    if wire is not None:
+        start[WIRE] = wire
+    await send(start)
     await send({"type": "http.response.body", "body": response.body})
 
 

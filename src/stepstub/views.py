@@ -11,13 +11,14 @@ from typing import Any, Literal, Self
 from msgspec import Struct
 
 from stepstub.delegates import DelegateCall
-from stepstub.errors import Violation
+from stepstub.errors import InvalidVariations, Violation
 from stepstub.faults import Action, Fault, Phase
 from stepstub.journal import Entry
 from stepstub.model import Delegate, Params, Process, Status, Step
 from stepstub.readings import Readings, Value, as_mapping, questions
 from stepstub.shaping import shaping
 from stepstub.stores.protocol import ClockState
+from stepstub.variations import Variation, Vary, checked
 
 _USERINFO = re.compile(r"(?<=//)[^/?#]*(?=@)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -34,12 +35,31 @@ class _Response(Struct, frozen=True, rename="camel", omit_defaults=True):
 # --- requests
 
 
+class VaryView(_Request, frozen=True, kw_only=True):
+    """How responses vary: by a seed, in the kinds of `only` or in all. Without a seed: not."""
+
+    seed: int | None = None
+    only: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, vary: Vary | None) -> Self:
+        return cls() if vary is None else cls(seed=vary.seed, only=vary.only)
+
+    @property
+    def vary(self) -> Vary | None:
+        """What it says. Raises `InvalidVariations`."""
+        if self.seed is None and self.only:
+            raise InvalidVariations('Variations need a seed: {"seed": 1}.')
+        return None if self.seed is None else checked(self.seed, self.only)
+
+
 class SandboxStart(_Request, frozen=True, kw_only=True):
     """How a sandbox begins: a built-in scenario, processes as in a scenario file, or empty."""
 
     scenario: str | None = None
     processes: Sequence[Mapping[str, Any]] | None = None
     readings: Mapping[str, Any] = {}
+    vary: VaryView | None = None
 
 
 class ProcessStart(_Request, frozen=True, kw_only=True):
@@ -261,6 +281,7 @@ class ExchangeView(_Response, frozen=True, kw_only=True):
     moved_by: int | None = None
     delegate_call: DelegateCallView | None = None
     readings: tuple[ReadingUse, ...] = ()
+    variations: tuple[Variation, ...] = ()
 
     @classmethod
     def of(cls, entry: Entry, call: DelegateCall | None, readings: Readings) -> Self:
@@ -290,6 +311,7 @@ class ExchangeView(_Response, frozen=True, kw_only=True):
             readings=tuple(
                 ReadingUse.of(name, readings) for name in shaping(entry, call, readings)
             ),
+            variations=entry.variations,
         )
 
 
@@ -308,9 +330,10 @@ class FaultList(_Response, frozen=True, kw_only=True):
 
 
 class ReadingsView(_Response, frozen=True, kw_only=True):
-    """Every reading of a sandbox with its value."""
+    """Every reading of a sandbox with its value, and how its responses vary."""
 
     readings: Mapping[str, Value]
+    vary: VaryView
 
 
 class ClockView(_Response, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """The command line. Heavy imports wait until a command needs them, so `--help` is instant.
 
 serve.py     `stepstub serve`
-listings.py  `stepstub scenarios`, `readings` and `spec`
+listings.py  `stepstub scenarios`, `readings`, `variations` and `spec`
 verify.py    `stepstub verify`
 reaching.py  the options of reaching a server
 steps.py     its options that say where steps come from
@@ -12,7 +12,7 @@ options.py   what they have in common
 
 import click
 
-from stepstub.cli.listings import readings, scenarios, spec
+from stepstub.cli.listings import readings, scenarios, spec, variations
 from stepstub.cli.options import Group
 from stepstub.cli.serve import serve
 from stepstub.cli.verify import verify
@@ -24,5 +24,5 @@ def main() -> None:
     """A stateful stub of the Complete Step API, for tests of its clients."""
 
 
-for command in (serve, scenarios, readings, spec, verify):
+for command in (serve, scenarios, readings, variations, spec, verify):
     main.add_command(command)

@@ -1,4 +1,4 @@
-"""The commands that print what there is: scenarios, readings, the contract."""
+"""The commands that print what there is: scenarios, readings, variations, the contract."""
 
 import json
 from collections.abc import Iterator
@@ -76,6 +76,16 @@ def _contents(profile: "Profile") -> Iterator[str]:
         verb = "was" if each.has_expired(now) else "is"
         cause, reason = printable(each.cause), printable(each.reason)
         yield f"{cause} {verb} accepted until {each.until}: {reason}"
+
+
+@click.command()
+def variations() -> None:
+    """List the kinds of variation, in which `serve --vary SEED` varies responses."""
+    from stepstub.variations import KINDS
+
+    width = max(map(len, KINDS))
+    for name, kind in KINDS.items():
+        click.echo(f"{name:{width}}  {kind.meaning}")
 
 
 @click.command()

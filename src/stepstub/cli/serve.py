@@ -22,6 +22,7 @@ from stepstub.cli.options import (
 if TYPE_CHECKING:
     from stepstub.model import Process
     from stepstub.readings import Readings
+    from stepstub.variations import Vary
 
 
 @click.command()
@@ -49,6 +50,22 @@ if TYPE_CHECKING:
     help=f"Scenario to start with; may be given several times.  [default: {DEFAULT_SCENARIO}]",
 )
 @readings_options
+@click.option(
+    "--vary",
+    "seed",
+    envvar="STEPSTUB_VARY",
+    metavar="SEED",
+    type=click.IntRange(min=0),
+    help="Vary responses in what every correct client tolerates, as this number has it.",
+)
+@click.option(
+    "--vary-only",
+    "kinds",
+    envvar="STEPSTUB_VARY_ONLY",
+    multiple=True,
+    metavar="KIND",
+    help="Vary in this kind alone, as `stepstub variations` lists it; may be given several times.",
+)
 @click.option(
     "--token",
     envvar="STEPSTUB_TOKEN",
@@ -133,6 +150,8 @@ def serve(
     scenarios: tuple[str, ...],
     profile: str | None,
     single_readings: tuple[str, ...],
+    seed: int | None,
+    kinds: tuple[str, ...],
     token: str,
     max_body_bytes: int,
     log_format: str,
@@ -161,9 +180,12 @@ def serve(
             " have their own. Start several stubs on several ports instead.",
         )
 
-    from stepstub import logs, scenario
+    from stepstub import logs, scenario, variations
 
     readings = chosen_readings(profile, single_readings)
+    if kinds and seed is None:
+        raise wrong("kinds", "it goes with a seed: give --vary, too.")
+    vary = None if seed is None else variations.checked(seed, kinds)
     processes = scenario.merge(
         [scenario.load(name) for name in dict.fromkeys(scenarios or (DEFAULT_SCENARIO,))]
     )
@@ -202,11 +224,12 @@ def serve(
             control_token=control_token,
             limits=Limits(journal=journal_size, sandboxes=max_sandboxes),
             readings=readings,
+            vary=vary,
         ),
         concurrency=EventLoopConcurrency(),
     )
     shown = _Token(token, is_secret=is_from_environment(click.get_current_context(), "token"))
-    banner = _banner(url_of(listener), shown, processes, readings)
+    banner = _banner(url_of(listener), shown, processes, readings, vary)
     serve(
         app,
         listener,
@@ -251,7 +274,13 @@ class _Token(NamedTuple):
         )
 
 
-def _banner(url: str, token: _Token, processes: "Sequence[Process]", readings: "Readings") -> str:
+def _banner(
+    url: str,
+    token: _Token,
+    processes: "Sequence[Process]",
+    readings: "Readings",
+    vary: "Vary | None",
+) -> str:
     from stepstub.readings import differing
     from stepstub.schema import printable
 
@@ -259,6 +288,10 @@ def _banner(url: str, token: _Token, processes: "Sequence[Process]", readings: "
     if changed := differing(readings):
         shown = ", ".join(f"{name}: {printable(str(value))}" for name, value in changed.items())
         lines.append(f"  readings that differ from the default: {shown}")
+    if vary is not None:
+        lines.append(
+            f"  responses vary by the seed {vary.seed}: {', '.join(vary.only) or 'all kinds'}"
+        )
     started = (step.id for process in processes for step in process.steps if is_started(step))
     if first_started := next(started, None):
         lines += ["Try it:", f"  {_curl(url, token, first_started, readings)}"]

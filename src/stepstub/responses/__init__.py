@@ -4,6 +4,7 @@ explanations.py   the sentences of refusals, and the errors that mean the same i
 envelope.py       the contract's `{message, timestamp, data, version}`
 undocumented.py   other forms of what the document has no status for
 problem.py        the control API's plain JSON, and problem details (RFC 9457)
+varied.py         variations of a response that is ready
 """
 
 from collections.abc import Mapping
@@ -12,17 +13,22 @@ from typing import Protocol
 from msgspec import Struct
 
 from stepstub.errors import Violation
+from stepstub.wire import Wire
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Response(Struct, frozen=True):
-    """A whole response: status, body and the headers besides content-type and content-length."""
+    """A whole response: status, body and the headers besides content-type and content-length.
+
+    `wire` is how it goes over the connection, where that varies.
+    """
 
     status: int
     body: bytes
     headers: Headers = ()
     content_type: bytes = b"application/json"
+    wire: Wire | None = None
 
 
 class Explained(Struct, frozen=True):

@@ -11,6 +11,7 @@ from stepstub.errors import (
     DelegateFailed,
     InConflict,
     InvalidReadings,
+    InvalidVariations,
     NotFound,
     ScenarioError,
     StepRefused,
@@ -54,7 +55,13 @@ def _failure(explained: Explained) -> Failure:
     match error:
         case BodyRefused():
             return Failure(400, "\n".join(each.detail for each in error.violations.values()))
-        case BadRequest() | InvalidReadings() | ScenarioError() | UnknownScenario():
+        case (
+            BadRequest()
+            | InvalidReadings()
+            | InvalidVariations()
+            | ScenarioError()
+            | UnknownScenario()
+        ):
             return Failure(400, str(error))
         case StepRefused():
             status = 404 if error.refusal.status is None else 409

@@ -21,6 +21,7 @@ from stepstub.serving.framing import MAX_HEAD_BYTES, FramedParser, TooLarge
 from stepstub.serving.head import BadHead, RequestHead, check_version
 from stepstub.serving.hosts import Hosts, Rejection
 from stepstub.serving.request import STATUS_LINES, Request
+from stepstub.wire import FRAMING
 
 log = logging.getLogger("stepstub")
 
@@ -46,8 +47,8 @@ class Connection(asyncio.Protocol):
     """One connection. Pipelined requests are run one at a time and responded to in order.
 
     The ASGI scope has an extension `stepstub.disconnect`, a coroutine function that aborts the
-    connection. `refuse` renders media type and body of a response to a request that never reaches
-    the application.
+    connection, and `stepstub.framing`: a response may have a `Wire`. `refuse` renders media type
+    and body of a response to a request that never reaches the application.
     """
 
     def __init__(
@@ -157,7 +158,7 @@ class Connection(asyncio.Protocol):
         except BadHead as error:
             self._reject(error.status, error.detail)
             return
-        scope["extensions"] = {"stepstub.disconnect": self._disconnect}
+        scope["extensions"] = {"stepstub.disconnect": self._disconnect, FRAMING: None}
         is_1_0 = version == "1.0"
         self._incoming = request = Request(
             self,

@@ -8,6 +8,7 @@ from typing import Protocol
 from starlette.types import Message, Scope
 
 from stepstub.serving.hosts import Rejection
+from stepstub.wire import WIRE, Wire
 
 STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
@@ -38,6 +39,8 @@ class Request:
     A finished request is part of no reference cycle, so it is freed at once and adds no work for
     the garbage collector.
     """
+
+    _wire: Wire | None = None
 
     def __init__(
         self, channel: Channel, scope: Scope, *, keep_alive: bool, expects_continue: bool
@@ -96,9 +99,15 @@ class Request:
         if (drained := self._channel.drained) is not None:
             await drained
         if message["type"] == "http.response.start":
-            self._head = self._render_head(message["status"], message["headers"])
+            if (wire := message.get(WIRE)) is None:
+                self._head = self._render_head(message["status"], message["headers"])
+            else:
+                self._head = self._render_varied_head(message["status"], message["headers"], wire)
             return
         body = b"" if self.scope["method"] == "HEAD" else message["body"]
+        if self._wire is not None:
+            body = self._wire.framed(body)
+            self._bytes_remaining = len(body)
         self._channel.write(self._head + body)
         self._head = b""
         self._bytes_remaining -= len(body)
@@ -123,6 +132,21 @@ class Request:
         self.keep_alive = self.keep_alive and has_end  # else only closing delimits the body
         parts.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
         return b"".join(parts)
+
+    def _render_varied_head(
+        self, status: int, headers: list[tuple[bytes, bytes]], wire: Wire
+    ) -> bytes:
+        """The head of a whole response, every header of it arranged as `wire` says."""
+        self._wire = wire
+        default = [line.split(b": ", 1) for line in self._channel.default_headers.splitlines()]
+        fields = [(name.lower(), value) for name, value in (*default, *headers)]
+        if wire.chunk is not None:
+            fields.append((b"transfer-encoding", b"chunked"))
+        self.keep_alive = self.keep_alive and not wire.close and not self._expects_continue
+        if not self.keep_alive:
+            fields.append((b"connection", b"close"))
+        lines = [b"%b: %b\r\n" % field for field in wire.arranged(fields)]
+        return b"".join((STATUS_LINES[status], *lines, b"\r\n"))
 
     def _wake(self) -> None:
         if self._readable is not None and not self._readable.done():
