@@ -25,7 +25,7 @@ The layout, from the outside in; imports run downwards only::
     variations                        what every client tolerates        another kind: here
     schema  outbound                  JSON Schema in words; the POST of an http delegate
     errors  budget                    what can go wrong; time and bytes of an HTTP exchange
-    model  settings  clock  ids  concurrency  wire
+    model  settings  clock  ids  concurrency  framing
 """
 
 from typing import TYPE_CHECKING, Any

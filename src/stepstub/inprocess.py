@@ -16,10 +16,10 @@ from stepstub.app import create_app
 from stepstub.client import ReadingsChoice, Sandbox
 from stepstub.concurrency import InlineConcurrency, run_inline
 from stepstub.errors import Disconnected, InvalidVariations, TimedOut
+from stepstub.framing import FRAMED
 from stepstub.interception import Carried, Interception
 from stepstub.settings import DEFAULT_TOKEN, Settings
 from stepstub.variations import VaryChoice
-from stepstub.wire import WIRE
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -150,8 +150,8 @@ class InProcess(Sandbox):
             raise TimedOut(f"No response within {timeout:g} s: a fault delayed it.")
         start, end = sent[0], sent[-1]
         fields = start["headers"]
-        if (wire := start.get(WIRE)) is not None:
-            fields = wire.arranged(fields)
+        if (framing := start.get(FRAMED)) is not None:
+            fields = framing.arranged(fields)
         return start["status"], fields, b"" if method == "HEAD" else end["body"]
 
     def _carry(

@@ -13,6 +13,7 @@ from stepstub.concurrency import Concurrency
 from stepstub.contract import Contract
 from stepstub.errors import ClientDisconnected, HttpRefusal, StepRefused, nothing_here
 from stepstub.exchange import Exchange
+from stepstub.framing import FRAMED, FRAMING
 from stepstub.journal import MAX_JOURNALED_BODY, Entry, redacted
 from stepstub.operations import api_of
 from stepstub.responses import Response
@@ -22,7 +23,6 @@ from stepstub.sandbox import Sandboxes
 from stepstub.settings import Settings
 from stepstub.variations import Variation, Vary
 from stepstub.views import HealthView
-from stepstub.wire import FRAMING, WIRE
 
 log = logging.getLogger("stepstub")
 access_log = logging.getLogger("stepstub.access")
@@ -183,14 +183,14 @@ def _breach(entry: Entry, contract: Contract, response: Response) -> str | None:
 
 async def _send(response: Response, send: Send) -> None:
     headers: list[Any] = list(response.headers)
-    wire = response.wire
+    framing = response.framing
     if response.status != 204:
         headers.append((b"content-type", response.content_type))
-        if wire is None or wire.counted:
+        if framing is None or framing.counted:
             headers.append((b"content-length", b"%d" % len(response.body)))
     start = {"type": "http.response.start", "status": response.status, "headers": headers}
-    if wire is not None:
-        start[WIRE] = wire
+    if framing is not None:
+        start[FRAMED] = framing
     await send(start)
     await send({"type": "http.response.body", "body": response.body})
 

@@ -2,7 +2,7 @@
 
 This file is the one home of the kinds and of their meanings: `stepstub variations`, the checks of
 what is asked for and the tests of `docs/variations.md` take them from here. What a kind does to a
-response is in `responses/varied.py`, and how it goes over a connection in `wire.py`.
+response is in `responses/varied.py`, and how it goes over a connection in `framing.py`.
 """
 
 from collections.abc import Mapping, Sequence

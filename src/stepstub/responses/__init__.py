@@ -13,7 +13,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from stepstub.errors import Violation
-from stepstub.wire import Wire
+from stepstub.framing import Framing
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -21,14 +21,14 @@ Headers = tuple[tuple[bytes, bytes], ...]
 class Response(Struct, frozen=True):
     """A whole response: status, body and the headers besides content-type and content-length.
 
-    `wire` is how it goes over the connection, where that varies.
+    `framing` is how it goes over the connection, where that varies.
     """
 
     status: int
     body: bytes
     headers: Headers = ()
     content_type: bytes = b"application/json"
-    wire: Wire | None = None
+    framing: Framing | None = None
 
 
 class Explained(Struct, frozen=True):

@@ -8,9 +8,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from stepstub.framing import CASES, ORDERS, Framing
 from stepstub.responses import Response
 from stepstub.variations import KINDS, Variation, Vary
-from stepstub.wire import CASES, ORDERS, Wire
 
 _MEMBERS: tuple[tuple[str, Any], ...] = (
     ("traceId", "4bf92f3577b34da6"),
@@ -63,8 +63,10 @@ def varied(
         drawn.pop("chunked", None)
     body, in_body = _varied_body(response, drawn)
     headers, content_type, in_headers = _varied_headers(response, drawn)
-    wire, on_wire = _wire(drawn)
-    changed = replace(response, body=body, headers=headers, content_type=content_type, wire=wire)
+    framing, on_wire = _framing(drawn)
+    changed = replace(
+        response, body=body, headers=headers, content_type=content_type, framing=framing
+    )
     choices = (*in_body, *in_headers, *on_wire)
     return changed, tuple(sorted(choices, key=lambda each: list(KINDS).index(each.name)))
 
@@ -220,7 +222,7 @@ def _varied_headers(
     return headers, content_type, choices
 
 
-def _wire(drawn: Mapping[str, Random]) -> tuple[Wire | None, list[Variation]]:
+def _framing(drawn: Mapping[str, Random]) -> tuple[Framing | None, list[Variation]]:
     case = drawn["header-case"].choice(CASES) if "header-case" in drawn else None
     order = drawn["header-order"].choice(ORDERS) if "header-order" in drawn else None
     chunk = drawn["chunked"].choice(_CHUNKS) if "chunked" in drawn else None
@@ -237,5 +239,7 @@ def _wire(drawn: Mapping[str, Random]) -> tuple[Wire | None, list[Variation]]:
     if not choices:
         return None, []
     counted = chunk is None and not until_close
-    wire = Wire(case=case, order=order, chunk=chunk, counted=counted, close=close or until_close)
-    return wire, choices
+    framing = Framing(
+        case=case, order=order, chunk=chunk, counted=counted, close=close or until_close
+    )
+    return framing, choices

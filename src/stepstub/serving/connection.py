@@ -17,11 +17,11 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from stepstub.framing import FRAMING
 from stepstub.serving.framing import MAX_HEAD_BYTES, FramedParser, TooLarge
 from stepstub.serving.head import BadHead, RequestHead, check_version
 from stepstub.serving.hosts import Hosts, Rejection
 from stepstub.serving.request import STATUS_LINES, Request
-from stepstub.wire import FRAMING
 
 log = logging.getLogger("stepstub")
 
@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
     """One connection. Pipelined requests are run one at a time and responded to in order.
 
     The ASGI scope has an extension `stepstub.disconnect`, a coroutine function that aborts the
-    connection, and `stepstub.framing`: a response may have a `Wire`. `refuse` renders media type
+    connection, and `stepstub.framing`: a response may have a `Framing`. `refuse` renders media type
     and body of a response to a request that never reaches the application.
     """
 

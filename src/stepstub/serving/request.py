@@ -7,8 +7,8 @@ from typing import Protocol
 
 from starlette.types import Message, Scope
 
+from stepstub.framing import FRAMED, Framing
 from stepstub.serving.hosts import Rejection
-from stepstub.wire import WIRE, Wire
 
 STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
@@ -40,7 +40,7 @@ class Request:
     the garbage collector.
     """
 
-    _wire: Wire | None = None
+    _framing: Framing | None = None
 
     def __init__(
         self, channel: Channel, scope: Scope, *, keep_alive: bool, expects_continue: bool
@@ -99,14 +99,16 @@ class Request:
         if (drained := self._channel.drained) is not None:
             await drained
         if message["type"] == "http.response.start":
-            if (wire := message.get(WIRE)) is None:
+            if (framing := message.get(FRAMED)) is None:
                 self._head = self._render_head(message["status"], message["headers"])
             else:
-                self._head = self._render_varied_head(message["status"], message["headers"], wire)
+                self._head = self._render_varied_head(
+                    message["status"], message["headers"], framing
+                )
             return
         body = b"" if self.scope["method"] == "HEAD" else message["body"]
-        if self._wire is not None:
-            body = self._wire.framed(body)
+        if self._framing is not None:
+            body = self._framing.framed(body)
             self._bytes_remaining = len(body)
         self._channel.write(self._head + body)
         self._head = b""
@@ -134,18 +136,18 @@ class Request:
         return b"".join(parts)
 
     def _render_varied_head(
-        self, status: int, headers: list[tuple[bytes, bytes]], wire: Wire
+        self, status: int, headers: list[tuple[bytes, bytes]], framing: Framing
     ) -> bytes:
-        """The head of a whole response, every header of it arranged as `wire` says."""
-        self._wire = wire
+        """The head of a whole response, every header of it arranged as `framing` says."""
+        self._framing = framing
         default = [line.split(b": ", 1) for line in self._channel.default_headers.splitlines()]
         fields = [(name.lower(), value) for name, value in (*default, *headers)]
-        if wire.chunk is not None:
+        if framing.chunk is not None:
             fields.append((b"transfer-encoding", b"chunked"))
-        self.keep_alive = self.keep_alive and not wire.close and not self._expects_continue
+        self.keep_alive = self.keep_alive and not framing.close and not self._expects_continue
         if not self.keep_alive:
             fields.append((b"connection", b"close"))
-        lines = [b"%b: %b\r\n" % field for field in wire.arranged(fields)]
+        lines = [b"%b: %b\r\n" % field for field in framing.arranged(fields)]
         return b"".join((STATUS_LINES[status], *lines, b"\r\n"))
 
     def _wake(self) -> None:

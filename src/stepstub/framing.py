@@ -8,8 +8,8 @@ from msgspec import Struct
 
 FRAMING = "stepstub.framing"
 """The ASGI extension of what can send a body in any way that HTTP has."""
-WIRE = "stepstub.wire"
-"""The member of `http.response.start` that has a `Wire`, if any."""
+FRAMED = "stepstub.framed"
+"""The member of `http.response.start` that has a `Framing`, if any."""
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -18,7 +18,7 @@ ORDERS = ("alphabetical", "reverse alphabetical")
 _MOST_CHUNKS = 1000
 
 
-class Wire(Struct, frozen=True, kw_only=True):
+class Framing(Struct, frozen=True, kw_only=True):
     """`case` is one of `CASES` and `order` one of `ORDERS`; None is as it comes.
 
     `chunk` is the size of a chunk in bytes, None for a body that is not chunked. `counted` says
