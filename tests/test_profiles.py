@@ -556,8 +556,10 @@ class TestClass:
     [
         ('readings="sprin"', "There is no profile 'sprin': did you mean spring"),
         ('readings={"bad-body": 401}', "bad-body cannot be 401"),
-        ('reading={"bad-body": 400}', "takes readings=..., and nothing else"),
-        ('"spring"', "takes readings=..., and nothing else"),
+        ('reading={"bad-body": 400}', "takes readings=... and faults=[...], and nothing else"),
+        ('faults=[{"phase": "during"}]', "fault {'phase': 'during'}: "),
+        ('faults=[{"fase": "after"}]', "unexpected keyword argument 'fase'"),
+        ('"spring"', "takes readings=... and faults=[...], and nothing else"),
     ],
 )
 def test_a_wrong_marker_is_an_error(suite: Suite, marker: str, told: str) -> None:

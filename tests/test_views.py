@@ -44,7 +44,8 @@ TYPES: dict[str, type[Struct]] = {
 # Not records of their own: enumerations, dictionaries, alternatives; and errors, which nobody
 # builds from parts.
 OTHERS = {
-    *("DelegateKind", "FaultAction", "FaultPhase", "FaultStatus", "ParamType", "Status"),
+    *("DelegateKind", "FaultAction", "FaultHeaders", "FaultPhase", "FaultPlace"),
+    *("ParamType", "Status"),
     *("HttpDelegate", "NewDelegate", "Params", "Problem", "ReadingValues", "Violations"),
 }
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
 from stepstub.concurrency import Concurrency
+from stepstub.faults import Fault
 from stepstub.journal import Entry
 from stepstub.responses import Response, Responses
 from stepstub.sandbox import Sandbox, Sandboxes
@@ -63,7 +64,7 @@ class Exchange(Struct, kw_only=True):
     sandbox whose token came with the request, and `unauthorised`, why that is not enough. The
     contract sets `content` (the bytes), `body` (parsed and checked) and `parameters` (of path and
     query). `records` are what the store had for the step it is about. The handler or a refusal
-    sets `response`. `disconnect` is a fault's doing: the connection breaks without a response.
+    sets `response`. `delivery` is a fault that has it go wrong on the wire.
     """
 
     stub: Host
@@ -77,7 +78,7 @@ class Exchange(Struct, kw_only=True):
     body: Any = None
     records: Loaded | None = None
     response: Response | None = None
-    disconnect: bool = False
+    delivery: Fault | None = None
 
     @property
     def responses(self) -> Responses:

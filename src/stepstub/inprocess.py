@@ -8,16 +8,17 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 from urllib.parse import unquote, urlsplit
 
 from stepstub import profiles, scenario
 from stepstub.app import create_app
 from stepstub.client import ReadingsChoice, Sandbox
 from stepstub.concurrency import InlineConcurrency, run_inline
-from stepstub.errors import Disconnected, TimedOut
+from stepstub.errors import NeedsServer
 from stepstub.interception import Carried, Interception
 from stepstub.settings import DEFAULT_TOKEN, Settings
+from stepstub.socketless import WireWithoutSocket, body_of
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -87,6 +88,13 @@ class InProcess(Sandbox):
         """
         return self._sibling(DEFAULT_TOKEN)
 
+    def refusing_connections(self) -> NoReturn:
+        """Raises `NeedsServer`: without a socket there is no connection to refuse."""
+        raise NeedsServer(
+            "A stub in the test's process cannot refuse connections. Use a live one, the fixture"
+            " stepstub_server: `with stepstub_server.refusing_connections():`."
+        )
+
     def httpx_transport(self) -> "HttpxTransport":
         """A transport for `httpx.Client` and `httpx.AsyncClient`; every host leads to the stub."""
         from stepstub.httpx_transport import HttpxTransport
@@ -116,10 +124,7 @@ class InProcess(Sandbox):
         async def send(message: Any) -> None:
             sent.append(message)
 
-        async def disconnect() -> None:
-            raise Disconnected("The connection was broken by a fault.")
-
-        scope = {
+        scope: dict[str, Any] = {
             "type": "http",
             "http_version": "1.1",
             "method": method,
@@ -129,14 +134,15 @@ class InProcess(Sandbox):
             "query_string": query,
             "root_path": "",
             "headers": [(name.lower(), value) for name, value in headers],
-            "extensions": {"stepstub.disconnect": disconnect},
+            "extensions": {},
         }
         with self._patience.counting() as delays:
-            run_inline(self.app(scope, receive, send))
-        if timeout is not None and sum(delays) >= timeout > 0:
-            raise TimedOut(f"No response within {timeout:g} s: a fault delayed it.")
-        start, end = sent[0], sent[-1]
-        return start["status"], start["headers"], b"" if method == "HEAD" else end["body"]
+            wire = scope["extensions"]["stepstub.wire"] = WireWithoutSocket(sent, delays, timeout)
+            try:
+                run_inline(self.app(scope, receive, send))
+            finally:
+                wire.check_delays()
+        return sent[0]["status"], sent[0]["headers"], b"" if method == "HEAD" else body_of(sent)
 
     def _carry(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes

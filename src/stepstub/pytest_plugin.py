@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stepstub.readings import Readings
 
 _UNUSED_FAULTS = "stepstub_unused_faults"
+_OF_MARKER = {"readings", "faults"}
 
 
 @dataclass
@@ -61,8 +62,9 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"{_UNUSED_FAULTS} is report or error, not {value!r}")
     config.addinivalue_line(
         "markers",
-        "stepstub(readings=...): readings of the test's stub, a profile's name or path, or"
-        ' single values: {"last-step-id": "absent"}',
+        "stepstub(readings=..., faults=[...]): readings of the test's stub, a profile's name or"
+        ' path, or single values: {"last-step-id": "absent"}; faults are those it begins with, each'
+        " a dict of arguments of `fault`",
     )
 
 
@@ -82,6 +84,7 @@ def stepstub(request: pytest.FixtureRequest) -> "Iterator[InProcess]":
             " transport, aiohttp, urllib3) need the fixture stepstub_sandbox, which listens."
         )
         with _remembered(request, sandbox, sandbox.default_sandbox(), how_to_reach):
+            _add_faults(request, sandbox)
             yield sandbox
 
 
@@ -102,6 +105,7 @@ def stepstub_sandbox(
     with stepstub_server.sandbox(readings=_readings(request)) as sandbox:
         how_to_reach = f"It is at {sandbox.url}, for requests that bear its token."
         with _remembered(request, sandbox, stepstub_server.default_sandbox(), how_to_reach):
+            _add_faults(request, sandbox)
             yield sandbox
 
 
@@ -111,14 +115,28 @@ def _readings(request: pytest.FixtureRequest) -> "Readings":
     from stepstub.errors import StepstubError
 
     marker = request.node.get_closest_marker("stepstub")
-    if marker and (marker.args or set(marker.kwargs) != {"readings"}):
-        raise pytest.UsageError("@pytest.mark.stepstub takes readings=..., and nothing else.")
+    if marker and (marker.args or not marker.kwargs or set(marker.kwargs) - _OF_MARKER):
+        raise pytest.UsageError(
+            "@pytest.mark.stepstub takes readings=... and faults=[...], and nothing else."
+        )
     try:
         return profiles.chosen(
-            marker.kwargs["readings"] if marker else None, _configured(request.config)
+            marker.kwargs.get("readings") if marker else None, _configured(request.config)
         )
     except StepstubError as error:
         raise pytest.UsageError(f"@pytest.mark.stepstub: {error}") from error
+
+
+def _add_faults(request: pytest.FixtureRequest, sandbox: "Sandbox") -> None:
+    """Add the faults of the test's marker."""
+    from stepstub.errors import StepstubError
+
+    marker = request.node.get_closest_marker("stepstub")
+    for fault in marker.kwargs.get("faults", ()) if marker else ():
+        try:
+            sandbox.fault(**fault)
+        except (StepstubError, TypeError) as error:
+            raise pytest.UsageError(f"@pytest.mark.stepstub: fault {fault!r}: {error}") from error
 
 
 def _configured(config: pytest.Config) -> "Readings":
