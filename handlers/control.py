@@ -33,6 +33,8 @@ from stepstub.views import (
     SandboxCreated,
     SandboxStart,
     StepView,
+    TokenRequest,
+    TokenView,
     VerificationRequest,
 )
 
@@ -162,6 +164,18 @@ async def add_fault(exchange: Exchange) -> Fault:
 
 async def clear_faults(exchange: Exchange) -> None:
     await exchange.sandbox.store.clear_faults()
+
+
+async def issue_token(exchange: Exchange) -> TokenView:
+    wanted, sandbox = convert(exchange.body, TokenRequest, strict=False), exchange.sandbox
+    limit = await sandbox.limit_of(wanted.expires_in_seconds, wanted.requests)
+    return TokenView(token=exchange.stub.sandboxes.issue(sandbox, limit))
+
+
+async def limit_token(exchange: Exchange) -> None:
+    wanted, sandbox = convert(exchange.body, TokenRequest, strict=False), exchange.sandbox
+    limit = await sandbox.limit_of(wanted.expires_in_seconds, wanted.requests)
+    sandbox.limit_token(exchange.token, limit)
 
 
 async def get_clock(exchange: Exchange) -> ClockView:

@@ -28,6 +28,7 @@ from stepstub.delegates import StepStart
 from stepstub.handlers.control import MAX_STEPS
 from stepstub.settings import DEFAULT_TOKEN, Limits, Settings
 from stepstub.stub import Stub
+from stepstub.tokens import MAX_TOKENS
 from support import asgi_call
 
 ROOT = Path(__file__).parent.parent
@@ -197,6 +198,11 @@ def a_thousand_faults(control: Control) -> None:
         a_fault(control)
 
 
+def a_hundred_tokens(control: Control) -> None:
+    for _ in range(MAX_TOKENS):
+        control("issueToken", {}, status=201)
+
+
 TIMED = {"timeOutInSeconds": 1.5, "params": {"n": {"longValue": 3, "type": "LONG"}}}
 STEPS = [TIMED, {"delegate": {"http": "http://127.0.0.1:9/steps"}}, {"delegate": "failing"}]
 STARTED = {"processStepId": "order-1-approve"}
@@ -298,6 +304,12 @@ CASES = [
     Case("addFault", 400, {"phase": "before", "action": "delay", "seconds": 61}),
     Case("addFault", 409, {"phase": "before"}, given=a_thousand_faults),
     Case("clearFaults", 204),
+    Case("issueToken", 201, {}),
+    Case("issueToken", 201, {"expiresInSeconds": 60, "requests": 2}),
+    Case("issueToken", 400, {"requests": -1}),
+    Case("issueToken", 409, {}, given=a_hundred_tokens),
+    Case("limitToken", 204, {"requests": 0}),
+    Case("limitToken", 400, {"expiresInSeconds": "soon"}),
     Case("getClock", 200),
     Case("setClock", 200, {"frozen": True, "advanceSeconds": 0.001}),
     Case("setClock", 400, {}),
@@ -703,7 +715,8 @@ def test_a_body_on_the_page_is_taken(control: Control, method: str, path: str, b
     operation_id = next(
         name for name, (verb, where, _) in OPERATIONS.items() if (verb, where) == (method, path)
     )
-    successes = {"createSandbox": 201, "startProcess": 201, "addFault": 201}
+    successes = {"createSandbox": 201, "startProcess": 201, "addFault": 201, "issueToken": 201}
+    successes["limitToken"] = 204
     control(operation_id, body.encode(), status=successes.get(operation_id, 200))
 
 

@@ -37,6 +37,8 @@ TYPES: dict[str, type[Struct]] = {
     "ReadingUse": views.ReadingUse,
     "Sandbox": views.SandboxCreated,
     "Step": views.StepView,
+    "Token": views.TokenView,
+    "TokenRequest": views.TokenRequest,
     "Verification": Verification,
     "VerificationRequest": views.VerificationRequest,
     "Violation": Violation,

@@ -21,6 +21,7 @@ The layout, from the outside in; imports run downwards only::
     sandbox                           one token's world, and all of them
     stores                            where it keeps its state          another one: here
     faults  delegates  journal        rules of misbehaviour             another kind: here
+    tokens                            how long the tokens of a sandbox are good
     transitions                       what becomes of steps: pure       a decision: here
     scenario  contract                YAML with processes; openapi.yaml at work
     schema  outbound                  JSON Schema in words; the POST of an http delegate

@@ -41,6 +41,8 @@ from stepstub.views import (
     SandboxCreated,
     SandboxStart,
     StepView,
+    TokenRequest,
+    TokenView,
     VerificationRequest,
 )
 from stepstub.yaml_source import is_file
@@ -338,6 +340,31 @@ class Sandbox:
         """Remove all faults."""
         self.call("DELETE", "faults", NoneType)
         self._faults.clear()
+
+    def new_token(
+        self, *, expires_in: float | None = None, requests: int | None = None
+    ) -> "Sandbox":
+        """The same sandbox with a further token, in `token` and `headers` of what is returned.
+
+        It is good for `expires_in` seconds of the sandbox's clock and for so many `requests`, else
+        until a reset.
+        """
+        limits = TokenRequest(expires_in_seconds=expires_in, requests=requests)
+        return self._sibling(self.call("POST", "tokens", TokenView, limits).token)
+
+    def limit_token(self, *, expires_in: float | None = None, requests: int | None = None) -> None:
+        """Have this token expire in so many seconds, or be revoked after so many requests.
+
+        Clients get 401 then; this object goes on to work. Without limits the token is good again.
+        """
+        limits = TokenRequest(expires_in_seconds=expires_in, requests=requests)
+        self.call("POST", "tokens/current", NoneType, limits)
+
+    def rotate_token(self) -> "Sandbox":
+        """As `new_token`, and this token is revoked."""
+        renewed = self.new_token()
+        self.limit_token(requests=0)
+        return renewed
 
     def verify_completed(self, step_id: str, times: int = 1, within: float = 0) -> Verification:
         """Check that a step was completed `times` times, waiting up to `within` seconds for it.

@@ -61,7 +61,8 @@ class Exchange(Struct, kw_only=True):
     """What is known of a request so far; each part of the way adds to it.
 
     The gate sets `operation` (None: the path leads to none). The credentials set `known`, the
-    sandbox whose token came with the request, and `unauthorised`, why that is not enough. The
+    sandbox whose token came with the request, and `unauthorised`, why that is not enough; of the
+    control API also `token`, the token itself. The
     contract sets `content` (the bytes), `body` (parsed and checked) and `parameters` (of path and
     query). `records` are what the store had for the step it is about. The handler or a refusal
     sets `response`. `delivery` is a fault that has it go wrong on the wire.
@@ -72,6 +73,7 @@ class Exchange(Struct, kw_only=True):
     api: Api
     operation: Operation | None = None
     known: Sandbox | None = None
+    token: bytes = b""
     unauthorised: str | None = None
     parameters: dict[str, Any] = {}
     content: bytes = b""

@@ -122,6 +122,13 @@ class VerificationRequest(_Request, frozen=True, kw_only=True):
     within_seconds: float = 0
 
 
+class TokenRequest(_Request, frozen=True, kw_only=True):
+    """How long a token is good, and for how many requests; None: without limit."""
+
+    expires_in_seconds: float | None = None
+    requests: int | None = None
+
+
 class ClockChange(_Request, frozen=True, kw_only=True):
     """Move the time forward, then freeze or resume it."""
 
@@ -211,6 +218,12 @@ class SandboxCreated(_Response, frozen=True, kw_only=True):
 
     token: str
     processes: tuple[ProcessView, ...]
+
+
+class TokenView(_Response, frozen=True, kw_only=True):
+    """A further token of a sandbox, which is told only here."""
+
+    token: str
 
 
 class DelegateCallView(_Response, frozen=True, kw_only=True):
