@@ -84,8 +84,9 @@ def test_several_schedules_count_the_same_requests(sandbox: stepstub.Sandbox) ->
 
 def test_the_earlier_fault_strikes_when_two_are_due(sandbox: stepstub.Sandbox) -> None:
     sandbox.fault("before", status=502, nth=2)
-    sandbox.fault("before", status=503, nth=2)
-    assert statuses(sandbox, *["nowhere"] * 4) == [412, 502, 503, 412]
+    sandbox.fault("before", status=503, times=2)
+    sandbox.fault("before", status=504, nth=2)
+    assert statuses(sandbox, *["nowhere"] * 5) == [503, 502, 503, 504, 412]
 
 
 def test_another_seed_strikes_other_requests(sandbox: stepstub.Sandbox) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ import requests
 import stepstub
 from stepstub import wire
 from stepstub.model import Status
+from stepstub.serving.server import GRACE_PERIOD
 from support import Connection
 from support import post as request_bytes
 
@@ -291,8 +293,25 @@ def test_a_server_ends_although_a_client_is_kept_waiting() -> None:
         connection = Connection(sandbox.url)
         connection.send(request_bytes({"processStepId": STEP}, token=sandbox.token))
         sandbox.verify_completed(STEP, within=5)
+        asked = time.monotonic()
+    assert time.monotonic() - asked < GRACE_PERIOD / 2
     with connection:
         assert connection.is_closed()
+
+
+def test_a_delegate_may_be_far_ahead_of_the_200(sandbox: stepstub.Sandbox) -> None:
+    seen: list[int] = []
+
+    def complete(start: stepstub.StepStart) -> None:
+        if start.process_step_id == NEXT:
+            body = {"processStepId": NEXT}
+            url, headers = sandbox.complete_step_url, sandbox.headers
+            seen.append(requests.post(url, json=body, headers=headers, timeout=5).status_code)
+
+    sandbox.on_delegate(complete)
+    sandbox.fault("after", "stall", step_id=STEP)
+    assert by_requests(sandbox) == "requests.ReadTimeout"
+    assert seen == [200]
 
 
 @pytest.mark.parametrize(
