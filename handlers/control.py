@@ -34,6 +34,8 @@ from stepstub.views import (
     SandboxCreated,
     SandboxStart,
     StepView,
+    TokenRequest,
+    TokenView,
     VaryView,
     VerificationRequest,
 )
@@ -42,8 +44,6 @@ MAX_STEPS = 10_000
 """Steps that one call may bring."""
 
 _PAGE_SIZE = 100
-_FAULT_STATUS = 500
-_DELAY_SECONDS = 1.0
 
 
 async def get_health(exchange: Exchange) -> HealthView:
@@ -164,30 +164,23 @@ async def list_faults(exchange: Exchange) -> FaultList:
 
 async def add_fault(exchange: Exchange) -> Fault:
     wanted = convert(exchange.body, FaultRequest, strict=False)
-    status, seconds = wanted.status, wanted.seconds
-    for member, value, belongs_to in (("status", status, "respond"), ("seconds", seconds, "delay")):
-        if value is not None and wanted.action != belongs_to:
-            raise BadRequest(
-                f"{member} goes with the action {belongs_to}, not with {wanted.action}."
-            )
-    if wanted.action == "respond" and status is None:
-        status = _FAULT_STATUS
-    if wanted.action == "delay" and seconds is None:
-        seconds = _DELAY_SECONDS
-    return await exchange.sandbox.store.add_fault(
-        Fault(
-            phase=wanted.phase,
-            action=wanted.action,
-            status=status,
-            seconds=seconds,
-            process_step_id=wanted.process_step_id,
-            remaining=wanted.times,
-        )
-    )
+    return await exchange.sandbox.store.add_fault(wanted.as_fault())
 
 
 async def clear_faults(exchange: Exchange) -> None:
     await exchange.sandbox.store.clear_faults()
+
+
+async def issue_token(exchange: Exchange) -> TokenView:
+    wanted, sandbox = convert(exchange.body, TokenRequest, strict=False), exchange.sandbox
+    limit = await sandbox.limit_of(wanted.expires_in_seconds, wanted.requests)
+    return TokenView(token=exchange.stub.sandboxes.issue(sandbox, limit))
+
+
+async def limit_token(exchange: Exchange) -> None:
+    wanted, sandbox = convert(exchange.body, TokenRequest, strict=False), exchange.sandbox
+    limit = await sandbox.limit_of(wanted.expires_in_seconds, wanted.requests)
+    sandbox.limit_token(exchange.token, limit)
 
 
 async def get_clock(exchange: Exchange) -> ClockView:

@@ -17,11 +17,10 @@ _FORMS = {
 }
 
 
-def by_bearer(sandboxes: Sandboxes, headers: Headers) -> Sandbox:
-    """The sandbox of the bearer token of a request, whatever its readings.
+def bearer_token(headers: Headers) -> bytes:
+    """The bearer token of a request.
 
-    Raises `Unauthorized` for none or several, another scheme (RFC 6750, section 2.1), and a token
-    that nobody has been given.
+    Raises `Unauthorized` for none or several, and for another scheme (RFC 6750, section 2.1).
     """
     authorization = [value for name, value in headers if name == b"authorization"]
     if not authorization:
@@ -30,7 +29,15 @@ def by_bearer(sandboxes: Sandboxes, headers: Headers) -> Sandbox:
     token = token.strip(b" ")
     if len(authorization) > 1 or scheme.lower() != b"bearer" or not token or b" " in token:
         raise Unauthorized(_FORMS["bearer"])
-    return sandboxes.by_token(token)
+    return token
+
+
+def by_bearer(sandboxes: Sandboxes, headers: Headers) -> Sandbox:
+    """The sandbox of the bearer token of a request, whatever its readings.
+
+    Raises `Unauthorized` as `bearer_token` does, and for a token that nobody has been given.
+    """
+    return sandboxes.by_token(bearer_token(headers))
 
 
 def authorize(sandboxes: Sandboxes, headers: Headers) -> tuple[Sandbox | None, str | None]:
@@ -40,12 +47,13 @@ def authorize(sandboxes: Sandboxes, headers: Headers) -> tuple[Sandbox | None, s
     without a known token meets the readings of the default sandbox.
     """
     try:
-        sandbox = by_bearer(sandboxes, headers)
+        token = bearer_token(headers)
+        sandbox = sandboxes.by_token(token)
     except Unauthorized as refusal:
         why_not = str(refusal)
     else:
         accepted = sandbox.readings.credentials in ("bearer", "none")
-        return sandbox, None if accepted else _form(sandbox.readings)
+        return sandbox, sandbox.use_token(token) if accepted else _form(sandbox.readings)
     return _in_another_form(sandboxes, headers, why_not)
 
 
@@ -57,7 +65,7 @@ def _in_another_form(
             sandbox = sandboxes.by_token(token)
         except Unauthorized:
             continue
-        return sandbox, _why_not(sandbox.readings, form, header)
+        return sandbox, _why_not(sandbox.readings, form, header) or sandbox.use_token(token)
     readings = sandboxes.default.readings
     if readings.credentials == "bearer":
         return None, why_not

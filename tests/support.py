@@ -215,6 +215,10 @@ class Connection:
         self.send(*segments)
         return self.response(method)
 
+    def rest(self) -> bytes:
+        """Everything until the server closes it. Raises ConnectionResetError when it resets it."""
+        return self._reader.read()
+
     def is_closed(self) -> bool:
         """Whether the server has closed it, with nothing left to read."""
         try:

@@ -28,6 +28,7 @@ from stepstub.delegates import StepStart
 from stepstub.handlers.control import MAX_STEPS
 from stepstub.settings import DEFAULT_TOKEN, Limits, Settings
 from stepstub.stub import Stub
+from stepstub.tokens import MAX_TOKENS
 from support import asgi_call
 
 ROOT = Path(__file__).parent.parent
@@ -197,6 +198,11 @@ def a_thousand_faults(control: Control) -> None:
         a_fault(control)
 
 
+def a_hundred_tokens(control: Control) -> None:
+    for _ in range(MAX_TOKENS):
+        control("issueToken", {}, status=201)
+
+
 TIMED = {"timeOutInSeconds": 1.5, "params": {"n": {"longValue": 3, "type": "LONG"}}}
 STEPS = [TIMED, {"delegate": {"http": "http://127.0.0.1:9/steps"}}, {"delegate": "failing"}]
 STARTED = {"processStepId": "order-1-approve"}
@@ -291,13 +297,19 @@ CASES = [
     Case("addFault", 201, {"phase": "after", "action": "malformed"}),
     Case("addFault", 400, {}),
     Case("addFault", 400, {"phase": "during"}),
-    Case("addFault", 400, {"phase": "before", "status": 200}),
+    Case("addFault", 400, {"phase": "before", "status": 199}),
     Case("addFault", 400, {"phase": "before", "times": 0}),
     Case("addFault", 400, {"phase": "before", "seconds": 1}),
     Case("addFault", 400, {"phase": "before", "action": "delay", "status": 500}),
     Case("addFault", 400, {"phase": "before", "action": "delay", "seconds": 61}),
     Case("addFault", 409, {"phase": "before"}, given=a_thousand_faults),
     Case("clearFaults", 204),
+    Case("issueToken", 201, {}),
+    Case("issueToken", 201, {"expiresInSeconds": 60, "requests": 2}),
+    Case("issueToken", 400, {"requests": -1}),
+    Case("issueToken", 409, {}, given=a_hundred_tokens),
+    Case("limitToken", 204, {"requests": 0}),
+    Case("limitToken", 400, {"expiresInSeconds": "soon"}),
     Case("getClock", 200),
     Case("setClock", 200, {"frozen": True, "advanceSeconds": 0.001}),
     Case("setClock", 400, {}),
@@ -529,8 +541,11 @@ def test_a_number_has_a_format_and_one_with_a_fraction_and_bounds_an_example() -
 
 def test_what_belongs_to_one_action_of_a_fault_has_no_default() -> None:
     """A typed client would send the default, and the stub refuse it beside another action."""
-    assert not any("default" in NAMED[name] for name in ("FaultStatus", "FaultAction"))
-    assert "default" not in NAMED["FaultRequest"]["properties"]["seconds"]
+    assert "default" not in NAMED["FaultAction"]
+    with_default = {
+        name for name, each in NAMED["FaultRequest"]["properties"].items() if "default" in each
+    }
+    assert with_default == {"eachStep"}
 
 
 def test_the_control_token_is_optional_in_the_document() -> None:
@@ -700,7 +715,8 @@ def test_a_body_on_the_page_is_taken(control: Control, method: str, path: str, b
     operation_id = next(
         name for name, (verb, where, _) in OPERATIONS.items() if (verb, where) == (method, path)
     )
-    successes = {"createSandbox": 201, "startProcess": 201, "addFault": 201}
+    successes = {"createSandbox": 201, "startProcess": 201, "addFault": 201, "issueToken": 201}
+    successes["limitToken"] = 204
     control(operation_id, body.encode(), status=successes.get(operation_id, 200))
 
 
@@ -735,13 +751,13 @@ def without_time(response: str) -> Any:
 
 
 def test_every_fault_is_in_the_table() -> None:
-    rows = re.findall(r"^\| (before|after) \| `(\w+)` \|", PAGE, re.MULTILINE)
+    page = (ROOT / "docs" / "faults.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([\w-]+)`", page, re.MULTILINE)
     schemas = DOCUMENT["components"]["schemas"]
-    assert sorted(rows) == sorted(
-        (phase, action)
-        for phase in schemas["FaultPhase"]["enum"]
-        for action in schemas["FaultAction"]["enum"]
-    )
+    for name in ("FaultPhase", "FaultAction", "FaultPlace"):
+        assert set(schemas[name]["enum"]) <= set(rows)
+    for member in schemas["FaultRequest"]["properties"]:
+        assert f"`{member}`" in page
 
 
 def test_the_bounds_on_the_page_are_the_real_ones() -> None:

@@ -250,6 +250,31 @@ class SameId(Struct):
 """
 
 
+def test_a_marker_adds_faults(suite: Suite) -> None:
+    code = """
+import pytest, requests
+
+@pytest.mark.stepstub(faults=[
+    {"phase": "before", "status": 503},
+    {"phase": "after", "action": "gateway", "nth": 1},
+])
+@pytest.mark.parametrize("fixture", ["stepstub", "stepstub_sandbox"])
+def test_it(request, fixture):
+    sandbox = request.getfixturevalue(fixture)
+    sandbox.start_process("two-steps")
+    assert [
+        requests.post(
+            sandbox.complete_step_url,
+            json={"processStepId": "order-1-approve"},
+            headers=sandbox.headers,
+            timeout=10,
+        ).status_code
+        for _ in range(3)
+    ] == [503, 502, 412]
+"""
+    suite.run(code, passed=2)
+
+
 def test_faults_that_never_struck_are_reported_with_a_failure(suite: Suite) -> None:
     output = suite.run(FAULTS, passed=6, failed=2)
     assert output.count("after: connection broken, for step order-1-aprove (there is no such") == 2

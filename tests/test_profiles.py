@@ -551,13 +551,21 @@ class TestClass:
     suite.run(code, ini="stepstub_readings = ours.yaml", passed=4)
 
 
+MARKER_TAKES = "takes readings=..., vary=... and faults=[...], and nothing else"
+
+
 @pytest.mark.parametrize(
     ("marker", "told"),
     [
         ('readings="sprin"', "There is no profile 'sprin': did you mean spring"),
         ('readings={"bad-body": 401}', "bad-body cannot be 401"),
-        ('reading={"bad-body": 400}', "takes readings=... and vary=..., and nothing else"),
-        ('"spring"', "takes readings=... and vary=..., and nothing else"),
+        (
+            'reading={"bad-body": 400}',
+            MARKER_TAKES,
+        ),
+        ('faults=[{"phase": "during"}]', "fault {'phase': 'during'}: "),
+        ('faults=[{"fase": "after"}]', "unexpected keyword argument 'fase'"),
+        ('"spring"', MARKER_TAKES),
     ],
 )
 def test_a_wrong_marker_is_an_error(suite: Suite, marker: str, told: str) -> None:

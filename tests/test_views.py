@@ -38,6 +38,8 @@ TYPES: dict[str, type[Struct]] = {
     "ReadingUse": views.ReadingUse,
     "Sandbox": views.SandboxCreated,
     "Step": views.StepView,
+    "Token": views.TokenView,
+    "TokenRequest": views.TokenRequest,
     "Variation": Variation,
     "Vary": views.VaryView,
     "Verification": Verification,
@@ -47,7 +49,8 @@ TYPES: dict[str, type[Struct]] = {
 # Not records of their own: enumerations, dictionaries, alternatives; and errors, which nobody
 # builds from parts.
 OTHERS = {
-    *("DelegateKind", "FaultAction", "FaultPhase", "FaultStatus", "ParamType", "Status"),
+    *("DelegateKind", "FaultAction", "FaultHeaders", "FaultPhase", "FaultPlace"),
+    *("ParamType", "Status"),
     *("HttpDelegate", "NewDelegate", "Params", "Problem", "ReadingValues", "Violations"),
 }
 

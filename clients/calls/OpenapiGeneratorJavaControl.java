@@ -11,7 +11,6 @@ import org.openapitools.control.model.Fault;
 import org.openapitools.control.model.FaultAction;
 import org.openapitools.control.model.FaultPhase;
 import org.openapitools.control.model.FaultRequest;
-import org.openapitools.control.model.FaultStatus;
 import org.openapitools.control.model.NewDelegate;
 import org.openapitools.control.model.NewStep;
 import org.openapitools.control.model.Param;
@@ -82,7 +81,7 @@ public class OpenapiGeneratorJavaControl {
     Report.equal(delay.getStatus(), null);
     Fault lost = api().addFault(new FaultRequest().phase(FaultPhase.AFTER));
     Report.equal(lost.getAction(), FaultAction.RESPOND);
-    Report.equal(lost.getStatus(), FaultStatus.NUMBER_500);
+    Report.equal(lost.getStatus(), 500);
     Report.equal(lost.getRemaining(), 1);
   }
 

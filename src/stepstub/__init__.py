@@ -7,6 +7,7 @@ The layout, from the outside in; imports run downwards only::
     live  inprocess                   a stub that listens; a stub without a socket
     client                            a sandbox as a test sees it
     interception  httpx_transport     the calls of requests and httpx, brought to it
+    socketless                        the wire of a stub without a socket
     serving  logs                     HTTP over TCP, by uvicorn; a line per exchange
     app                               the composition root: puts a stub together
     stub                              one exchange from request to response
@@ -16,10 +17,11 @@ The layout, from the outside in; imports run downwards only::
     handlers                          what an operation does            ... and here
     exchange                          one request on its way
     responses  views  verification    what goes out, in either form; the control API's types
-    shaping                           which readings shaped a response
+    shaping  wire                     which readings shaped a response; how it goes wrong
     sandbox                           one token's world, and all of them
     stores                            where it keeps its state          another one: here
     faults  delegates  journal        rules of misbehaviour             another kind: here
+    tokens                            how long the tokens of a sandbox are good
     transitions                       what becomes of steps: pure       a decision: here
     scenario  contract                YAML with processes; openapi.yaml at work
     variations                        what every client tolerates        another kind: here
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from stepstub.delegates import StepStart
     from stepstub.errors import (
         Disconnected,
+        NeedsServer,
         ScenarioError,
         StepstubError,
         TimedOut,
@@ -67,6 +70,7 @@ _HOME = {
     "Fault": "faults",
     "InProcess": "inprocess",
     "LiveServer": "live",
+    "NeedsServer": "errors",
     "NewSandbox": "client",
     "NotCompletedAsExpected": "client",
     "NotEntered": "client",
@@ -97,6 +101,7 @@ __all__ = [
     "Fault",
     "InProcess",
     "LiveServer",
+    "NeedsServer",
     "NewSandbox",
     "NotCompletedAsExpected",
     "NotEntered",

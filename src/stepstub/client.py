@@ -20,7 +20,7 @@ from msgspec import Struct
 from stepstub import profiles
 from stepstub.delegates import StepStart
 from stepstub.errors import StepstubError
-from stepstub.faults import Action, Fault, Phase
+from stepstub.faults import Action, Fault, Phase, Place
 from stepstub.readings import DEFAULT, Readings, as_mapping, credentials_headers, with_values
 from stepstub.scenario import load
 from stepstub.variations import VaryChoice, chosen
@@ -42,6 +42,8 @@ from stepstub.views import (
     SandboxCreated,
     SandboxStart,
     StepView,
+    TokenRequest,
+    TokenView,
     VaryView,
     VerificationRequest,
 )
@@ -156,7 +158,7 @@ class Sandbox:
         self._transport = transport or over_http(self.url)
         self._register = register
         self._readings: Readings | None = None
-        self._faults: dict[str, Fault] = {}
+        self._faults: set[str] = set()
 
     @staticmethod
     def create(
@@ -286,25 +288,50 @@ class Sandbox:
         action: Action = "respond",
         *,
         status: int | None = None,
+        body: str | None = None,
+        headers: Mapping[str, str] | None = None,
         seconds: float | None = None,
-        times: int = 1,
+        at: Place | None = None,
+        after_bytes: int | None = None,
+        bytes_per_second: int | None = None,
+        extra_bytes: int | None = None,
+        times: int | None = None,
         step_id: str | None = None,
+        nth: int | None = None,
+        every: int | None = None,
+        probability: float | None = None,
+        seed: int | None = None,
+        each_step: bool = False,
     ) -> None:
         """Make the stub misbehave `times` times, for one step or for any.
 
         `before`: nothing has moved when it strikes. `after`: the step was completed, and only the
-        response is lost. `status` goes with respond (500 by default), `seconds` with delay.
+        response is lost. It strikes at request `nth` and those after it, at `every` such request,
+        with a `probability` (drawn from `seed`), for `each_step` on its own. `times` is 1, or no
+        limit with `every` or `probability`. docs/faults.md says what goes with which action; raises
+        `ControlFailed` for what does not.
         """
         request = FaultRequest(
             phase=phase,
             action=action,
             status=status,
+            body=body,
+            headers=headers,
             seconds=seconds,
+            at=at,
+            after_bytes=after_bytes,
+            bytes_per_second=bytes_per_second,
+            extra_bytes=extra_bytes,
             times=times,
             process_step_id=step_id,
+            nth=nth,
+            every=every,
+            probability=probability,
+            seed=seed,
+            each_step=each_step,
         )
         added = self.call("POST", "faults", Fault, request)
-        self._faults[added.id] = added
+        self._faults.add(added.id)
 
     def unused_faults(self) -> list[Fault]:
         """The faults of `fault` that have not struck once, and were not cleared.
@@ -312,12 +339,37 @@ class Sandbox:
         A misspelt step id is the usual reason.
         """
         left = self.call("GET", "faults", FaultList).faults
-        return [fault for fault in left if self._faults.get(fault.id) == fault]
+        return [fault for fault in left if fault.id in self._faults and not fault.struck]
 
     def clear_faults(self) -> None:
         """Remove all faults."""
         self.call("DELETE", "faults", NoneType)
         self._faults.clear()
+
+    def new_token(
+        self, *, expires_in: float | None = None, requests: int | None = None
+    ) -> "Sandbox":
+        """The same sandbox with a further token, in `token` and `headers` of what is returned.
+
+        It is good for `expires_in` seconds of the sandbox's clock and for so many `requests`, else
+        until a reset.
+        """
+        limits = TokenRequest(expires_in_seconds=expires_in, requests=requests)
+        return self._sibling(self.call("POST", "tokens", TokenView, limits).token)
+
+    def limit_token(self, *, expires_in: float | None = None, requests: int | None = None) -> None:
+        """Have this token expire in so many seconds, or be revoked after so many requests.
+
+        Clients get 401 then; this object goes on to work. Without limits the token is good again.
+        """
+        limits = TokenRequest(expires_in_seconds=expires_in, requests=requests)
+        self.call("POST", "tokens/current", NoneType, limits)
+
+    def rotate_token(self) -> "Sandbox":
+        """As `new_token`, and this token is revoked."""
+        renewed = self.new_token()
+        self.limit_token(requests=0)
+        return renewed
 
     def verify_completed(self, step_id: str, times: int = 1, within: float = 0) -> Verification:
         """Check that a step was completed `times` times, waiting up to `within` seconds for it.

@@ -69,12 +69,45 @@ class ClientDisconnected(StepstubError):
         super().__init__("The client went away before its request was whole.")
 
 
+class Received(Struct, frozen=True):
+    """What of a response had come when it broke off: status, headers and a part of the body.
+
+    `in_head`: it was not even a whole head.
+    """
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    body: bytes = b""
+    in_head: bool = False
+
+
 class Disconnected(StepstubError):
-    """A fault broke the connection, in a stub without a socket."""
+    """A fault broke the connection, in a stub without a socket.
+
+    `reset`: by a reset (TCP's RST). `received` is None before the first byte of a response.
+    """
+
+    def __init__(
+        self, message: str, *, received: Received | None = None, reset: bool = False
+    ) -> None:
+        self.received = received
+        self.reset = reset
+        super().__init__(message)
 
 
 class TimedOut(StepstubError):
-    """A fault delayed the response beyond the client's time-out, in a stub without a socket."""
+    """A fault delayed the response beyond the client's time-out, in a stub without a socket.
+
+    `received` is None before the whole head of a response.
+    """
+
+    def __init__(self, message: str, *, received: Received | None = None) -> None:
+        self.received = received
+        super().__init__(message)
+
+
+class NeedsServer(StepstubError):
+    """A stub without a socket is asked for what only one that listens can do."""
 
 
 class Unauthorized(StepstubError):

@@ -7,6 +7,7 @@ from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
 from stepstub.concurrency import Concurrency
+from stepstub.faults import Fault
 from stepstub.journal import Entry
 from stepstub.responses import Response, Responses
 from stepstub.sandbox import Sandbox, Sandboxes
@@ -60,10 +61,11 @@ class Exchange(Struct, kw_only=True):
     """What is known of a request so far; each part of the way adds to it.
 
     The gate sets `operation` (None: the path leads to none). The credentials set `known`, the
-    sandbox whose token came with the request, and `unauthorised`, why that is not enough. The
+    sandbox whose token came with the request, and `unauthorised`, why that is not enough; of the
+    control API also `token`, the token itself. The
     contract sets `content` (the bytes), `body` (parsed and checked) and `parameters` (of path and
     query). `records` are what the store had for the step it is about. The handler or a refusal
-    sets `response`. `disconnect` is a fault's doing: the connection breaks without a response.
+    sets `response`. `delivery` is a fault that has it go wrong on the wire.
     """
 
     stub: Host
@@ -71,13 +73,14 @@ class Exchange(Struct, kw_only=True):
     api: Api
     operation: Operation | None = None
     known: Sandbox | None = None
+    token: bytes = b""
     unauthorised: str | None = None
     parameters: dict[str, Any] = {}
     content: bytes = b""
     body: Any = None
     records: Loaded | None = None
     response: Response | None = None
-    disconnect: bool = False
+    delivery: Fault | None = None
 
     @property
     def responses(self) -> Responses:

@@ -3,6 +3,7 @@
 from stepstub.exchange import Exchange
 from stepstub.faults import Fault
 from stepstub.responses import Response
+from stepstub.wire import gateway_page, shaped
 
 
 async def handle(exchange: Exchange) -> None:
@@ -32,12 +33,18 @@ async def _strike(exchange: Exchange, fault: Fault, now: int) -> bool:
             await exchange.stub.concurrency.sleep(fault.seconds or 0)
             return False
         case "respond":
-            responses = exchange.sandbox.responses
-            exchange.response = responses.injected(fault.status or 500, now, entry.path)
+            exchange.response = shaped(fault, _injected(exchange, fault, now))
+        case "gateway":
+            exchange.response = shaped(fault, gateway_page(fault.status or 502))
         case "malformed":
             whole = exchange.response.body if exchange.response else b'{"message":"Success"}'
             exchange.response = Response(200, whole[: len(whole) // 2])
-        case "disconnect":
-            exchange.response = Response(0, b"")
-            exchange.disconnect = True
+        case _:
+            # Before the completion there is nothing true to send but an error.
+            exchange.response = exchange.response or _injected(exchange, fault, now)
+            exchange.delivery = fault
     return True
+
+
+def _injected(exchange: Exchange, fault: Fault, now: int) -> Response:
+    return exchange.sandbox.responses.injected(fault.status or 500, now, exchange.entry.path)

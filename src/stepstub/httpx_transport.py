@@ -1,6 +1,6 @@
 """What httpx sends, handed to the stub in this process."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Protocol
 
 import anyio.to_thread
@@ -46,8 +46,34 @@ class HttpxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
             status, headers, content = self._exchange(
                 request.method, url.raw_path, request.headers.raw, body, timeout
             )
-        except Disconnected as error:
-            raise httpx.RemoteProtocolError(str(error), request=request) from None
-        except TimedOut as error:
-            raise httpx.ReadTimeout(str(error), request=request) from None
+        except (Disconnected, TimedOut) as error:
+            received = error.received
+            if received is None or received.in_head:
+                raise _failure(error, request) from None
+            stream = _BrokenStream(received.body, _failure(error, request))
+            return httpx.Response(received.status, headers=received.headers, stream=stream)
         return httpx.Response(status, headers=headers, content=content)
+
+
+def _failure(error: Disconnected | TimedOut, request: httpx.Request) -> httpx.TransportError:
+    if isinstance(error, TimedOut):
+        return httpx.ReadTimeout(str(error), request=request)
+    if error.reset:
+        return httpx.ReadError(str(error), request=request)
+    return httpx.RemoteProtocolError(str(error), request=request)
+
+
+class _BrokenStream(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A part of a body, and then the failure."""
+
+    def __init__(self, part: bytes, failure: httpx.TransportError) -> None:
+        self._part = part
+        self._failure = failure
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._part
+        raise self._failure
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._part
+        raise self._failure

@@ -8,17 +8,18 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 from urllib.parse import unquote, urlsplit
 
 from stepstub import profiles, scenario, variations
 from stepstub.app import create_app
 from stepstub.client import ReadingsChoice, Sandbox
 from stepstub.concurrency import InlineConcurrency, run_inline
-from stepstub.errors import Disconnected, InvalidVariations, TimedOut
+from stepstub.errors import InvalidVariations, NeedsServer
 from stepstub.framing import FRAMED
 from stepstub.interception import Carried, Interception
 from stepstub.settings import DEFAULT_TOKEN, Settings
+from stepstub.socketless import WireWithoutSocket, body_of
 from stepstub.variations import VaryChoice
 
 if TYPE_CHECKING:
@@ -100,6 +101,13 @@ class InProcess(Sandbox):
         """
         return self._sibling(DEFAULT_TOKEN)
 
+    def refusing_connections(self) -> NoReturn:
+        """Raises `NeedsServer`: without a socket there is no connection to refuse."""
+        raise NeedsServer(
+            "A stub in the test's process cannot refuse connections. Use a live one, the fixture"
+            " stepstub_server: `with stepstub_server.refusing_connections():`."
+        )
+
     def httpx_transport(self) -> "HttpxTransport":
         """A transport for `httpx.Client` and `httpx.AsyncClient`; every host leads to the stub."""
         from stepstub.httpx_transport import HttpxTransport
@@ -129,10 +137,7 @@ class InProcess(Sandbox):
         async def send(message: Any) -> None:
             sent.append(message)
 
-        async def disconnect() -> None:
-            raise Disconnected("The connection was broken by a fault.")
-
-        scope = {
+        scope: dict[str, Any] = {
             "type": "http",
             "http_version": "1.1",
             "method": method,
@@ -142,17 +147,19 @@ class InProcess(Sandbox):
             "query_string": query,
             "root_path": "",
             "headers": [(name.lower(), value) for name, value in headers],
-            "extensions": {"stepstub.disconnect": disconnect},
+            "extensions": {},
         }
         with self._patience.counting() as delays:
-            run_inline(self.app(scope, receive, send))
-        if timeout is not None and sum(delays) >= timeout > 0:
-            raise TimedOut(f"No response within {timeout:g} s: a fault delayed it.")
-        start, end = sent[0], sent[-1]
+            wire = scope["extensions"]["stepstub.wire"] = WireWithoutSocket(sent, delays, timeout)
+            try:
+                run_inline(self.app(scope, receive, send))
+            finally:
+                wire.check_delays()
+        start = sent[0]
         fields = start["headers"]
         if (framing := start.get(FRAMED)) is not None:
             fields = framing.arranged(fields)
-        return start["status"], fields, b"" if method == "HEAD" else end["body"]
+        return start["status"], fields, b"" if method == "HEAD" else body_of(sent)
 
     def _carry(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes

@@ -3,6 +3,8 @@
 Everything else goes where it would have gone anyway, which may be another mock.
 """
 
+import http.client
+import io
 import re
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +15,9 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import MaxRetryError, ProtocolError, ReadTimeoutError
 
-from stepstub.errors import Disconnected, TimedOut
+from stepstub.errors import Disconnected, Received, TimedOut
 
-Carried = tuple[int, dict[str, str], bytes]
+Carried = tuple[int, dict[str, str], bytes | io.BufferedReader]
 """Status, headers and body of a response."""
 
 
@@ -52,7 +54,7 @@ class Interception(responses.RequestsMock):
         try:
             return self._carry(request)
         except (Disconnected, TimedOut) as error:
-            return _NoResponse(error, request=request)
+            return _begun(error) or _NoResponse(error, request=request)
 
     # `responses` retries by status alone. A real adapter counts lost connections and time-outs
     # against the same `Retry`, so they are retried here, where `responses` keeps the count.
@@ -66,6 +68,39 @@ class Interception(responses.RequestsMock):
             retries = _counted(retries, request, lost.reason)
         # Without the pause of its `backoff_factor`: nothing takes time here.
         return self._on_request(adapter, request, retries=retries, **options)
+
+
+def _begun(error: Disconnected | TimedOut) -> Carried | None:
+    """The response that the client gets before it notices; None when it gets none."""
+    received = error.received
+    if received is None:
+        return None
+    if received.in_head:
+        # http.client takes the end of the connection for the end of the head.
+        is_noticed = isinstance(error, Disconnected) and error.reset
+        return None if is_noticed else (received.status, {}, b"")
+    headers = {name.decode(): value.decode("latin-1") for name, value in received.headers}
+    return received.status, headers, io.BufferedReader(_BrokenBody(received, error))
+
+
+class _BrokenBody(io.RawIOBase):
+    """A part of a body, and then what a socket does that has been closed, or says no more."""
+
+    def __init__(self, received: Received, error: Disconnected | TimedOut) -> None:
+        self._part = io.BytesIO(received.body)
+        self._error = error
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if size := self._part.readinto(buffer):
+            return size
+        if isinstance(self._error, TimedOut):
+            raise TimeoutError(str(self._error))
+        if self._error.reset:
+            raise ConnectionResetError(str(self._error))
+        raise http.client.IncompleteRead(self._part.getvalue())
 
 
 class _NoResponse(requests.RequestException):

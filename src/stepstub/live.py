@@ -1,7 +1,7 @@
 """A stub that listens: for clients in any language, in threads and in other processes."""
 
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Self
 
@@ -10,7 +10,7 @@ from stepstub import scenario as scenarios
 from stepstub.app import create_app
 from stepstub.client import NewSandbox, NotEntered, ReadingsChoice, Sandbox
 from stepstub.concurrency import EventLoopConcurrency
-from stepstub.serving.server import serve_in_thread
+from stepstub.serving.server import running_in_thread
 from stepstub.settings import DEFAULT_TOKEN, Settings
 from stepstub.stub import Stub
 from stepstub.variations import VaryChoice
@@ -56,9 +56,10 @@ class LiveServer:
         concurrency = EventLoopConcurrency()
         self._stack.callback(concurrency.close)
         app = create_app(processes, self._settings, concurrency=concurrency)
-        self.url = self._stack.enter_context(
-            serve_in_thread(app, port=self._port, allow_hosts=self._allow_hosts)
+        self._running = self._stack.enter_context(
+            running_in_thread(app, port=self._port, allow_hosts=self._allow_hosts)
         )
+        self.url = self._running.url
         self._app = app
         return self
 
@@ -79,6 +80,14 @@ class LiveServer:
         for responses that do not vary.
         """
         return NewSandbox(self.default_sandbox(), scenario, readings, vary)
+
+    def refusing_connections(self) -> AbstractContextManager[None]:
+        """While the with statement lasts, nobody can connect to this server: to no sandbox at all.
+
+        The control API is out of reach as well. Connections that are open stay so.
+        """
+        self.default_sandbox()  # raises `NotEntered`
+        return self._running.refusing_connections()
 
     def default_sandbox(self) -> Sandbox:
         """The sandbox of the server's own token, which holds its scenarios.

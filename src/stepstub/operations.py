@@ -29,6 +29,8 @@ _ROWS = (
     Operation("listFaults", control.list_faults),
     Operation("addFault", control.add_fault, HTTPStatus.CREATED),
     Operation("clearFaults", control.clear_faults, HTTPStatus.NO_CONTENT),
+    Operation("issueToken", control.issue_token, HTTPStatus.CREATED),
+    Operation("limitToken", control.limit_token, HTTPStatus.NO_CONTENT),
     Operation("getClock", control.get_clock),
     Operation("setClock", control.set_clock),
     Operation("listDelegateCalls", control.list_delegate_calls),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stepstub.variations import Vary
 
 _UNUSED_FAULTS = "stepstub_unused_faults"
+_OF_MARKER = {"readings", "vary", "faults"}
 
 
 @dataclass
@@ -62,9 +63,10 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"{_UNUSED_FAULTS} is report or error, not {value!r}")
     config.addinivalue_line(
         "markers",
-        "stepstub(readings=..., vary=...): readings of the test's stub, a profile's name or path,"
-        ' or single values: {"last-step-id": "absent"}; and a seed by which its responses vary,'
-        ' or a seed and kinds: {"seed": 1, "only": ["member-order"]}',
+        "stepstub(readings=..., vary=..., faults=[...]): readings of the test's stub, a profile's"
+        ' name or path, or single values: {"last-step-id": "absent"}; a seed by which its responses'
+        ' vary, or a seed and kinds: {"seed": 1, "only": ["member-order"]}; and faults it begins'
+        " with, each a dict of arguments of `fault`",
     )
 
 
@@ -84,6 +86,7 @@ def stepstub(request: pytest.FixtureRequest) -> "Iterator[InProcess]":
             " transport, aiohttp, urllib3) need the fixture stepstub_sandbox, which listens."
         )
         with _remembered(request, sandbox, sandbox.default_sandbox(), how_to_reach):
+            _add_faults(request, sandbox)
             yield sandbox
 
 
@@ -105,6 +108,7 @@ def stepstub_sandbox(
     with stepstub_server.sandbox(readings=readings, vary=vary) as sandbox:
         how_to_reach = f"It is at {sandbox.url}, for requests that bear its token."
         with _remembered(request, sandbox, stepstub_server.default_sandbox(), how_to_reach):
+            _add_faults(request, sandbox)
             yield sandbox
 
 
@@ -136,12 +140,23 @@ def _marked(request: pytest.FixtureRequest) -> Mapping[str, Any]:
     marker = request.node.get_closest_marker("stepstub")
     if marker is None:
         return {}
-    if marker.args or not marker.kwargs or set(marker.kwargs) - {"readings", "vary"}:
+    if marker.args or not marker.kwargs or set(marker.kwargs) - _OF_MARKER:
         raise pytest.UsageError(
-            "@pytest.mark.stepstub takes readings=... and vary=..., and nothing else."
+            "@pytest.mark.stepstub takes readings=..., vary=... and faults=[...], and nothing else."
         )
     kwargs: Mapping[str, Any] = marker.kwargs
     return kwargs
+
+
+def _add_faults(request: pytest.FixtureRequest, sandbox: "Sandbox") -> None:
+    """Add the faults of the test's marker."""
+    from stepstub.errors import StepstubError
+
+    for fault in _marked(request).get("faults", ()):
+        try:
+            sandbox.fault(**fault)
+        except (StepstubError, TypeError) as error:
+            raise pytest.UsageError(f"@pytest.mark.stepstub: fault {fault!r}: {error}") from error
 
 
 def _configured(config: pytest.Config) -> "Readings":

@@ -22,6 +22,7 @@ from stepstub.responses.envelope import envelope
 from stepstub.settings import Limits
 from stepstub.stores.memory import MemoryStore
 from stepstub.stores.protocol import Applied, Conflict, Gone, Loaded, Store
+from stepstub.tokens import Limit, Tokens
 from stepstub.transitions import Change, Completion
 from stepstub.variations import Vary
 
@@ -56,6 +57,23 @@ class Sandbox:
         self.contract = contract.effective(readings)
         self.responses = envelope(self.contract)
         self.read_params = ParamsReader(readings)
+        self.tokens: Tokens | None = None  # once a test has asked for something about them
+
+    def use_token(self, token: bytes) -> str | None:
+        """Why a token of this sandbox is not good for a request of the contract, if so."""
+        if self.tokens is None:
+            return None
+        return self.tokens.use(token, lambda: run_inline(self.store.clock()).now)
+
+    async def limit_of(self, expires_in: float | None, requests: int | None) -> Limit:
+        """The limit that ends in so many seconds, and after so many requests."""
+        now = (await self.store.clock()).now
+        return Limit(None if expires_in is None else now + round(expires_in * 1000), requests)
+
+    def limit_token(self, token: bytes, limit: Limit) -> None:
+        """Have a token be good no longer than that, from now on."""
+        self.tokens = self.tokens or Tokens()
+        self.tokens.limit(token, limit)
 
     async def complete(
         self, submitted: Params, loaded: Loaded, entry: Entry
@@ -275,6 +293,7 @@ class Sandboxes:
         self._concurrency = concurrency
         self._limits = limits
         self._by_digest: dict[bytes, Sandbox] = {}
+        self._further: dict[bytes, Sandbox] = {}  # by the digests of tokens that were issued later
         self.default = self._put(run_inline(self._filled(token, processes, readings, vary)))
 
     def __len__(self) -> int:
@@ -284,6 +303,8 @@ class Sandboxes:
         """The sandbox of a token. Raises `Unauthorized` when there is none."""
         sandbox = self._by_digest.get(self._digest(token))
         if sandbox is None or not hmac.compare_digest(sandbox.token.encode(), token):
+            if further := self._further.get(self._digest(token)):
+                return further
             raise Unauthorized("The bearer token is not known to this server.")
         return sandbox
 
@@ -313,6 +334,17 @@ class Sandboxes:
                 )
             return self._put(sandbox)
 
+    def issue(self, sandbox: Sandbox, limit: Limit) -> str:
+        """A further token for a sandbox, until that is reset. Raises `InConflict` beyond 100."""
+        token = f"sandbox-{secrets.token_urlsafe(16)}"
+        with self._lock:
+            sandbox.tokens = sandbox.tokens or Tokens()
+            sandbox.tokens.issue(token.encode(), limit)
+            # One that was reset or deleted meanwhile has no tokens any more.
+            if self._by_digest.get(self._digest(sandbox.token.encode())) is sandbox:
+                self._further[self._digest(token.encode())] = sandbox
+        return token
+
     async def reset(
         self,
         sandbox: Sandbox,
@@ -334,6 +366,7 @@ class Sandboxes:
             # One that was deleted, or reset by somebody else, meanwhile is no longer the owner.
             replaced = self.by_token(sandbox.token.encode())
             fresh.delegates.function = replaced.delegates.function
+            self._withdraw(replaced)
             self._put(fresh)
             if fresh.token == self.default.token:
                 self.default = fresh
@@ -350,6 +383,7 @@ class Sandboxes:
             raise InConflict("The default sandbox cannot be deleted; reset it instead.")
         with self._lock:
             deleted = self._by_digest.pop(self._digest(sandbox.token.encode()), sandbox)
+            self._withdraw(deleted)
         await _let_go(deleted)
 
     async def _filled(
@@ -375,6 +409,10 @@ class Sandboxes:
             self.key_headers |= {sandbox.readings.credentials_header.lower().encode()}
         self._by_digest[self._digest(sandbox.token.encode())] = sandbox
         return sandbox
+
+    def _withdraw(self, sandbox: Sandbox) -> None:
+        for token in sandbox.tokens.issued if sandbox.tokens else ():
+            self._further.pop(self._digest(token), None)
 
     def _digest(self, token: bytes) -> bytes:
         keyed = self._keyed.copy()  # to set a key up anew takes longer

@@ -3,17 +3,16 @@
 import logging
 import time
 from importlib import metadata
-from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from stepstub import fault_injection
+from stepstub import fault_injection, wire
 from stepstub.clock import Clock, SystemClock
 from stepstub.concurrency import Concurrency
 from stepstub.contract import Contract
 from stepstub.errors import ClientDisconnected, HttpRefusal, StepRefused, nothing_here
 from stepstub.exchange import Exchange
-from stepstub.framing import FRAMED, FRAMING
+from stepstub.framing import FRAMING
 from stepstub.journal import MAX_JOURNALED_BODY, Entry, redacted
 from stepstub.operations import api_of
 from stepstub.responses import Response
@@ -84,20 +83,23 @@ class Stub:
             return  # a page has been sent
         if exchange.api.is_contract:
             sandbox = exchange.nearest_sandbox
-            if sandbox.vary is not None and not exchange.disconnect:
+            if sandbox.vary is not None and exchange.delivery is None:
                 response, entry.variations = _varied(response, sandbox.vary, entry, scope)
             breach = _breach(entry, sandbox.contract, response)
             if breach is not None:
                 response, entry.variations = await self._own_mistake(exchange, breach), ()
-            entry.status = response.status
-            entry.response = response.body[:MAX_JOURNALED_BODY]
+            fault = exchange.delivery
+            seen = response if fault is None else wire.received(fault, response)
+            entry.status = seen.status
+            entry.response = seen.body[:MAX_JOURNALED_BODY]
             entry.duration = time.perf_counter() - began
             await sandbox.store.close(entry)
             self._log(exchange)
-        if exchange.disconnect:
-            await extensions["stepstub.disconnect"]()
+        if exchange.delivery is None:
+            await send(wire.head_of(response))
+            await send({"type": "http.response.body", "body": response.body})
         else:
-            await _send(response, send)
+            await wire.deliver(exchange.delivery, response, send, extensions["stepstub.wire"])
 
     async def dispatch(
         self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
@@ -179,20 +181,6 @@ def _breach(entry: Entry, contract: Contract, response: Response) -> str | None:
     if entry.fault is not None:
         return None
     return contract.breach(response.status, response.content_type, response.body)
-
-
-async def _send(response: Response, send: Send) -> None:
-    headers: list[Any] = list(response.headers)
-    framing = response.framing
-    if response.status != 204:
-        headers.append((b"content-type", response.content_type))
-        if framing is None or framing.counted:
-            headers.append((b"content-length", b"%d" % len(response.body)))
-    start = {"type": "http.response.start", "status": response.status, "headers": headers}
-    if framing is not None:
-        start[FRAMED] = framing
-    await send(start)
-    await send({"type": "http.response.body", "body": response.body})
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

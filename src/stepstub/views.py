@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from stepstub.delegates import DelegateCall
 from stepstub.errors import InvalidVariations, Violation
-from stepstub.faults import Action, Fault, Phase
+from stepstub.faults import NO_LIMIT, Action, Fault, Phase, Place, settled
 from stepstub.journal import Entry
 from stepstub.model import Delegate, Params, Process, Status, Step
 from stepstub.readings import Readings, Value, as_mapping, questions
@@ -104,14 +104,34 @@ class ProcessSpec(_Request, frozen=True, kw_only=True):
 
 
 class FaultRequest(_Request, frozen=True, kw_only=True):
-    """A fault to add. `status` goes with the action respond, `seconds` with delay."""
+    """A fault to add; `faults.Fault` says what its members mean.
+
+    `times` of None is 1, or no limit with `every` or `probability`.
+    """
 
     phase: Phase
     action: Action = "respond"
     status: int | None = None
+    body: str | None = None
+    headers: Mapping[str, str] | None = None
     seconds: float | None = None
-    times: int = 1
+    at: Place | None = None
+    after_bytes: int | None = None
+    bytes_per_second: int | None = None
+    extra_bytes: int | None = None
     process_step_id: str | None = None
+    times: int | None = None
+    nth: int | None = None
+    every: int | None = None
+    probability: float | None = None
+    seed: int | None = None
+    each_step: bool = False
+
+    def as_fault(self) -> Fault:
+        """The fault that is asked for. Raises `BadRequest` for members without meaning."""
+        many = (self.every, self.probability) != (None, None)
+        given = {name: getattr(self, name) for name in self.__struct_fields__ if name != "times"}
+        return settled(Fault(**given, remaining=self.times or (NO_LIMIT if many else 1)))
 
 
 class VerificationRequest(_Request, frozen=True, kw_only=True):
@@ -120,6 +140,13 @@ class VerificationRequest(_Request, frozen=True, kw_only=True):
     process_step_id: str
     times: int = 1
     within_seconds: float = 0
+
+
+class TokenRequest(_Request, frozen=True, kw_only=True):
+    """How long a token is good, and for how many requests; None: without limit."""
+
+    expires_in_seconds: float | None = None
+    requests: int | None = None
 
 
 class ClockChange(_Request, frozen=True, kw_only=True):
@@ -211,6 +238,12 @@ class SandboxCreated(_Response, frozen=True, kw_only=True):
 
     token: str
     processes: tuple[ProcessView, ...]
+
+
+class TokenView(_Response, frozen=True, kw_only=True):
+    """A further token of a sandbox, which is told only here."""
+
+    token: str
 
 
 class DelegateCallView(_Response, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from stepstub.errors import Unauthorized
 from stepstub.exchange import Exchange, exchange_of
 from stepstub.gate.routing import Routed
-from stepstub.handlers.credentials import authorize, by_bearer, check_control_token
+from stepstub.handlers.credentials import authorize, bearer_token, check_control_token
 from stepstub.operations import OPERATIONS
 
 with warnings.catch_warnings():  # Connexion imports what Starlette deprecates
@@ -101,7 +101,8 @@ class Bearer(_Check):
         exchange = exchange_of(scope)
         sandboxes, headers = exchange.stub.sandboxes, scope["headers"]
         if not exchange.api.is_contract:
-            exchange.known = by_bearer(sandboxes, headers)
+            exchange.token = bearer_token(headers)
+            exchange.known = sandboxes.by_token(exchange.token)
             return
         exchange.known, why_not = authorize(sandboxes, headers)
         if why_not is not None:

@@ -24,6 +24,14 @@ INJECTED = "Injected fault."
 """The sentence of a fault's response."""
 
 
+def phrase(status: int) -> str:
+    """The name of a status; a fault's need not have one."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unassigned"
+
+
 class Failure(Struct, frozen=True):
     """An error as every form of response tells it: the status, a sentence, further headers."""
 
@@ -33,7 +41,7 @@ class Failure(Struct, frozen=True):
 
     @property
     def phrase(self) -> str:
-        return HTTPStatus(self.status).phrase
+        return phrase(self.status)
 
 
 def failure(error: Exception) -> Failure:

@@ -1,19 +1,18 @@
 """The forms of a response whose status the document does not have (reading 19)."""
 
 from html import escape
-from http import HTTPStatus
 from typing import Any
 
 from msgspec import json
 
-from stepstub.responses import Headers, Response
+from stepstub.responses import Headers, Response, explanations
 
 
 def undocumented(
     form: str, status: int, detail: str, *, path: str, timestamp: str, headers: Headers = ()
 ) -> Response:
     """A response in one of the forms that are not the envelope."""
-    phrase = HTTPStatus(status).phrase
+    phrase = explanations.phrase(status)
     match form:
         case "problem":
             problem = {"type": "about:blank", "title": phrase, "status": status, "detail": detail}

@@ -7,6 +7,8 @@ load: it writes head and body of a response separately, and sets a timer for eve
 
 import asyncio
 import logging
+import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
@@ -35,6 +37,9 @@ MAX_UNREAD_BYTES = 64 * 1024
 """Of a body that the application has not read yet, before reading from the client pauses."""
 
 
+_NO_LINGERING = struct.pack("ii", 1, 0)  # on, for no time: closing sends RST
+
+
 class State(Enum):
     """What becomes of the requests a client sends."""
 
@@ -46,9 +51,10 @@ class State(Enum):
 class Connection(asyncio.Protocol):
     """One connection. Pipelined requests are run one at a time and responded to in order.
 
-    The ASGI scope has an extension `stepstub.disconnect`, a coroutine function that aborts the
-    connection, and `stepstub.framing`: a response may have a `Framing`. `refuse` renders media type
-    and body of a response to a request that never reaches the application.
+    The ASGI scope has an extension `stepstub.wire`: the connection itself, for faults that
+    misbehave on it by `half_head`, `pause` and `break_off`; and `stepstub.framing`: a response may
+    have a `Framing`. `refuse` renders media type and body of a response to a request that never
+    reaches the application.
     """
 
     def __init__(
@@ -78,6 +84,7 @@ class Connection(asyncio.Protocol):
         self._pending: deque[Request] = deque()  # pipelined behind it
         self._incoming: Request | None = None  # its body is not complete; may be either
         self._task: asyncio.Task[None] | None = None
+        self._paused: asyncio.Future[None] | None = None  # a fault's pause, done when it is cut
         self._reading = True
         self._idle_since = self._stalled_since = 0.0
         self._default_headers: tuple[object, bytes] = (None, b"")
@@ -109,6 +116,7 @@ class Connection(asyncio.Protocol):
             self._close()
             return False
         self._state = State.DRAINING
+        self._end_pause()
         if self._rejection is None:
             last = self._pending[-1] if self._pending else self._current
             last.keep_alive = False
@@ -125,6 +133,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._state = State.CLOSING
+        self._end_pause()
         self._server.connections.discard(self)
         self._timer.cancel()
         self.resume_writing()
@@ -158,7 +167,7 @@ class Connection(asyncio.Protocol):
         except BadHead as error:
             self._reject(error.status, error.detail)
             return
-        scope["extensions"] = {"stepstub.disconnect": self._disconnect, FRAMING: None}
+        scope["extensions"] = {"stepstub.wire": self, FRAMING: None}
         is_1_0 = version == "1.0"
         self._incoming = request = Request(
             self,
@@ -199,6 +208,7 @@ class Connection(asyncio.Protocol):
             self._close()
         else:
             self._current.keep_alive = False
+            self._end_pause()
 
     def abort(self) -> None:
         """Close at once; what has not been sent is lost."""
@@ -245,6 +255,41 @@ class Connection(asyncio.Protocol):
         self._idle_since = self._loop.time()
         self._next()
 
+    # --- what faults call, for the request in progress
+
+    def half_head(self) -> None:
+        """Send a part of the head that is held back."""
+        if self._current is not None:
+            self._current.half_head()
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait; False at once when the client is gone, or sends no more, or the server ends."""
+        if self._state is not State.OPEN:
+            return False
+        self._paused = paused = self._loop.create_future()
+        await asyncio.wait((paused,), timeout=seconds)
+        self._paused = None
+        return not paused.done()
+
+    async def break_off(self, *, reset: bool) -> None:
+        """Close the connection after what has been written, or reset it (RST)."""
+        if not reset:
+            self._close()
+            return
+        # A reset would take away what is still to be sent.
+        self._transport.set_write_buffer_limits(high=0)
+        self._flush()
+        if self.drained is not None:
+            await self.drained
+        if not self._transport.is_closing():
+            own_socket = self._transport.get_extra_info("socket")
+            own_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
+            self.abort()
+
+    def _end_pause(self) -> None:
+        if self._paused is not None and not self._paused.done():
+            self._paused.set_result(None)
+
     # --- requests
 
     def _start(self, request: Request) -> None:
@@ -257,11 +302,11 @@ class Connection(asyncio.Protocol):
             await app(request.scope, request.receive, request.send)
         except Exception:
             log.exception("the application failed")
-        if request is self._current and not request.responded:
+        if request is self._current and not (request.responded or self._transport.is_closing()):
             if self._rejection is not None:
                 self._next()
             else:
-                await self._disconnect()
+                self.abort()
 
     def _respond_rejected(self, rejection: Rejection) -> ASGIApp:
         """An application that responds so; the request's body is discarded."""
@@ -278,10 +323,6 @@ class Connection(asyncio.Protocol):
             await send({"type": "http.response.body", "body": body})
 
         return respond
-
-    async def _disconnect(self) -> None:
-        """For the fault that breaks the connection; responses already written are sent."""
-        self.abort()
 
     def _next(self) -> None:
         self._current = None

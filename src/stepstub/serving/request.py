@@ -95,6 +95,12 @@ class Request:
         self._channel.regulate()
         return {"type": "http.request", "body": body, "more_body": not self._body_complete}
 
+    def half_head(self) -> None:
+        """Write a part of the head that is held back: up to the first of its own headers."""
+        own = self._head.find(b"\r\n") + 2 + len(self._channel.default_headers)
+        self._channel.write(self._head[: own + 4])
+        self._head = b""
+
     async def send(self, message: Message) -> None:
         if (drained := self._channel.drained) is not None:
             await drained
@@ -120,7 +126,8 @@ class Request:
             self._channel.response_sent(self)
 
     def _render_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
-        parts = [STATUS_LINES[status], self._channel.default_headers]
+        line = STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+        parts = [line, self._channel.default_headers]
         has_body = status not in _WITHOUT_BODY and self.scope["method"] != "HEAD"
         has_end = not has_body
         if self._expects_continue:

@@ -5,12 +5,12 @@ import gc
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from ipaddress import ip_address
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from stepstub.serving.connection import Connection
 from stepstub.serving.hosts import Hosts
 
+_BACKLOG = 2048
 GRACE_PERIOD = 8
 """Seconds that requests in flight are given at shutdown, before their connections are aborted."""
 
@@ -38,15 +39,24 @@ def listen(host: str, port: int) -> socket.socket:
     )[0]
     # Family, kind and protocol are all named: without the last, asyncio leaves Nagle's algorithm
     # on, and every request takes 40 ms more.
-    listener = socket.socket(family, kind, protocol)
+    listener = _bound(socket.socket(family, kind, protocol), address)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(2048)
+        listener.listen(_BACKLOG)
     except OSError:
         listener.close()
         raise
     return listener
+
+
+def _bound(unbound: socket.socket, address: Any) -> socket.socket:
+    """The socket, with the address as its own: who connects to it is refused until it listens."""
+    try:
+        unbound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        unbound.bind(address)
+    except OSError:
+        unbound.close()
+        raise
+    return unbound
 
 
 def url_of(listener: socket.socket) -> str:
@@ -87,6 +97,23 @@ def serve(
     _Server(app, started, hosts_of(listener, allow_hosts)).run(sockets=[listener])
 
 
+class Running:
+    """A server in a thread of its own, at `url`."""
+
+    def __init__(self, url: str, server: "_Server") -> None:
+        self.url = url
+        self._server = server
+
+    @contextmanager
+    def refusing_connections(self) -> Iterator[None]:
+        """Nobody can connect while the context lasts; connections that are open stay so."""
+        self._server.call(self._server.stop_listening())
+        try:
+            yield
+        finally:
+            self._server.call(self._server.listen_again())
+
+
 @contextmanager
 def serve_in_thread(
     app: Application,
@@ -96,6 +123,19 @@ def serve_in_thread(
     allow_hosts: Iterable[str] = (),
 ) -> Iterator[str]:
     """Serve from a thread of its own while the context lasts; gives the base URL."""
+    with running_in_thread(app, host, port, allow_hosts=allow_hosts) as running:
+        yield running.url
+
+
+@contextmanager
+def running_in_thread(
+    app: Application,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    allow_hosts: Iterable[str] = (),
+) -> Iterator[Running]:
+    """As `serve_in_thread`, for who has more to do with the server than to call it."""
     listener = listen(host, port)
     started = threading.Event()
     server = _Server(app, started.set, hosts_of(listener, allow_hosts))
@@ -108,7 +148,7 @@ def serve_in_thread(
             listener.close()
             raise RuntimeError("The server did not start; its log says why.")
     try:
-        yield url_of(listener)
+        yield Running(url_of(listener), server)
     finally:
         server.should_exit = True
         thread.join()
@@ -116,10 +156,11 @@ def serve_in_thread(
 
 class _Server(uvicorn.Server):
     def __init__(self, app: Application, started: Callable[[], None], hosts: Hosts) -> None:
+        self._protocol = partial(Connection, refuse=app.refuse, hosts=hosts)
         super().__init__(
             uvicorn.Config(
                 app,
-                http=partial(Connection, refuse=app.refuse, hosts=hosts),  # type: ignore[arg-type]
+                http=self._protocol,  # type: ignore[arg-type]
                 ws="none",
                 lifespan="on",
                 proxy_headers=False,
@@ -144,6 +185,27 @@ class _Server(uvicorn.Server):
         if self.force_exit:
             # uvicorn leaves it out, and would log a traceback when the loop cancels its task.
             await self.lifespan.shutdown()
+
+    def call(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine on the server's event loop, from another thread."""
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    async def stop_listening(self) -> None:
+        """Refuse connections, but keep the address."""
+        (server,) = self.servers
+        (listener,) = server.sockets
+        unbound = socket.socket(listener.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        address = listener.getsockname()
+        server.close()
+        self.servers.clear()
+        await asyncio.sleep(0)  # uvloop closes the socket in its next turn
+        self._silent = _bound(unbound, address)
+
+    async def listen_again(self) -> None:
+        """Accept connections again, at the same address."""
+        self._silent.listen(_BACKLOG)
+        protocol = partial(self._protocol, self.config, self.server_state, self.lifespan.state)
+        self.servers.append(await self._loop.create_server(protocol, sock=self._silent))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """End gracefully on the first signal, at once on the second."""
