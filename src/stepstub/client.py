@@ -155,6 +155,8 @@ class Sandbox:
         self._register = register
         self._readings: Readings | None = None
         self._faults: dict[str, Fault] = {}
+        self.was_reset = False
+        """Whether `reset` was called, so that the journal has not everything any more."""
 
     @staticmethod
     def create(
@@ -366,6 +368,7 @@ class Sandbox:
         self.call("POST", "reset", ProcessList, _start(scenario, readings))
         self._readings = None
         self._faults.clear()
+        self.was_reset = True
 
     def on_delegate(self, function: Callable[[StepStart], None] | None) -> None:
         """Have `function` called whenever a step is started whose delegate is recorded or python.

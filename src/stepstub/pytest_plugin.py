@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
     from stepstub.inprocess import InProcess
     from stepstub.live import LiveServer
     from stepstub.readings import Readings
+    from stepstub.trying.choice import Trial
+    from stepstub.trying.plugin import Exchanges
+    from stepstub.views import ExchangeView
 
 _UNUSED_FAULTS = "stepstub_unused_faults"
+_OTHER_READINGS = "stepstub_readings"
 
 
 @dataclass
@@ -48,6 +53,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "profile of readings for all fixtures: a built-in one's name, or a path from the root",
         default="default",
     )
+    group = parser.getgroup("stepstub")
+    group.addoption(
+        "--stepstub-readings",
+        metavar="each|pairs|random:N[:SEED]|NAME|FILE|READING=VALUE",
+        help="run each test that has a stub again under other readings: every value in turn, pairs"
+        " of values, N random sets, a profile, or single values separated by commas",
+    )
+    group.addoption(
+        "--stepstub-time-limit",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="how long a test may take under other readings (default: 10)",
+    )
+    group.addoption(
+        "--stepstub-readings-json",
+        metavar="FILE",
+        help="write what the other readings broke to this file, as JSON",
+    )
     parser.addini(
         _UNUSED_FAULTS,
         "faults of a test that never struck: report (when it fails) or error (they fail it)",
@@ -64,17 +88,58 @@ def pytest_configure(config: pytest.Config) -> None:
         "stepstub(readings=...): readings of the test's stub, a profile's name or path, or"
         ' single values: {"last-step-id": "absent"}',
     )
+    if config.getoption(_OTHER_READINGS):
+        _try_other_readings(config)
+
+
+def _try_other_readings(config: pytest.Config) -> None:
+    """Have tests run under the readings that `--stepstub-readings` asks for, too."""
+    import secrets
+
+    from stepstub.errors import StepstubError
+    from stepstub.trying import choice
+    from stepstub.trying.plugin import OtherReadings
+
+    # Workers of xdist are started later, and get the option with this seed.
+    asked = choice.with_seed(config.getoption(_OTHER_READINGS), secrets.randbelow(10**6))
+    config.option.stepstub_readings = asked
+    seconds = config.getoption("stepstub_time_limit")
+    if not seconds > 0:
+        raise pytest.UsageError(f"--stepstub-time-limit is more than 0 seconds, not {seconds:g}")
+    base, json_file = _configured(config), config.getoption("stepstub_readings_json")
+    try:
+        trials = choice.parse(asked, base)
+    except StepstubError as error:
+        raise pytest.UsageError(f"--stepstub-readings: {error}") from error
+    plugin = OtherReadings(
+        asked,
+        trials,
+        base,
+        exchanges=_exchanges,
+        seconds=seconds,
+        json_file=Path(json_file) if json_file else None,
+    )
+    config.pluginmanager.register(plugin, "stepstub-other-readings")
 
 
 @pytest.fixture
-def stepstub(request: pytest.FixtureRequest) -> "Iterator[InProcess]":
+def stepstub_trial(request: pytest.FixtureRequest) -> "Trial | None":
+    """The readings that the test is tried under by `--stepstub-readings`; None otherwise."""
+    trial: Trial | None = getattr(request, "param", None)
+    return trial
+
+
+@pytest.fixture
+def stepstub(
+    request: pytest.FixtureRequest, stepstub_trial: "Trial | None"
+) -> "Iterator[InProcess]":
     """A stub in this process: it responds to what requests sends to `stepstub.url`.
 
     It begins without processes; `stepstub.start_process("two-steps")` makes the first.
     """
     from stepstub.inprocess import InProcess
 
-    url, readings = request.config.getini("stepstub_url"), _readings(request)
+    url, readings = request.config.getini("stepstub_url"), _readings(request, stepstub_trial)
     with InProcess(url=url, readings=readings) as sandbox:
         how_to_reach = (
             f"This fixture takes what requests sends to {sandbox.url}, and what httpx sends with"
@@ -96,27 +161,31 @@ def stepstub_server(pytestconfig: pytest.Config) -> "Iterator[LiveServer]":
 
 @pytest.fixture
 def stepstub_sandbox(
-    request: pytest.FixtureRequest, stepstub_server: "LiveServer"
+    request: pytest.FixtureRequest,
+    stepstub_server: "LiveServer",
+    stepstub_trial: "Trial | None",
 ) -> "Iterator[Sandbox]":
     """A fresh sandbox on `stepstub_server`, for clients in any library, thread or process."""
-    with stepstub_server.sandbox(readings=_readings(request)) as sandbox:
+    with stepstub_server.sandbox(readings=_readings(request, stepstub_trial)) as sandbox:
         how_to_reach = f"It is at {sandbox.url}, for requests that bear its token."
         with _remembered(request, sandbox, stepstub_server.default_sandbox(), how_to_reach):
             yield sandbox
 
 
-def _readings(request: pytest.FixtureRequest) -> "Readings":
-    """The readings of a test: those of its marker, on top of those of the ini file."""
+def _readings(request: pytest.FixtureRequest, trial: "Trial | None") -> "Readings":
+    """The readings of a test: its marker's, on top of its trial's, on top of the ini file's."""
     from stepstub import profiles
     from stepstub.errors import StepstubError
+    from stepstub.readings import with_values
 
     marker = request.node.get_closest_marker("stepstub")
     if marker and (marker.args or set(marker.kwargs) != {"readings"}):
         raise pytest.UsageError("@pytest.mark.stepstub takes readings=..., and nothing else.")
+    base = _configured(request.config)
+    if trial is not None:
+        base = with_values(base, trial.values)
     try:
-        return profiles.chosen(
-            marker.kwargs["readings"] if marker else None, _configured(request.config)
-        )
+        return profiles.chosen(marker.kwargs["readings"] if marker else None, base)
     except StepstubError as error:
         raise pytest.UsageError(f"@pytest.mark.stepstub: {error}") from error
 
@@ -197,16 +266,29 @@ def _journal(used: _Used) -> str:
 
 
 def _strays(used: _Used) -> str:
-    """The requests of this test's time that no sandbox could be found for."""
+    """The requests of this test's time that no sandbox could be found for, as text."""
     from stepstub.client import render_journal
 
-    strays = [
+    strays = _stray_exchanges(used)
+    return render_journal(strays) if strays else ""
+
+
+def _stray_exchanges(used: _Used) -> "list[ExchangeView]":
+    return [
         exchange
         for exchange in used.default.journal()
         if exchange.wall_clock >= used.began
         and (exchange.operation is None or (exchange.status == 401 and not exchange.fault))
     ]
-    return render_journal(strays) if strays else ""
+
+
+def _exchanges(item: pytest.Item) -> "Exchanges":
+    """All that the test's stubs have seen."""
+    from stepstub.trying.plugin import exchanges_of
+
+    return exchanges_of(
+        [(used.sandbox, _stray_exchanges(used)) for used in item.stash.get(_used, [])]
+    )
 
 
 def _unused_faults(used: _Used) -> str:
