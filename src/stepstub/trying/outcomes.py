@@ -1,6 +1,7 @@
 """What became of each test, or command, under each set of readings."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from typing import Any, Literal
 
 import msgspec
@@ -52,7 +53,10 @@ class Outcome(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
 
 
 class Broken(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A trial that broke something. `advice` has the "To be safe" of the readings in question."""
+    """A trial that broke something.
+
+    `readings` are those of its values that explain it, `advice` the "To be safe" of these.
+    """
 
     trial: str
     values: Mapping[str, Value]
@@ -117,7 +121,7 @@ def summary(choice: str, outcomes: Sequence[Outcome]) -> Summary:
             if each.result == "failed" and by_default.get(each.test) != "failed"
         ]
         if failed:
-            broken.append(_broken(trial, failed))
+            broken.append(_broken(trial, failed, outcomes))
         elif any(each.result == "passed" for each in tried):
             survived.append(trial)
         else:
@@ -132,18 +136,37 @@ def summary(choice: str, outcomes: Sequence[Outcome]) -> Summary:
     )
 
 
-def _broken(trial: str, failed: Sequence[Outcome]) -> Broken:
+def _broken(trial: str, failed: Sequence[Outcome], outcomes: Sequence[Outcome]) -> Broken:
     values = failed[0].values
-    shaping = {n for each in failed if each.unexpected for n in each.unexpected.readings}
-    readings = tuple(name for name in values if name in shaping) or tuple(values)
+    readings = tuple(values) if len(values) == 1 else _suspects(failed[0], outcomes)
     numbers = dict.fromkeys(questions()[name].number for name in readings)
     return Broken(
         trial=trial,
         values=values,
         readings=readings,
-        advice=tuple(advice.by_number()[n] for n in numbers if n in advice.by_number()),
+        advice=tuple(advice.by_number()[number] for number in numbers),
         tests=tuple(failed),
     )
+
+
+def _suspects(failed: Outcome, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """The readings of a trial that explain why a test failed under it, as few as can be.
+
+    One or two values that no other trial has which the test survived; those come first that shaped
+    the response it did not expect. All that shaped it, or all there are, where that finds none.
+    """
+    survived = [
+        each.values.items()
+        for each in outcomes
+        if each.test == failed.test and each.values and each.result == "passed"
+    ]
+    shaping = set(failed.unexpected.readings) if failed.unexpected else set()
+    ordered = sorted(failed.values.items(), key=lambda item: item[0] not in shaping)
+    for size in (1, 2):
+        for combination in combinations(ordered, size):
+            if not any(set(combination) <= values for values in survived):
+                return tuple(name for name, _ in combination)
+    return tuple(name for name in failed.values if name in shaping) or tuple(failed.values)
 
 
 def _shortened(text: str) -> str:

@@ -32,12 +32,16 @@ def lines(summary: Summary, what: str = "test") -> Iterator[str]:
 
 
 def _named(label: str, trials: Sequence[str]) -> Iterator[str]:
+    """How many there are, and which, unless they have dozens of values each."""
     if trials:
-        yield from _wrapped(f"{len(trials)} {label}: {'; '.join(trials)}")
+        names = "" if any(trial.count(",") > 1 for trial in trials) else f": {'; '.join(trials)}"
+        yield from _wrapped(f"{len(trials)} {label}{names}")
 
 
 def _of(broken: Broken) -> Iterator[str]:
     yield broken.trial
+    if len(broken.values) > 1:
+        yield "  Most likely because of:"
     for name in broken.readings:
         question = questions()[name]
         value = broken.values[name]
