@@ -133,4 +133,112 @@ def test_pairs_find_what_only_breaks_together(suite: Suite) -> None:
     assert set(broken) == set(PAIRS)
     for client, (_, values) in PAIRS.items():
         for each in broken[client]:
-            assert values == {f"{name}={each['values'][name]}" for name in each["readings"]}
+            assert values <= {f"{name}={each['values'][name]}" for name in each["readings"]}
+            assert len(each["readings"]) < len(each["values"]) / 2
+
+
+RETRY = """
+import pytest
+import requests
+
+def test_retry(stepstub):
+    step = stepstub.start_process([{}]).steps[0]
+    body = {"processStepId": step.id, "params": {}}
+    response = requests.post(stepstub.complete_step_url, json=body, headers=stepstub.headers)
+    assert response.json()["data"]["processStepId"] is None
+
+def test_nothing():
+    pass
+"""
+
+
+def test_the_section_says_what_broke_and_how_to_repeat_and_survive_it(suite: Suite) -> None:
+    output = suite.run(RETRY, "--stepstub-readings", "last-step-id=absent", passed=2, failed=1)
+    section = output.partition("stepstub: other readings")[2]
+    assert "1 broke a test:\n\nlast-step-id=absent\n  11. What is the processStepId" in section
+    assert "test_it.py::test_retry\n    KeyError: 'processStepId'" in section
+    assert 'it sent      POST /api/v1/processes/complete-step {"processStepId"' in section
+    assert 'and received 200 {"message":"Success"' in section
+    assert "To be safe: take null, an absent field, an empty string and the id" in section
+    repeat = re.findall(r"Repeat: pytest (\S+) (\S+) '(.+)'", section)
+    assert repeat == [
+        (
+            "--stepstub-readings",
+            "last-step-id=absent",
+            "test_it.py::test_retry[stepstub: last-step-id=absent]",
+        )
+    ]
+    repeated = suite.run(RETRY, *repeat[0], failed=1)
+    assert "1 broke a test:" in repeated
+
+
+def test_a_test_keeps_its_id_under_the_readings_it_has_anyway(suite: Suite) -> None:
+    output = suite.run(RETRY, "--stepstub-readings", "spring", "-v", passed=3)
+    assert "test_it.py::test_retry PASSED" in output
+    assert "test_it.py::test_retry[stepstub: spring]" in output
+    assert "test_it.py::test_nothing PASSED" in output
+
+
+def test_a_marker_pins_readings(suite: Suite) -> None:
+    pinned = RETRY.replace(
+        "def test_retry", '@pytest.mark.stepstub(readings={"last-step-id": "null"})\ndef test_retry'
+    )
+    choice = ("--stepstub-readings", "last-step-id=absent,version=2", "-v")
+    assert "test_retry[stepstub: version=2] PASSED" in suite.run(pinned, *choice, passed=3)
+    all_of_them = RETRY.replace(
+        "def test_retry", '@pytest.mark.stepstub(readings="default")\ndef test_retry'
+    )
+    suite.run(all_of_them, *choice, passed=2)
+
+
+def test_a_test_is_skipped_that_can_notice_nothing_or_fails_anyway(suite: Suite) -> None:
+    output = suite.run(RETRY, "--stepstub-readings", "bad-body=400", "-rs", passed=2)
+    assert "nothing in this test depends on bad-body" in output
+    failing = RETRY.replace("is None", "== 7")
+    output = suite.run(failing, "--stepstub-readings", "version=2", "-rs", passed=1, failed=1)
+    assert "the test does not pass under its usual readings" in output
+    assert "Failed under the default readings already" in output
+
+
+STUBBORN = """
+import time
+
+import requests
+
+def test_it(stepstub):
+    stepstub.start_process("every-status")
+    body = {"processStepId": "claim-1-completed", "params": {}}
+    while True:
+        try:
+            url, headers = stepstub.complete_step_url, stepstub.headers
+            if requests.post(url, json=body, headers=headers).status_code == 412:
+                return
+        except BaseException:
+            time.sleep(0.01)
+"""
+
+
+def test_a_client_that_catches_everything_is_interrupted_all_the_same(suite: Suite) -> None:
+    options = ("--stepstub-readings", "completed-step=409", "--stepstub-time-limit", "0.5")
+    output = suite.run(STUBBORN, *options, passed=1, failed=1)
+    assert "The test did not end within 0.5 s (--stepstub-time-limit)" in output
+
+
+def test_it_works_under_xdist(suite: Suite) -> None:
+    output = suite.run(
+        RETRY, "--stepstub-readings", "last-step-id=absent", "-n2", passed=2, failed=1
+    )
+    assert "1 broke a test:" in output
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ("sprin", "There is no profile 'sprin': did you mean spring"),
+        ("random:x", "is not of the form random:N or random:N:SEED"),
+        ("last-step-id=absnt", "did you mean absent?"),
+        ("default", "changes nothing"),
+    ],
+)
+def test_a_choice_that_cannot_be_tried_is_explained(suite: Suite, choice: str, said: str) -> None:
+    assert said in suite.run(RETRY, "--stepstub-readings", choice)

@@ -269,26 +269,24 @@ def _strays(used: _Used) -> str:
     """The requests of this test's time that no sandbox could be found for, as text."""
     from stepstub.client import render_journal
 
-    strays = _stray_exchanges(used)
+    strays = [
+        exchange
+        for exchange in _by_default(used)
+        if exchange.operation is None or (exchange.status == 401 and not exchange.fault)
+    ]
     return render_journal(strays) if strays else ""
 
 
-def _stray_exchanges(used: _Used) -> "list[ExchangeView]":
-    return [
-        exchange
-        for exchange in used.default.journal()
-        if exchange.wall_clock >= used.began
-        and (exchange.operation is None or (exchange.status == 401 and not exchange.fault))
-    ]
+def _by_default(used: _Used) -> "list[ExchangeView]":
+    """The exchanges of this test's time that the default sandbox has seen."""
+    return [each for each in used.default.journal() if each.wall_clock >= used.began]
 
 
 def _exchanges(item: pytest.Item) -> "Exchanges":
     """All that the test's stubs have seen."""
     from stepstub.trying.plugin import exchanges_of
 
-    return exchanges_of(
-        [(used.sandbox, _stray_exchanges(used)) for used in item.stash.get(_used, [])]
-    )
+    return exchanges_of([(used.sandbox, _by_default(used)) for used in item.stash.get(_used, [])])
 
 
 def _unused_faults(used: _Used) -> str:

@@ -150,22 +150,29 @@ def _broken(trial: str, failed: Sequence[Outcome], outcomes: Sequence[Outcome]) 
 
 
 def _suspects(failed: Outcome, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    """The readings of a trial that explain why a test failed under it, as few as can be.
+    """The readings of a trial that may explain why a test failed under it, as few as can be.
 
-    One or two values that no other trial has which the test survived; those come first that shaped
-    the response it did not expect. All that shaped it, or all there are, where that finds none.
+    These are single values, or else pairs of them, that every trial has which broke the test, and
+    none that it survived. Those count first that shaped the response it did not expect.
     """
-    survived = [
-        each.values.items()
-        for each in outcomes
-        if each.test == failed.test and each.values and each.result == "passed"
-    ]
+    of_test = [each for each in outcomes if each.test == failed.test and each.values]
+    survived = [each.values.items() for each in of_test if each.result == "passed"]
+    common = set(failed.values.items())
+    for each in of_test:
+        if each.result == "failed":
+            common &= set(each.values.items())
     shaping = set(failed.unexpected.readings) if failed.unexpected else set()
-    ordered = sorted(failed.values.items(), key=lambda item: item[0] not in shaping)
+    shaped = {item for item in common if item[0] in shaping}
     for size in (1, 2):
-        for combination in combinations(ordered, size):
-            if not any(set(combination) <= values for values in survived):
-                return tuple(name for name, _ in combination)
+        for candidates in (shaped, common):
+            found = {
+                name
+                for combination in combinations(candidates, size)
+                if not any(set(combination) <= values for values in survived)
+                for name, _ in combination
+            }
+            if found:
+                return tuple(name for name in failed.values if name in found)
     return tuple(name for name in failed.values if name in shaping) or tuple(failed.values)
 
 

@@ -176,11 +176,14 @@ class OtherReadings:
 
 
 def exchanges_of(sandboxes: Sequence[tuple[Sandbox, Sequence[ExchangeView]]]) -> Exchanges:
-    """The exchanges of a test, from its sandboxes and the requests that named none of them."""
+    """The exchanges of a test: those of each sandbox, and those of the default one beside it."""
     seen: list[ExchangeView] = []
-    for sandbox, strays in sandboxes:
-        seen += [*sandbox.journal(), *strays]
-    return Exchanges(seen, whole=not any(sandbox.was_reset for sandbox, _ in sandboxes))
+    whole = True
+    for sandbox, by_default in sandboxes:
+        own = sandbox.journal()
+        seen += [*own, *by_default]
+        whole &= not sandbox.was_reset and (not own or own[0].number == 1)
+    return Exchanges(seen, whole=whole)
 
 
 def _trial(item: pytest.Item) -> Trial | None:
