@@ -224,6 +224,26 @@ def test_a_client_that_catches_everything_is_interrupted_all_the_same(suite: Sui
     assert "The test did not end within 0.5 s (--stepstub-time-limit)" in output
 
 
+def test_a_client_that_no_interruption_ends_ends_the_process(suite: Suite) -> None:
+    hopeless = """
+def test_it(stepstub):
+    while stepstub.readings.version != "1.0.0":
+        try:
+            for _ in range(10**6):
+                pass
+        except BaseException:
+            try:
+                for _ in range(10**6):
+                    pass
+            except BaseException:
+                pass
+"""
+    options = ("test_it.py::test_it[stepstub: version=2]", "--stepstub-readings", "version=2")
+    output = suite.run_any(hopeless, *options, "--stepstub-time-limit", "0.2")
+    assert "a test did not end within 0.2 s and caught 60 interruptions" in output
+    assert 'test_it.py", line' in output
+
+
 def test_it_works_under_xdist(suite: Suite) -> None:
     output = suite.run(
         RETRY, "--stepstub-readings", "last-step-id=absent", "-n2", passed=2, failed=1

@@ -7,7 +7,6 @@ keeps the test's own id; by its journal the others know whether they could chang
 import shlex
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,7 @@ from stepstub.client import Sandbox
 from stepstub.readings import Readings
 from stepstub.trying import section
 from stepstub.trying.choice import Trial
-from stepstub.trying.limit import time_limit
+from stepstub.trying.limit import TimeLimit
 from stepstub.trying.noticing import noticeable
 from stepstub.trying.outcomes import (
     Outcome,
@@ -61,7 +60,11 @@ class OtherReadings:
         self._trials = trials
         self._base = base
         self._exchanges = exchanges
-        self._seconds = seconds
+        why = (
+            f"The test did not end within {seconds:g} s (--stepstub-time-limit) under these"
+            " readings: does the client wait, or try again, for ever?"
+        )
+        self._limit = TimeLimit(seconds, lambda: pytest.fail.Exception(why))
         self._json_file = json_file
         self._by_default: dict[str, Exchanges | None] = {}
         self._seen = pytest.StashKey[Exchanges]()
@@ -86,7 +89,7 @@ class OtherReadings:
             return (yield)
         if reason := self._why_not(item, trial):
             pytest.skip(reason)
-        with self._limited():
+        with self._limit.kept():
             return (yield)
 
     @pytest.hookimpl(wrapper=True)
@@ -99,7 +102,7 @@ class OtherReadings:
             if _trial(item) is None:
                 outcome = yield
             else:
-                with self._limited():
+                with self._limit.kept():
                     outcome = yield
             passed = True
         finally:
@@ -135,14 +138,6 @@ class OtherReadings:
 
     def _summary(self) -> Summary:
         return summary(self._choice, self._outcomes)
-
-    def _limited(self) -> Any:
-        seconds = self._seconds
-        text = (
-            f"The test did not end within {seconds:g} s (--stepstub-time-limit) under these"
-            " readings: does the client wait, or try again, for ever?"
-        )
-        return time_limit(seconds, lambda: pytest.fail.Exception(text))
 
     def _why_not(self, item: pytest.Item, trial: Trial) -> str | None:
         test = _test(item)
