@@ -40,7 +40,7 @@ class Suite:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
         return run.stdout + run.stderr

@@ -98,7 +98,7 @@ def broken_by(found: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 
 def test_each_planted_client_is_caught_with_its_reading_named(suite: Suite) -> None:
-    found = tried(suite, ONE_CLIENT % list(PLANTED), "each", "--stepstub-time-limit", "1")
+    found = tried(suite, ONE_CLIENT % list(PLANTED), "each", "--stepstub-time-limit", "3")
     broken = broken_by(found)
     # Of a thousand timestamps one ends in three zeros and has no fraction then.
     caught = {
