@@ -1,4 +1,4 @@
-"""An integrator's client of Complete Step, which retries where that is safe."""
+"""An integrator's client of Complete Step, which works with every server the document allows."""
 
 import time
 from collections.abc import Callable
@@ -11,6 +11,10 @@ class Refused(Exception):
     """The server refuses to complete the step, and retrying does not help."""
 
 
+class Unsure(Exception):
+    """A response was lost, and the server does not say whether the step is completed."""
+
+
 def complete_step(
     base_url: str,
     token: str,
@@ -19,13 +23,13 @@ def complete_step(
     *,
     attempts: int = 3,
     pause: Callable[[float], None] = time.sleep,
-) -> dict[str, Any] | None:
-    """Complete a step. Returns the step started next, or None if an earlier attempt succeeded.
+) -> None:
+    """Complete a step. Raises `Refused`, `Unsure`, or `TimeoutError` if no attempt is conclusive.
 
-    A 500 and a lost response are retried. After a lost response it is unknown whether the step was
-    completed; a 412 with STEP_COMPLETED then means that it was, so it is not an error.
+    A 500, a lost response and a step that has not been started yet are retried. After a lost
+    response the step may be completed, so being told that it is COMPLETED is a success then.
     """
-    response_lost = False
+    lost, refusal = False, ""
     for attempt in range(attempts):
         if attempt:
             pause(0.1 * 2**attempt)
@@ -36,16 +40,38 @@ def complete_step(
                 headers={"Authorization": f"Bearer {token}"},
                 timeout=2,
             )
-            body = response.json()
-        except requests.RequestException:  # no connection, no response in time, or truncated JSON
-            response_lost = True
+        except requests.RequestException:  # no connection, or no response in time
+            lost = True
             continue
-        if response.status_code == 200:
-            return body["data"]
-        if response.status_code == 412:
-            problem = body["data"].get("processStepId", {})
-            if response_lost and problem.get("code") == "STEP_COMPLETED":
-                return None
-        if response.status_code != 500:
-            raise Refused(f"{response.status_code}: {body['data']}")
+        status, body = response.status_code, parsed(response)
+        if status == 200 and body is not None:
+            return
+        if status == 200 or status >= 500:  # truncated, or something failed halfway
+            lost = True
+            continue
+        code, refusal = code_of(body), f"{status}: {response.text}"
+        if code == "STEP_PENDING":  # it is just being started
+            continue
+        if lost and (code == "STEP_COMPLETED" or status == 409):
+            return
+        if lost and not code and status != 401:
+            raise Unsure(f"step {step_id}: {refusal}")
+        raise Refused(refusal)
+    if refusal:
+        raise Refused(refusal)
     raise TimeoutError(f"step {step_id}: no usable response in {attempts} attempts")
+
+
+def parsed(response: requests.Response) -> Any:
+    """The body, or None where it is not JSON: a proxy may respond in the server's place."""
+    try:
+        return response.json()
+    except requests.JSONDecodeError:
+        return None
+
+
+def code_of(body: Any) -> str:
+    """The code of a 412, or an empty string: not every server sends one."""
+    for name in ("data", "processStepId", "code"):
+        body = body.get(name) if isinstance(body, dict) else None
+    return body if isinstance(body, str) else ""

@@ -1,6 +1,5 @@
 """The pytest plugin, in pytest runs of their own as its users have them."""
 
-import os
 import re
 import subprocess
 import sys
@@ -10,47 +9,12 @@ from pathlib import Path
 import pytest
 
 import stepstub
+from plugin_suite import Suite
 
 HEAVY = {
     *("connexion", "starlette", "uvicorn", "responses", "requests", "httpx", "yaml", "msgspec"),
     *("jsonschema_rs", "stepstub.client", "stepstub.inprocess", "stepstub.live", "stepstub.app"),
 }
-
-
-PYTEST = [sys.executable, "-m", "pytest", "--disable-plugin-autoload", "-p", "no:cacheprovider"]
-PYTEST += ["-p", "xdist", "-p", "stepstub.pytest_plugin"]
-"""Without the other plugins that are installed here, which cost seconds, and import a lot."""
-
-
-class Suite:
-    """A suite of tests in a directory of its own, as a user has it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def run(self, code: str, *options: str, ini: str = "", **wanted: int) -> str:
-        """What pytest prints; `wanted` says how many tests have to be passed, failed, error."""
-        (self.path / "test_it.py").write_text(code)
-        (self.path / "pytest.ini").write_text(f"[pytest]\n{ini}\n")
-        # With CI or BUILD_NUMBER, pytest prints each message once more, in its summary.
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if "PYTEST" not in name and name not in ("CI", "BUILD_NUMBER")
-        }
-        run = subprocess.run(
-            [*PYTEST, *options],
-            cwd=self.path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        output = run.stdout + run.stderr
-        counts = {what: int(n) for n, what in re.findall(r"(\d+) (passed|failed|error)", output)}
-        assert counts == wanted, output
-        return output
 
 
 @pytest.fixture

@@ -16,9 +16,10 @@ import jsonschema_rs
 import pytest
 
 from report_samples import BEGAN, SAMPLES, case, learnt, report
+from stepstub import advice
 from stepstub.contract_tests.findings import Cause, Finding, Severity
 from stepstub.contract_tests.probes.learnt import Evidence
-from stepstub.contract_tests.rendering import advice, github, junit, text, visible, write
+from stepstub.contract_tests.rendering import github, junit, text, visible, write
 from stepstub.contract_tests.results import Drift, Exit, Outcome, Report, Result
 from stepstub.contract_tests.transport import Trouble, TroubleKind
 from stepstub.profiles import Accepted

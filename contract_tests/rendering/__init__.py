@@ -10,7 +10,6 @@ profile_file.py the file that it is written to
 
 facts.py        what a report says, which is the same in every form
 unseen.py       what was not seen, by what would show it
-advice.py       what clients should know of a reading
 visible.py      text that a server chose, with nothing hidden in it
 """
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from stepstub import advice
 from stepstub.contract_tests.findings import Cause, Severity
 from stepstub.contract_tests.probes.learnt import Evidence
-from stepstub.contract_tests.rendering import advice, unseen
+from stepstub.contract_tests.rendering import unseen
 from stepstub.contract_tests.rendering.unseen import Gap
 from stepstub.contract_tests.results import Outcome, Report, Result, Seen
 from stepstub.contract_tests.transport import Trouble, TroubleKind

@@ -4,6 +4,7 @@ The layout, from the outside in; imports run downwards only::
 
     cli  pytest_plugin  verify        ways to use it
     contract_tests                    the conformance suite, for any server
+    trying                            a client under one set of readings after another
     live  inprocess                   a stub that listens; a stub without a socket
     client                            a sandbox as a test sees it
     interception  httpx_transport     the calls of requests and httpx, brought to it
@@ -26,6 +27,7 @@ The layout, from the outside in; imports run downwards only::
     scenario  contract                YAML with processes; openapi.yaml at work
     variations                        what every client tolerates        another kind: here
     schema  outbound                  JSON Schema in words; the POST of an http delegate
+    advice                            what docs/readings.md tells a client to do
     errors  budget                    what can go wrong; time and bytes of an HTTP exchange
     model  settings  clock  ids  concurrency  framing
 """

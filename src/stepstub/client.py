@@ -159,6 +159,8 @@ class Sandbox:
         self._register = register
         self._readings: Readings | None = None
         self._faults: set[str] = set()
+        self.was_reset = False
+        """Whether `reset` was called, so that the journal has not everything any more."""
 
     @staticmethod
     def create(
@@ -429,6 +431,7 @@ class Sandbox:
         self.call("POST", "reset", ProcessList, _start(scenario, readings, vary))
         self._readings = None
         self._faults.clear()
+        self.was_reset = True
 
     def on_delegate(self, function: Callable[[StepStart], None] | None) -> None:
         """Have `function` called whenever a step is started whose delegate is recorded or python.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
     from stepstub.inprocess import InProcess
     from stepstub.live import LiveServer
     from stepstub.readings import Readings
+    from stepstub.trying.choice import Trial
+    from stepstub.trying.plugin import Exchanges
     from stepstub.variations import Vary
+    from stepstub.views import ExchangeView
 
 _UNUSED_FAULTS = "stepstub_unused_faults"
+_OTHER_READINGS = "stepstub_readings"
 _OF_MARKER = {"readings", "vary", "faults"}
 
 
@@ -50,6 +55,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "profile of readings for all fixtures: a built-in one's name, or a path from the root",
         default="default",
     )
+    group = parser.getgroup("stepstub")
+    group.addoption(
+        "--stepstub-readings",
+        metavar="each|pairs|random:N[:SEED]|NAME|FILE|READING=VALUE",
+        help="run each test that has a stub again under other readings: every value in turn, pairs"
+        " of values, N random sets, a profile, or single values separated by commas",
+    )
+    group.addoption(
+        "--stepstub-time-limit",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="how long a test may take under other readings (default: 10)",
+    )
+    group.addoption(
+        "--stepstub-readings-json",
+        metavar="FILE",
+        help="write what the other readings broke to this file, as JSON",
+    )
     parser.addini(
         _UNUSED_FAULTS,
         "faults of a test that never struck: report (when it fails) or error (they fail it)",
@@ -68,17 +92,58 @@ def pytest_configure(config: pytest.Config) -> None:
         ' vary, or a seed and kinds: {"seed": 1, "only": ["member-order"]}; and faults it begins'
         " with, each a dict of arguments of `fault`",
     )
+    if config.getoption(_OTHER_READINGS):
+        _try_other_readings(config)
+
+
+def _try_other_readings(config: pytest.Config) -> None:
+    """Have tests run under the readings that `--stepstub-readings` asks for, too."""
+    import secrets
+
+    from stepstub.errors import StepstubError
+    from stepstub.trying import choice
+    from stepstub.trying.plugin import OtherReadings
+
+    # Workers of xdist are started later, and get the option with this seed.
+    asked = choice.with_seed(config.getoption(_OTHER_READINGS), secrets.randbelow(10**6))
+    config.option.stepstub_readings = asked
+    seconds = config.getoption("stepstub_time_limit")
+    if not seconds > 0:
+        raise pytest.UsageError(f"--stepstub-time-limit is more than 0 seconds, not {seconds:g}")
+    base, json_file = _configured(config), config.getoption("stepstub_readings_json")
+    try:
+        trials = choice.parse(asked, base)
+    except StepstubError as error:
+        raise pytest.UsageError(f"--stepstub-readings: {error}") from error
+    plugin = OtherReadings(
+        asked,
+        trials,
+        base,
+        exchanges=_exchanges,
+        seconds=seconds,
+        json_file=Path(json_file) if json_file else None,
+    )
+    config.pluginmanager.register(plugin, "stepstub-other-readings")
 
 
 @pytest.fixture
-def stepstub(request: pytest.FixtureRequest) -> "Iterator[InProcess]":
+def stepstub_trial(request: pytest.FixtureRequest) -> "Trial | None":
+    """The readings that the test is tried under by `--stepstub-readings`; None otherwise."""
+    trial: Trial | None = getattr(request, "param", None)
+    return trial
+
+
+@pytest.fixture
+def stepstub(
+    request: pytest.FixtureRequest, stepstub_trial: "Trial | None"
+) -> "Iterator[InProcess]":
     """A stub in this process: it responds to what requests sends to `stepstub.url`.
 
     It begins without processes; `stepstub.start_process("two-steps")` makes the first.
     """
     from stepstub.inprocess import InProcess
 
-    url, readings = request.config.getini("stepstub_url"), _readings(request)
+    url, readings = request.config.getini("stepstub_url"), _readings(request, stepstub_trial)
     with InProcess(url=url, readings=readings, vary=_vary(request)) as sandbox:
         how_to_reach = (
             f"This fixture takes what requests sends to {sandbox.url}, and what httpx sends with"
@@ -101,10 +166,12 @@ def stepstub_server(pytestconfig: pytest.Config) -> "Iterator[LiveServer]":
 
 @pytest.fixture
 def stepstub_sandbox(
-    request: pytest.FixtureRequest, stepstub_server: "LiveServer"
+    request: pytest.FixtureRequest,
+    stepstub_server: "LiveServer",
+    stepstub_trial: "Trial | None",
 ) -> "Iterator[Sandbox]":
     """A fresh sandbox on `stepstub_server`, for clients in any library, thread or process."""
-    readings, vary = _readings(request), _vary(request)
+    readings, vary = _readings(request, stepstub_trial), _vary(request)
     with stepstub_server.sandbox(readings=readings, vary=vary) as sandbox:
         how_to_reach = f"It is at {sandbox.url}, for requests that bear its token."
         with _remembered(request, sandbox, stepstub_server.default_sandbox(), how_to_reach):
@@ -112,12 +179,15 @@ def stepstub_sandbox(
             yield sandbox
 
 
-def _readings(request: pytest.FixtureRequest) -> "Readings":
-    """The readings of a test: those of its marker, on top of those of the ini file."""
+def _readings(request: pytest.FixtureRequest, trial: "Trial | None") -> "Readings":
+    """The readings of a test: its marker's, on top of its trial's, on top of the ini file's."""
     from stepstub import profiles
     from stepstub.errors import StepstubError
+    from stepstub.readings import with_values
 
     base = _configured(request.config)
+    if trial is not None:
+        base = with_values(base, trial.values)
     try:
         return profiles.chosen(_marked(request).get("readings"), base)
     except StepstubError as error:
@@ -235,16 +305,27 @@ def _journal(used: _Used) -> str:
 
 
 def _strays(used: _Used) -> str:
-    """The requests of this test's time that no sandbox could be found for."""
+    """The requests of this test's time that no sandbox could be found for, as text."""
     from stepstub.client import render_journal
 
     strays = [
         exchange
-        for exchange in used.default.journal()
-        if exchange.wall_clock >= used.began
-        and (exchange.operation is None or (exchange.status == 401 and not exchange.fault))
+        for exchange in _by_default(used)
+        if exchange.operation is None or (exchange.status == 401 and not exchange.fault)
     ]
     return render_journal(strays) if strays else ""
+
+
+def _by_default(used: _Used) -> "list[ExchangeView]":
+    """The exchanges of this test's time that the default sandbox has seen."""
+    return [each for each in used.default.journal() if each.wall_clock >= used.began]
+
+
+def _exchanges(item: pytest.Item) -> "Exchanges":
+    """All that the test's stubs have seen."""
+    from stepstub.trying.plugin import exchanges_of
+
+    return exchanges_of([(used.sandbox, _by_default(used)) for used in item.stash.get(_used, [])])
 
 
 def _unused_faults(used: _Used) -> str:

@@ -1,6 +1,7 @@
 """The command line. Heavy imports wait until a command needs them, so `--help` is instant.
 
 serve.py     `stepstub serve`
+trying.py    `stepstub try`
 listings.py  `stepstub scenarios`, `readings`, `variations` and `spec`
 verify.py    `stepstub verify`
 reaching.py  the options of reaching a server
@@ -15,6 +16,7 @@ import click
 from stepstub.cli.listings import readings, scenarios, spec, variations
 from stepstub.cli.options import Group
 from stepstub.cli.serve import serve
+from stepstub.cli.trying import try_
 from stepstub.cli.verify import verify
 
 
@@ -24,5 +26,5 @@ def main() -> None:
     """A stateful stub of the Complete Step API, for tests of its clients."""
 
 
-for command in (serve, scenarios, readings, variations, spec, verify):
+for command in (serve, scenarios, readings, variations, spec, verify, try_):
     main.add_command(command)

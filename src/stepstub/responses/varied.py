@@ -63,9 +63,9 @@ def varied(
         drawn.pop("chunked", None)
     body, in_body = _varied_body(response, drawn)
     headers, content_type, in_headers = _varied_headers(response, drawn)
-    framing, on_wire = _framing(drawn)
+    framed, on_wire = _framing(drawn)
     changed = replace(
-        response, body=body, headers=headers, content_type=content_type, framing=framing
+        response, body=body, headers=headers, content_type=content_type, framing=framed
     )
     choices = (*in_body, *in_headers, *on_wire)
     return changed, tuple(sorted(choices, key=lambda each: list(KINDS).index(each.name)))

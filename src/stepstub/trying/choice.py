@@ -1,0 +1,134 @@
+"""Which readings to try: each value in turn, pairs of values, random ones, or a given profile."""
+
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from stepstub import profiles
+from stepstub.errors import InvalidReadings, StepstubError
+from stepstub.readings import Readings, Value, alternatives, as_mapping, questions, with_values
+
+CONFIGURED = ("credentials", "credentials-header")
+"""Readings that a client is told about, and so does not have to survive."""
+
+_TEXTS: Mapping[str, tuple[Value, ...]] = {"success-message": ("OK",), "version": ("2",)}
+"""Other values to try of the readings that can be any text."""
+
+METAVAR = "each|pairs|random:N[:SEED]|NAME|FILE|READING=VALUE"
+
+
+class CannotChoose(StepstubError):
+    """What was asked for cannot be tried; the text says why and what can be done."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Readings to try; `values` are those that differ from what a test has otherwise."""
+
+    values: Mapping[str, Value]
+    name: str
+
+    @classmethod
+    def of(cls, values: Mapping[str, Value]) -> "Trial":
+        """A trial that goes by its values: `bad-body=400, undocumented-form=html`."""
+        return cls(values, ", ".join(f"{name}={value}" for name, value in values.items()))
+
+    def without(self, pinned: Iterable[str]) -> "Trial | None":
+        """The trial for a test that decides some readings itself; None if nothing is left."""
+        left = {name: value for name, value in self.values.items() if name not in pinned}
+        if len(left) == len(self.values):
+            return self
+        return Trial.of(left) if left else None
+
+    def argument(self) -> str:
+        """What chooses this trial alone; `parse` understands it."""
+        return ",".join(f"{name}={value}" for name, value in self.values.items())
+
+
+def other_values(base: Readings) -> dict[str, tuple[Value, ...]]:
+    """The values that differ from `base`, for every reading that a client can notice."""
+    ours = as_mapping(base)
+    return {
+        name: tuple(v for v in alternatives(name) or _TEXTS[name] if v != ours[name])
+        for name in questions()
+        if name not in CONFIGURED
+    }
+
+
+def with_seed(choice: str, seed: int) -> str:
+    """The choice with the seed written into it, where it needs one and has none."""
+    return f"{choice}:{seed}" if choice.startswith("random:") and choice.count(":") == 1 else choice
+
+
+def parse(choice: str, base: Readings) -> list[Trial]:
+    """The trials that are asked for, in the order of the readings.
+
+    Raises `CannotChoose` for an unusable number and where allpairspy is missing, and as
+    `profiles.load` does.
+    """
+    if choice == "each":
+        return list(_each(base))
+    if choice == "pairs":
+        return _distinct(_pairs(base))
+    if choice.startswith("random:"):
+        return _distinct(_random(choice, base))
+    if "=" in choice:
+        return [_named(choice, base)]
+    readings = profiles.load(choice)
+    ours = as_mapping(base)
+    values = {n: value for n, value in as_mapping(readings).items() if value != ours[n]}
+    if not values:
+        raise CannotChoose(f"The profile {choice} changes nothing, so there is nothing to try.")
+    return [Trial(values, choice)]
+
+
+def _each(base: Readings) -> Iterator[Trial]:
+    for name, values in other_values(base).items():
+        for value in values:
+            yield Trial.of({name: value})
+
+
+def _pairs(base: Readings) -> Iterator[Trial]:
+    """A covering array: every two values of two readings are together in one trial at least."""
+    try:
+        from allpairspy import AllPairs
+    except ImportError:
+        raise CannotChoose(
+            "Pairs need allpairspy, which is not installed: pip install 'stepstub[pairs]'."
+        ) from None
+    ours = as_mapping(base)
+    others = other_values(base)
+    names = list(others)
+    for row in AllPairs([[ours[name], *others[name]] for name in names]):
+        yield _differing(dict(zip(names, row, strict=True)), ours)
+
+
+def _random(choice: str, base: Readings) -> Iterator[Trial]:
+    number, _, seed = choice.removeprefix("random:").partition(":")
+    if not (number.isdecimal() and int(number) and (seed or "0").isdecimal()):
+        raise CannotChoose(f"{choice!r} is not of the form random:N or random:N:SEED.")
+    draw = random.Random(int(seed or "0"))  # noqa: S311 - it has to be repeatable
+    ours = as_mapping(base)
+    others = other_values(base)
+    for _ in range(int(number)):
+        drawn = {name: draw.choice((ours[name], *others[name])) for name in others}
+        yield _differing(drawn, ours)
+
+
+def _named(choice: str, base: Readings) -> Trial:
+    values = {}
+    for each in choice.split(","):
+        name, equals, value = each.strip().partition("=")
+        if not equals:
+            raise InvalidReadings(f"{each!r} is not of the form READING=VALUE.")
+        values[name] = value
+    readings = as_mapping(with_values(base, values))
+    return Trial.of({name: readings[name] for name in values})
+
+
+def _differing(values: Mapping[str, Value], ours: Mapping[str, Value]) -> Trial:
+    return Trial.of({name: value for name, value in values.items() if value != ours[name]})
+
+
+def _distinct(trials: Iterable[Trial]) -> list[Trial]:
+    return list({trial.name: trial for trial in trials if trial.values}.values())

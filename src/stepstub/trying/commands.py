@@ -1,0 +1,170 @@
+"""A command in any language, run against a stub under one set of readings after another."""
+
+import os
+import secrets
+import shlex
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import IO, Literal
+
+from starlette.types import Receive, Scope, Send
+
+from stepstub.app import create_app
+from stepstub.concurrency import EventLoopConcurrency
+from stepstub.exchange import Exchange
+from stepstub.model import Process
+from stepstub.readings import DEFAULT, with_values
+from stepstub.serving.server import serve_in_thread
+from stepstub.settings import Settings
+from stepstub.stub import Stub
+from stepstub.trying.choice import Trial
+from stepstub.trying.noticing import noticeable
+from stepstub.trying.outcomes import Outcome, Summary, summary, unexpected
+from stepstub.views import ExchangeView
+
+MAX_EXCHANGES = 1000
+"""Exchanges of one run that are remembered; the first ones."""
+
+_DEFAULT_RUN = Trial({}, "the default readings")
+
+
+class _Recorded:
+    """A stub that remembers the exchanges of all its sandboxes, deleted ones too."""
+
+    def __init__(self, stub: Stub) -> None:
+        self._stub = stub
+        self.refuse = stub.refuse
+        self.seen: list[ExchangeView] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._stub(scope, receive, send)
+        finally:
+            exchange: Exchange | None = scope.get("extensions", {}).get("stepstub")
+            if exchange and exchange.entry.number and len(self.seen) <= MAX_EXCHANGES:
+                self.seen.append(await _view(exchange))
+
+
+async def _view(exchange: Exchange) -> ExchangeView:
+    entry, sandbox = exchange.entry, exchange.nearest_sandbox
+    calls = await sandbox.store.calls_of([entry.number])
+    return ExchangeView.of(entry, calls.get(entry.number), sandbox.readings)
+
+
+class Commands:
+    """Runs one command again and again; `output` takes what it prints where that matters.
+
+    Each run has a stub of its own with `processes`. It finds the stub by `STEPSTUB_URL`, its token
+    by `STEPSTUB_TOKEN`, and the readings that differ from the default in `STEPSTUB_READING`, as
+    `stepstub serve` takes them. A run that takes longer than `seconds` is killed, with all that it
+    has started.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        processes: Sequence[Process],
+        *,
+        seconds: float,
+        output: Callable[[str], None],
+    ) -> None:
+        self._command = command
+        self._processes = processes
+        self._seconds = seconds
+        self._output = output
+
+    def under(self, choice: str, trials: Sequence[Trial]) -> Summary:
+        """Run under the default readings, then under each of the trials that can be noticed.
+
+        Raises `OSError` when there is no such command.
+        """
+        first, seen = self._run(_DEFAULT_RUN)
+        outcomes = [first]
+        for trial in trials if first.result == "passed" else ():
+            if len(seen) > MAX_EXCHANGES or noticeable(trial.values, seen, DEFAULT):
+                outcomes.append(self._run(trial)[0])
+            else:
+                outcomes.append(self._outcome("skipped", trial))
+        return summary(choice, outcomes)
+
+    def _run(self, trial: Trial) -> tuple[Outcome, list[ExchangeView]]:
+        token = secrets.token_urlsafe(12)
+        concurrency = EventLoopConcurrency()
+        readings = with_values(DEFAULT, trial.values)
+        settings = Settings(token=token, readings=readings)
+        recorded = _Recorded(create_app(self._processes, settings, concurrency=concurrency))
+        try:
+            with serve_in_thread(recorded) as url, tempfile.TemporaryFile() as printed:
+                failure = self._failure(_environment(url, token, trial), printed)
+                if failure or not trial.values:
+                    self._show(trial, failure, printed)
+        finally:
+            concurrency.close()
+        if not failure:
+            return self._outcome("passed", trial), recorded.seen
+        outcome = Outcome(
+            test=shlex.join(self._command),
+            result="failed",
+            trial=trial.name if trial.values else "",
+            values=trial.values,
+            failure=failure,
+            unexpected=unexpected(recorded.seen, trial.values),
+            repeat=shlex.join(
+                ["stepstub", "try", "--readings", trial.argument(), "--", *self._command]
+            ),
+        )
+        return outcome, recorded.seen
+
+    def _outcome(self, result: Literal["passed", "skipped"], trial: Trial) -> Outcome:
+        return Outcome(
+            test=shlex.join(self._command),
+            result=result,
+            trial=trial.name if trial.values else "",
+            values=trial.values,
+        )
+
+    def _failure(self, environment: Mapping[str, str], printed: IO[bytes]) -> str:
+        """Run the command once; what went wrong, empty if nothing did."""
+        process = subprocess.Popen(  # noqa: S603 - it is what the user asks for
+            list(self._command),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            status = process.wait(self._seconds)
+        except subprocess.TimeoutExpired:
+            return f"it did not end within {self._seconds:g} s: does it wait, or retry, for ever?"
+        finally:
+            _end(process)
+        return f"exit status {status}" if status else ""
+
+    def _show(self, trial: Trial, failure: str, printed: IO[bytes]) -> None:
+        printed.seek(0)
+        self._output(f"--- under {trial.name}: {failure or 'passed'}")
+        if text := printed.read().decode("utf-8", "replace").rstrip():
+            self._output(text)
+
+
+def _environment(url: str, token: str, trial: Trial) -> dict[str, str]:
+    environment = {n: value for n, value in os.environ.items() if n != "STEPSTUB_READINGS"}
+    return environment | {
+        "STEPSTUB_URL": url,
+        "STEPSTUB_TOKEN": token,
+        "STEPSTUB_READING": " ".join(f"{name}={value}" for name, value in trial.values.items()),
+    }
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill the command and what it has started, if that is still there."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    elif process.poll() is None:
+        process.kill()
+    process.wait()

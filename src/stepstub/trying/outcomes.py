@@ -1,0 +1,180 @@
+"""What became of each test, or command, under each set of readings."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from stepstub import advice
+from stepstub.readings import Value, questions
+from stepstub.views import ExchangeView
+
+_MAX_SHOWN = 400  # characters of a body
+
+
+class Sent(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """One exchange as the section shows it; `readings` are those that shaped the response."""
+
+    number: int
+    request: str
+    body: str
+    status: int | None
+    response: str
+    readings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, exchange: ExchangeView) -> "Sent":
+        return cls(
+            number=exchange.number,
+            request=f"{exchange.method} {exchange.path}",
+            body=_shortened(exchange.body),
+            status=exchange.status,
+            response=_shortened(exchange.response or ""),
+            readings=tuple(use.name for use in exchange.readings),
+        )
+
+
+class Outcome(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One test under one trial; no `values` are the default run.
+
+    `result` is skipped where nothing could be noticed, or where the test decides by itself;
+    `failure` is the first line of what went wrong, `repeat` the command that repeats it.
+    """
+
+    test: str
+    result: Literal["passed", "failed", "skipped"]
+    trial: str = ""
+    values: Mapping[str, Value] = {}
+    failure: str = ""
+    unexpected: Sent | None = None
+    repeat: str = ""
+
+
+class Broken(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A trial that broke something.
+
+    `readings` are those of its values that explain it, `advice` the "To be safe" of these.
+    """
+
+    trial: str
+    values: Mapping[str, Value]
+    readings: tuple[str, ...]
+    advice: tuple[str, ...]
+    tests: tuple[Outcome, ...]
+
+
+class Summary(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a run has shown. Each trial is in exactly one of `survived`, `unnoticed` and `broken`.
+
+    `failed_by_default` are tests that failed under the default readings already: what they did
+    under others says nothing.
+    """
+
+    choice: str
+    tests: int
+    survived: tuple[str, ...]
+    unnoticed: tuple[str, ...]
+    broken: tuple[Broken, ...]
+    failed_by_default: tuple[str, ...]
+
+    def as_json(self) -> bytes:
+        """The summary as JSON, indented."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+
+
+def unexpected(exchanges: Sequence[ExchangeView], values: Iterable[str]) -> Sent | None:
+    """The exchange that a client probably did not expect.
+
+    The first whose response one of the readings `values` shaped; the last where there is none.
+    """
+    names = set(values)
+    shaped = (each for each in exchanges if names & {use.name for use in each.readings})
+    found = next(shaped, exchanges[-1] if exchanges else None)
+    return Sent.of(found) if found else None
+
+
+def to_basic(outcome: Outcome) -> dict[str, Any]:
+    """The outcome in types that can go from one process to another."""
+    basic: dict[str, Any] = msgspec.to_builtins(outcome)
+    return basic
+
+
+def from_basic(basic: Mapping[str, Any]) -> Outcome:
+    """What `to_basic` was given."""
+    return msgspec.convert(basic, Outcome)
+
+
+def summary(choice: str, outcomes: Sequence[Outcome]) -> Summary:
+    """What these outcomes come to."""
+    by_default = {each.test: each.result for each in outcomes if not each.values}
+    trials: dict[str, list[Outcome]] = {}
+    for each in outcomes:
+        if each.values:
+            trials.setdefault(each.trial, []).append(each)
+    survived, unnoticed, broken = [], [], []
+    for trial, tried in trials.items():
+        failed = [
+            each
+            for each in tried
+            if each.result == "failed" and by_default.get(each.test) != "failed"
+        ]
+        if failed:
+            broken.append(_broken(trial, failed, outcomes))
+        elif any(each.result == "passed" for each in tried):
+            survived.append(trial)
+        else:
+            unnoticed.append(trial)
+    return Summary(
+        choice=choice,
+        tests=len({each.test for each in outcomes}),
+        survived=tuple(survived),
+        unnoticed=tuple(unnoticed),
+        broken=tuple(broken),
+        failed_by_default=tuple(t for t, result in by_default.items() if result == "failed"),
+    )
+
+
+def _broken(trial: str, failed: Sequence[Outcome], outcomes: Sequence[Outcome]) -> Broken:
+    values = failed[0].values
+    readings = tuple(values) if len(values) == 1 else _suspects(failed[0], outcomes)
+    numbers = dict.fromkeys(questions()[name].number for name in readings)
+    return Broken(
+        trial=trial,
+        values=values,
+        readings=readings,
+        advice=tuple(advice.by_number()[number] for number in numbers),
+        tests=tuple(failed),
+    )
+
+
+def _suspects(failed: Outcome, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """The readings of a trial that may explain why a test failed under it, as few as can be.
+
+    These are single values, or else pairs of them, that every trial has which broke the test, and
+    none that it survived. Those count first that shaped the response it did not expect.
+    """
+    of_test = [each for each in outcomes if each.test == failed.test and each.values]
+    survived = [each.values.items() for each in of_test if each.result == "passed"]
+    common = set(failed.values.items())
+    for each in of_test:
+        if each.result == "failed":
+            common &= set(each.values.items())
+    shaping = set(failed.unexpected.readings) if failed.unexpected else set()
+    shaped = {item for item in common if item[0] in shaping}
+    for size in (1, 2):
+        for candidates in (shaped, common):
+            found = {
+                name
+                for combination in combinations(candidates, size)
+                if not any(set(combination) <= values for values in survived)
+                for name, _ in combination
+            }
+            if found:
+                return tuple(name for name in failed.values if name in found)
+    return tuple(name for name in failed.values if name in shaping) or tuple(failed.values)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}... ({len(text)} characters)"

@@ -1,0 +1,93 @@
+"""`stepstub try`, with commands that are small Python programs."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from stepstub.cli import main
+
+CLIENT = """
+import json, os, sys, urllib.request
+
+def post(path, body, token):
+    headers = {"Authorization": "Bearer " + token, "Content-Type": "application/json"}
+    url, content = os.environ["STEPSTUB_URL"] + path, json.dumps(body).encode()
+    request = urllib.request.Request(url, content, headers)
+    return json.load(urllib.request.urlopen(request))
+
+token = os.environ["STEPSTUB_TOKEN"]
+"""
+
+ITS_OWN_SANDBOX = """
+token = post("/_stub/sandboxes", {"scenario": "last-step"}, token)["token"]
+body = {"processStepId": "invoice-1-archive", "params": {}}
+done = post("/api/v1/processes/complete-step", body, token)
+print("seen", os.environ["STEPSTUB_READING"], done["data"])
+assert done["data"]["processStepId"] is None
+"""
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Path:
+    return tmp_path / "client.py"
+
+
+def tried(client: Path, code: str, *options: str) -> Result:
+    client.write_text(CLIENT + code)
+    return CliRunner().invoke(main, ["try", *options, "--", sys.executable, str(client)])
+
+
+def test_a_command_is_run_under_the_default_and_each_reading_it_can_notice(
+    client: Path, tmp_path: Path
+) -> None:
+    result = tried(client, ITS_OWN_SANDBOX, "--json", str(tmp_path / "tried.json"))
+    assert result.exit_code == 1, result.output
+    found = json.loads((tmp_path / "tried.json").read_text())
+    assert {each["trial"] for each in found["broken"]} == {
+        *("last-step-id=absent", "last-step-id=empty", "last-step-id=completed"),
+        "named-step=completed",
+    }
+    assert "version=2" in found["survived"]
+    assert "bad-body=400" in found["unnoticed"]
+    assert "seen last-step-id=absent {" in result.output
+    assert "To be safe: take null, an absent field" in result.output
+    assert (
+        f"Repeat: stepstub try --readings last-step-id=absent -- {sys.executable}" in result.output
+    )
+
+
+def test_a_command_that_survives_is_a_success(client: Path) -> None:
+    result = tried(client, ITS_OWN_SANDBOX, "--readings", "timestamp=seconds,last-step-params=null")
+    assert result.exit_code == 0, result.output
+    assert "1 survived" in result.output
+
+
+def test_a_command_that_fails_anyway_is_not_tried(client: Path) -> None:
+    result = tried(client, "print('no luck'); sys.exit(3)")
+    assert result.exit_code == 2
+    assert "under the default readings: exit status 3\nno luck" in result.output
+    assert "fails under the default readings" in result.output
+
+
+def test_a_command_that_does_not_end_is_killed(client: Path) -> None:
+    code = """
+url = "/api/v1/processes/complete-step"
+body = {"processStepId": "order-1-approve", "params": {}}
+done = post(url, body, token)
+while done["version"] != "1.0.0":
+    pass
+"""
+    result = tried(client, code, "--readings", "version=2", "--time-limit", "2")
+    assert result.exit_code == 1, result.output
+    assert "it did not end within 2 s" in result.output
+
+
+def test_what_cannot_be_run_or_tried_is_explained(client: Path) -> None:
+    runner = CliRunner()
+    result = runner.invoke(main, ["try", "--", "no-such-command"])
+    assert (result.exit_code, "Cannot run no-such-command" in result.output) == (2, True)
+    result = tried(client, "", "--readings", "sprin")
+    assert (result.exit_code, "did you mean spring" in result.output) == (2, True)
