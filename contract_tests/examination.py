@@ -53,10 +53,13 @@ class Examiner:
         """The newest timestamp that has been seen."""
         return self._latest
 
-    def examine(self, response: Response, latest: datetime | None = None) -> Iterator[Finding]:
+    def examine(
+        self, response: Response, latest: datetime | None = None, sent: bytes = b""
+    ) -> Iterator[Finding]:
         """Everything that is wrong with a response.
 
-        `latest` is the newest timestamp that had been seen when the request was sent.
+        `latest` is the newest timestamp that had been seen when the request was sent, `sent` its
+        body: what that has may be in the response.
         """
         if response.status in self.expectations.statuses:
             found = list(self._documented(response))
@@ -67,7 +70,7 @@ class Examiner:
         else:
             yield from self._undocumented(response)
         yield from self._timestamp(response, latest)
-        yield from self._explanation(response)
+        yield from self._explanation(response, sent)
 
     def difference(self, key: str, title: str, rule: str) -> Cause:
         """A cause that neither the document nor a reading names.
@@ -190,9 +193,9 @@ class Examiner:
         self._seen.add(stamp)
         self._latest = max(filter(None, (time, self._latest)))
 
-    def _explanation(self, response: Response) -> Iterator[Finding]:
+    def _explanation(self, response: Response, sent: bytes) -> Iterator[Finding]:
         text = response.body.decode(errors="replace")
-        if self._secret and self._secret in text:
+        if self._secret and self._secret in text and self._secret.encode() not in sent:
             rule = "Whoever sees a log of the responses then has the token."
             cause = self.difference("secret-repeated", "A response repeats the token", rule)
             yield _found(cause, f"the {response.status} contains the token", response)
