@@ -199,11 +199,7 @@ class Examiner:
             rule = "Whoever sees a log of the responses then has the token."
             cause = self.difference("secret-repeated", "A response repeats the token", rule)
             yield _found(cause, f"the {response.status} contains the token", response)
-        if (
-            "Traceback (most recent" in text
-            or re.search(r"\n\s+at [\w.$]+\(", text)
-            or "\\n\\tat " in text
-        ):
+        if _has_trace(text) and not _has_trace(sent.decode(errors="replace")):
             rule = "A stack trace helps an attacker, and tells a client nothing."
             cause = self.difference("stack-trace", "A response has a stack trace", rule)
             yield _found(
@@ -213,6 +209,14 @@ class Examiner:
 
 def _found(cause: Cause, message: str, response: Response) -> Finding:
     return Finding(cause, message, response.curl, response.excerpt)
+
+
+def _has_trace(text: str) -> bool:
+    return (
+        "Traceback (most recent" in text
+        or "\\n\\tat " in text
+        or re.search(r"\n\s+at [\w.$]+\(", text) is not None
+    )
 
 
 def _place(status: int, field: str) -> str:
