@@ -110,14 +110,14 @@ class Case:
                 yield each
         if cause:
             message = f"{self.situation} got {response.status}: {response.excerpt}"
-            yield Finding(cause, message, response.curl, response.excerpt)
+            yield response.shows(cause, message)
             return
         worse = (Severity.VIOLATION, Severity.INCONSISTENCY)
         if any(each.cause.severity in worse for each in response.findings):
             return  # the members that the checks look at may be missing
         for check in self.checks:
             for cause, message in check(context, step_id, response):
-                yield Finding(cause, message, response.curl, response.excerpt)
+                yield response.shows(cause, message)
 
 
 @dataclass(frozen=True, kw_only=True)
