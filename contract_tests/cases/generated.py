@@ -66,7 +66,7 @@ class Generated(Case):
         return max(1, round(examples * self.share))
 
     def run(self, context: RunContext) -> Iterator[Finding]:
-        shortest: dict[tuple[str, str], Finding] = {}
+        shortest: dict[str, Finding] = {}
         seen = 0
         end: Exception | None = None
 
@@ -86,7 +86,7 @@ class Generated(Case):
             seen += 1
             end = self._lost_a_step(context, used)
             for one in found:
-                key = one.cause.key, type(one).__name__
+                key = one.cause.key
                 if key not in shortest or len(one.curl) < len(shortest[key].curl):
                     shortest[key] = one
             return not found
