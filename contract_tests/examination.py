@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from stepstub.clock import TimestampForm
 from stepstub.contract_tests.causes import inconsistency, slug, violation
 from stepstub.contract_tests.expectations import Expectations
 from stepstub.contract_tests.findings import Cause, Finding, Severity
@@ -18,7 +17,7 @@ from stepstub.contract_tests.forms import (
 from stepstub.contract_tests.redaction import MIN_UNIQUE_LENGTH
 from stepstub.contract_tests.response import Response
 from stepstub.errors import Violation
-from stepstub.readings import DEFAULT, Value, questions, with_values
+from stepstub.readings import Value, questions
 from stepstub.schema import shorten
 
 _EVERYWHERE = ("timestamp", "version")
@@ -167,14 +166,12 @@ class Examiner:
         stamp = envelope(response.value).get("timestamp")
         if not isinstance(stamp, str):
             return
-        digits, zone = map(self.expectations.value, ("timestamp", "timestamp-zone"))
-        if digits and zone:
-            readings = with_values(DEFAULT, {"timestamp": digits, "timestamp-zone": zone})
-            form = TimestampForm(readings.timestamp, readings.timestamp_zone)
-            if not re.fullmatch(form.pattern, stamp):
-                other_zone = stamp.endswith("Z") is not (zone == "z")
-                name, known = ("timestamp-zone", zone) if other_zone else ("timestamp", digits)
-                yield response.shows(inconsistency(name, known), f"a timestamp is {stamp}")
+        form = self.expectations.timestamp
+        if form is not None and not re.fullmatch(form.pattern, stamp):
+            digits, zone = map(self.expectations.value, ("timestamp", "timestamp-zone"))
+            other_zone = stamp.endswith("Z") is not (zone == "z")
+            name, known = ("timestamp-zone", zone) if other_zone else ("timestamp", digits)
+            yield response.shows(inconsistency(name, known), f"a timestamp is {stamp}")
         try:
             time = datetime.fromisoformat(stamp)
         except ValueError:

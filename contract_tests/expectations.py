@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from stepstub import contract
+from stepstub.clock import TimestampForm
 from stepstub.contract import Contract
 from stepstub.errors import BodyRefused, Violation
 from stepstub.params import ParamsReader
@@ -94,6 +95,12 @@ class Expectations:
     def value(self, name: str) -> Value | None:
         """How the server reads a question; None where that is not known."""
         return self._known.get(name)
+
+    @property
+    def timestamp(self) -> TimestampForm | None:
+        """The form of the timestamps; None where a reading that decides it is not known."""
+        is_known = {"timestamp", "timestamp-zone"} <= self._known.keys()
+        return self._lax.timestamp if is_known else None
 
     def says(self, status: int) -> str:
         """What the document says of a status, as a sentence."""
