@@ -20,6 +20,9 @@ from stepstub.schema import Schema
 REFUSALS = (400, 412, 422)
 """The statuses with which servers refuse a body."""
 
+UNAUTHORISED = 401
+"""The status of a request whose credentials are refused."""
+
 _STRICTEST: Mapping[str, Value] = {
     "type-names": "exact",
     "long-fraction": "refuse",
