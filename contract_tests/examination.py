@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from stepstub.clock import TimestampForm
 from stepstub.contract_tests.causes import inconsistency, slug, violation
 from stepstub.contract_tests.expectations import Expectations
 from stepstub.contract_tests.findings import Cause, Finding, Severity
@@ -18,7 +17,7 @@ from stepstub.contract_tests.forms import (
 from stepstub.contract_tests.redaction import MIN_UNIQUE_LENGTH
 from stepstub.contract_tests.response import Response
 from stepstub.errors import Violation
-from stepstub.readings import DEFAULT, Value, questions, with_values
+from stepstub.readings import Value, questions
 from stepstub.schema import shorten
 
 _EVERYWHERE = ("timestamp", "version")
@@ -53,10 +52,13 @@ class Examiner:
         """The newest timestamp that has been seen."""
         return self._latest
 
-    def examine(self, response: Response, latest: datetime | None = None) -> Iterator[Finding]:
+    def examine(
+        self, response: Response, latest: datetime | None = None, sent: bytes = b""
+    ) -> Iterator[Finding]:
         """Everything that is wrong with a response.
 
-        `latest` is the newest timestamp that had been seen when the request was sent.
+        `latest` is the newest timestamp that had been seen when the request was sent, `sent` its
+        body: what that has may be in the response.
         """
         if response.status in self.expectations.statuses:
             found = list(self._documented(response))
@@ -67,7 +69,7 @@ class Examiner:
         else:
             yield from self._undocumented(response)
         yield from self._timestamp(response, latest)
-        yield from self._explanation(response)
+        yield from self._explanation(response, sent)
 
     def difference(self, key: str, title: str, rule: str) -> Cause:
         """A cause that neither the document nor a reading names.
@@ -86,8 +88,8 @@ class Examiner:
         )
         if value is None:
             given = response.headers.get("Content-Type") or "no Content-Type"
-            yield _found(
-                whole, f"the {status} is no strict JSON ({given}): {response.excerpt}", response
+            yield response.shows(
+                whole, f"the {status} is no strict JSON ({given}): {response.excerpt}"
             )
             return
         breaches = self.expectations.breaches(status, value)
@@ -96,14 +98,14 @@ class Examiner:
             lacks = (
                 f"lacks {', '.join(missing)}" if isinstance(value, dict) else "is not a JSON object"
             )
-            yield _found(whole, f"the body of the {status} {lacks}: {response.excerpt}", response)
+            yield response.shows(whole, f"the body of the {status} {lacks}: {response.excerpt}")
             return
         if response.media_type != "application/json":
             given = response.headers.get("Content-Type") or "none"
             cause = violation(
                 "media-type", "JSON is not sent as application/json", f"{says} Its body is JSON."
             )
-            yield _found(cause, f"the Content-Type of the {status} is {given}", response)
+            yield response.shows(cause, f"the Content-Type of the {status} is {given}")
         places: dict[str, list[tuple[str, Violation]]] = {}
         for field, breach in breaches.items():
             places.setdefault(_place(status, field), []).append((field, breach))
@@ -112,7 +114,7 @@ class Examiner:
             details = " ".join(
                 breach.detail for name in sorted(own) for _, breach in places.pop(name)
             )
-            yield _found(whole, f"{details} ({status}: {response.excerpt})", response)
+            yield response.shows(whole, f"{details} ({status}: {response.excerpt})")
         for place, found in places.items():
             everywhere = place in _EVERYWHERE
             key = f"shape-{slug(place)}" if everywhere else f"shape-{status}-{slug(place)}"
@@ -121,7 +123,7 @@ class Examiner:
             for field, breach in found:
                 shown = shorten(str(_at(value, field)), 100)
                 message = f"{breach.detail} ({status}: {shown})"
-                yield Finding(cause, message, response.curl, response.excerpt)
+                yield response.shows(cause, message)
 
     def _by_readings(self, response: Response) -> Iterator[Finding]:
         status, value = response.status, response.value
@@ -138,7 +140,7 @@ class Examiner:
             name = _OWNERS.get(field.rpartition(".")[2])
             if name and field.startswith("data.params") and self.expectations.value(name):
                 known = self.expectations.value(name)
-                yield _found(inconsistency(name, known), breach.detail, response)
+                yield response.shows(inconsistency(name, known), breach.detail)
 
     def _undocumented(self, response: Response) -> Iterator[Finding]:
         name, form = "undocumented-form", form_of_undocumented(response)
@@ -151,27 +153,25 @@ class Examiner:
                 questions()[name].text,
             )
             shown = form or "of an unknown form"
-            yield _found(cause, f"the {response.status} is {shown}, others are {known}", response)
+            yield response.shows(cause, f"the {response.status} is {shown}, others are {known}")
 
     def _expect(self, response: Response, name: str, seen: Value) -> Iterator[Finding]:
         known = self.expectations.value(name)
         if known is not None and seen != known:
             shown = repr(seen) if seen else "of an unknown form"
             message = f"the {name} of the {response.status} is {shown}, that of others {known!r}"
-            yield _found(inconsistency(name, known), message, response)
+            yield response.shows(inconsistency(name, known), message)
 
     def _timestamp(self, response: Response, latest: datetime | None) -> Iterator[Finding]:
         stamp = envelope(response.value).get("timestamp")
         if not isinstance(stamp, str):
             return
-        digits, zone = map(self.expectations.value, ("timestamp", "timestamp-zone"))
-        if digits and zone:
-            readings = with_values(DEFAULT, {"timestamp": digits, "timestamp-zone": zone})
-            form = TimestampForm(readings.timestamp, readings.timestamp_zone)
-            if not re.fullmatch(form.pattern, stamp):
-                other_zone = stamp.endswith("Z") is not (zone == "z")
-                name, known = ("timestamp-zone", zone) if other_zone else ("timestamp", digits)
-                yield _found(inconsistency(name, known), f"a timestamp is {stamp}", response)
+        form = self.expectations.timestamp
+        if form is not None and not re.fullmatch(form.pattern, stamp):
+            digits, zone = map(self.expectations.value, ("timestamp", "timestamp-zone"))
+            other_zone = stamp.endswith("Z") is not (zone == "z")
+            name, known = ("timestamp-zone", zone) if other_zone else ("timestamp", digits)
+            yield response.shows(inconsistency(name, known), f"a timestamp is {stamp}")
         try:
             time = datetime.fromisoformat(stamp)
         except ValueError:
@@ -181,35 +181,35 @@ class Examiner:
         rule = "The document calls it timestamp, and its examples are the time of the response."
         if self.now is not None and abs(self.now() - time) > _MAX_SKEW:
             cause = self.difference("timestamp-now", "Timestamps are far from the present", rule)
-            yield _found(cause, f"a timestamp is {stamp}", response)
+            yield response.shows(cause, f"a timestamp is {stamp}")
         if latest is not None and time < latest and stamp not in self._seen:
             cause = self.difference("timestamp-order", "Timestamps run backwards", rule)
-            yield _found(
-                cause, f"a timestamp is {stamp}, after one of {latest.isoformat()}", response
+            yield response.shows(
+                cause, f"a timestamp is {stamp}, after one of {latest.isoformat()}"
             )
         self._seen.add(stamp)
         self._latest = max(filter(None, (time, self._latest)))
 
-    def _explanation(self, response: Response) -> Iterator[Finding]:
+    def _explanation(self, response: Response, sent: bytes) -> Iterator[Finding]:
         text = response.body.decode(errors="replace")
-        if self._secret and self._secret in text:
+        if self._secret and self._secret in text and self._secret.encode() not in sent:
             rule = "Whoever sees a log of the responses then has the token."
             cause = self.difference("secret-repeated", "A response repeats the token", rule)
-            yield _found(cause, f"the {response.status} contains the token", response)
-        if (
-            "Traceback (most recent" in text
-            or re.search(r"\n\s+at [\w.$]+\(", text)
-            or "\\n\\tat " in text
-        ):
+            yield response.shows(cause, f"the {response.status} contains the token")
+        if _has_trace(text) and not _has_trace(sent.decode(errors="replace")):
             rule = "A stack trace helps an attacker, and tells a client nothing."
             cause = self.difference("stack-trace", "A response has a stack trace", rule)
-            yield _found(
-                cause, f"the {response.status} has a stack trace: {response.excerpt}", response
+            yield response.shows(
+                cause, f"the {response.status} has a stack trace: {response.excerpt}"
             )
 
 
-def _found(cause: Cause, message: str, response: Response) -> Finding:
-    return Finding(cause, message, response.curl, response.excerpt)
+def _has_trace(text: str) -> bool:
+    return (
+        "Traceback (most recent" in text
+        or "\\n\\tat " in text
+        or re.search(r"\n\s+at [\w.$]+\(", text) is not None
+    )
 
 
 def _place(status: int, field: str) -> str:

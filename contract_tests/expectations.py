@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from stepstub import contract
+from stepstub.clock import TimestampForm
 from stepstub.contract import Contract
 from stepstub.errors import BodyRefused, Violation
 from stepstub.params import ParamsReader
@@ -19,35 +20,26 @@ from stepstub.schema import Schema
 REFUSALS = (400, 412, 422)
 """The statuses with which servers refuse a body."""
 
-_STRICTEST: Mapping[str, Value] = {
-    "type-names": "exact",
-    "long-fraction": "refuse",
-    "long-range": "int64",
-    "text-for-number": "refuse",
-    "unknown-members": "refuse",
-    "type-agreement": "required",
-    "params-missing": "refuse",
-    "params-null": "refuse",
-    "null-fields": "refuse",
-    "null-param": "refuse",
-    "empty-step-id": "bad-body",
-}
-"""The readings under which the fewest bodies are accepted."""
+UNAUTHORISED = 401
+"""The status of a request whose credentials are refused."""
 
-_LAXEST: Mapping[str, Value] = {
-    "type-names": "any",
-    "long-fraction": "keep",
-    "long-range": "unbounded",
-    "text-for-number": "read",
-    "unknown-members": "ignore",
-    "type-agreement": "free",
-    "params-missing": "empty",
-    "params-null": "empty",
-    "null-fields": "accept",
-    "null-param": "accept",
-    "empty-step-id": "unknown",
+_EXTREMES: Mapping[str, tuple[Value, Value]] = {
+    "type-names": ("exact", "any"),
+    "long-fraction": ("refuse", "keep"),
+    "long-range": ("int64", "unbounded"),
+    "text-for-number": ("refuse", "read"),
+    "unknown-members": ("refuse", "ignore"),
+    "type-agreement": ("required", "free"),
+    "params-missing": ("refuse", "empty"),
+    "params-null": ("refuse", "empty"),
+    "null-fields": ("refuse", "accept"),
+    "null-param": ("refuse", "accept"),
+    "empty-step-id": ("bad-body", "unknown"),
 }
-"""The readings under which the most bodies are accepted."""
+"""The values under which the fewest and the most bodies are accepted."""
+
+_STRICTEST = {name: strictest for name, (strictest, _) in _EXTREMES.items()}
+_LAXEST = {name: laxest for name, (_, laxest) in _EXTREMES.items()}
 
 _PLAIN_NUMBERS = {
     "longValue": re.compile(r"-?\d+"),
@@ -95,6 +87,12 @@ class Expectations:
         """How the server reads a question; None where that is not known."""
         return self._known.get(name)
 
+    @property
+    def timestamp(self) -> TimestampForm | None:
+        """The form of the timestamps; None where a reading that decides it is not known."""
+        is_known = {"timestamp", "timestamp-zone"} <= self._known.keys()
+        return self._lax.timestamp if is_known else None
+
     def says(self, status: int) -> str:
         """What the document says of a status, as a sentence."""
         return f"A {status} means: {self._says[status]}"
@@ -138,11 +136,11 @@ class Expectations:
 
     def reading_that_accepts(self, body: Any) -> str | None:
         """The reading whose value, other than the known one, accepts a body; None for none."""
-        return self._explaining(body, _LAXEST)
+        return self._explaining(body, _LAXEST, accepted=True)
 
     def reading_that_refuses(self, body: Any) -> str | None:
         """The reading whose value, other than the known one, refuses a body; None for none."""
-        return self._explaining(body, _STRICTEST)
+        return self._explaining(body, _STRICTEST, accepted=False)
 
     def promised(self, body: Any) -> dict[str, dict[str, Any]] | None:
         """The params that a server hands on, of a parsed body that it accepts; None for another."""
@@ -153,12 +151,11 @@ class Expectations:
         promised: dict[str, dict[str, Any]] = msgspec.to_builtins(params)
         return promised
 
-    def _explaining(self, body: Any, extreme: Mapping[str, Value]) -> str | None:
-        accepts = extreme is _LAXEST
+    def _explaining(self, body: Any, extreme: Mapping[str, Value], *, accepted: bool) -> str | None:
         for name, value in extreme.items():
             if self.value(name) not in (None, value):
                 changed = self._contract({**extreme, **self._known, name: value})
-                if _allows(changed, body) is accepts:
+                if _allows(changed, body) is accepted:
                     return name
         return None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import jiter
 
-from stepstub.contract_tests.findings import Finding
+from stepstub.contract_tests.findings import Cause, Finding
 from stepstub.schema import printable, shorten
 
 _EXCERPT = 200  # characters
@@ -78,6 +78,10 @@ class Response:
         text = self.redact(self.body.decode(errors="replace"))
         page = html_page(text, certain=self.media_type == "text/html")
         return page or printable(shorten(" ".join(text.split()), _EXCERPT)) or "an empty body"
+
+    def shows(self, cause: Cause, message: str) -> Finding:
+        """The finding of a cause in this response."""
+        return Finding(cause, message, self.curl, self.excerpt)
 
 
 def html_page(text: str, *, certain: bool = False) -> str:

@@ -121,18 +121,22 @@ class Report:
         if self.learnt is not None:
             for one in self.learnt.findings:
                 found.setdefault(one.cause.key, []).append((LEARNING, one))
-        accepted = {each.cause: each for each in self.accepted if not each.has_expired(self.began)}
+        accepted = self._accepted
         seen = [_seen(each, accepted.get(key)) for key, each in found.items()]
         return sorted(seen, key=_badness)
 
-    def fails(self, seen: Seen) -> bool:
+    @property
+    def _accepted(self) -> dict[str, Accepted]:
+        """The entries that have not expired, by the keys of the causes they accept."""
+        return {each.cause: each for each in self.accepted if not each.has_expired(self.began)}
+
+    def fails(self, found: Seen | Finding) -> bool:
         """Whether a cause makes the run fail: all but notes do, unless they are accepted."""
-        return seen.cause.severity is not Severity.NOTE and seen.accepted is None
+        return found.cause.severity is not Severity.NOTE and found.cause.key not in self._accepted
 
     def outcome(self, result: Result) -> Outcome:
         """What became of a case: failed where a cause that makes the run fail was seen in it."""
-        failing = {each.cause.key for each in self.causes if self.fails(each)}
-        if any(one.cause.key in failing for one in result.findings):
+        if any(map(self.fails, result.findings)):
             return Outcome.FAILED
         return Outcome.NOT_COVERED if result.why else Outcome.COVERED
 

@@ -17,7 +17,7 @@ from stepstub.contract_tests.connection import DIRECT, Connection
 from stepstub.contract_tests.credentials import Credentials
 from stepstub.contract_tests.drift import drift
 from stepstub.contract_tests.examination import Examiner
-from stepstub.contract_tests.expectations import Expectations
+from stepstub.contract_tests.expectations import UNAUTHORISED, Expectations
 from stepstub.contract_tests.failures import PAGES
 from stepstub.contract_tests.findings import CouldNotRun, Finding, NotCovered
 from stepstub.contract_tests.needs import Need
@@ -42,7 +42,6 @@ EXAMPLES = 100
 """The number of bodies that a generated case tries at most."""
 
 _MAX_DOUBTS = 3  # of one case
-_UNAUTHORISED = 401
 _NOT_FOUND = 404
 
 
@@ -294,7 +293,7 @@ class Run:
         try:
             response = self._server.complete(unknown_step())
             refuses_all = (
-                response.status == _UNAUTHORISED and self._server.post(b"{").status == _UNAUTHORISED
+                response.status == UNAUTHORISED and self._server.post(b"{").status == UNAUTHORISED
             )
         except NoResponse as error:
             raise CouldNotRun(f"cannot reach {url}: {error}") from error

@@ -128,4 +128,5 @@ class Server:
         )
         self.statuses.append(response.status)
         self._on_response()
-        return replace(response, findings=tuple(self.examiner.examine(response, latest)))
+        found = self.examiner.examine(response, latest, request.get("data") or b"")
+        return replace(response, findings=tuple(found))

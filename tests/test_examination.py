@@ -145,6 +145,13 @@ def test_what_no_document_names_is_noted_or_deviates_from_what_was_asked_for(
     assert keys(examined(response(401, value), strict=True)) == [(Severity.DEVIATION, key)]
 
 
+def test_a_token_that_was_a_params_value_may_be_returned() -> None:
+    value = {**UNAUTHORISED, "data": f"{TOKEN} is wrong"}
+    examiner = Examiner(Expectations(), TOKEN, lambda: NOW)
+    assert list(examiner.examine(response(401, value)))
+    assert not list(examiner.examine(response(401, value), sent=TOKEN.encode()))
+
+
 def test_timestamps_run_forward_unless_a_response_is_repeated() -> None:
     examiner = Examiner(Expectations(), now=None)
     assert not list(examiner.examine(response(401, UNAUTHORISED)))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stepstub.contract_tests.cases.witness import Witness
+from stepstub.contract_tests.expectations import UNAUTHORISED
 from stepstub.contract_tests.findings import Cause, Finding, NotCovered, Severity
 from stepstub.contract_tests.needs import Need
 from stepstub.contract_tests.response import Response
@@ -18,7 +19,6 @@ OF_BAD_PARAMS = ("shape-200-data-params", "two-ways-type-names", "two-ways-long-
 NOTHING_COMPLETED = "no step could be completed in this run, with or without refusals"
 """Why a refusal says nothing: perhaps none of the steps that were given is STARTED."""
 
-_UNAUTHORISED = 401
 
 Send = Callable[[Server, str], Response]
 """Sends a request about the step with an id."""
@@ -100,7 +100,7 @@ class Case:
 
     def judge(self, context: RunContext, step_id: str, response: Response) -> Iterator[Finding]:
         """What is wrong with one response. Raises `NotCovered` where it says nothing."""
-        is_refused = 400 <= response.status < 500 and response.status != _UNAUTHORISED
+        is_refused = 400 <= response.status < 500 and response.status != UNAUTHORISED
         if self.steps and is_refused and not context.steps.used:
             raise NotCovered(NOTHING_COMPLETED)
         cause = self.expect.wrong(self, context, response)
@@ -110,14 +110,14 @@ class Case:
                 yield each
         if cause:
             message = f"{self.situation} got {response.status}: {response.excerpt}"
-            yield Finding(cause, message, response.curl, response.excerpt)
+            yield response.shows(cause, message)
             return
         worse = (Severity.VIOLATION, Severity.INCONSISTENCY)
         if any(each.cause.severity in worse for each in response.findings):
             return  # the members that the checks look at may be missing
         for check in self.checks:
             for cause, message in check(context, step_id, response):
-                yield Finding(cause, message, response.curl, response.excerpt)
+                yield response.shows(cause, message)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,12 +16,10 @@ from stepstub.contract_tests.causes import (
     slug,
     violation,
 )
-from stepstub.contract_tests.expectations import REFUSALS
+from stepstub.contract_tests.expectations import REFUSALS, UNAUTHORISED
 from stepstub.contract_tests.findings import Cause
 from stepstub.contract_tests.response import Response
 from stepstub.readings import Value
-
-_UNAUTHORISED = 401
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Unauthorised:
 
     def wrong(self, case: Case, context: RunContext, response: Response) -> Cause | None:
         needs_none = context.server.expectations.value("credentials") == "none"
-        if response.status == _UNAUTHORISED or (needs_none and response.status < 500):
+        if response.status == UNAUTHORISED or (needs_none and response.status < 500):
             return None
         if self.lenient and response.status < 300:
             return context.server.examiner.difference(
@@ -65,7 +63,7 @@ class UnauthorisedAndBad:
 
     def wrong(self, case: Case, context: RunContext, response: Response) -> Cause | None:
         first = context.server.expectations.value("checked-first")
-        if response.status == _UNAUTHORISED:
+        if response.status == UNAUTHORISED:
             return inconsistency("checked-first", first) if first == "body" else None
         if response.status not in REFUSALS:
             return Unauthorised().wrong(case, context, response)
@@ -92,7 +90,7 @@ class ByReading:
             return cause
         if status < 300:
             return self.accepted(case, context)
-        if status == _UNAUTHORISED:
+        if status == UNAUTHORISED:
             return _authorised(context)
         if known is None and 400 <= status < 500:
             return None
@@ -242,5 +240,5 @@ def _authorised(context: RunContext) -> Cause:
     return violation(
         "status-authorised-request",
         "A request with good credentials gets 401",
-        context.server.expectations.says(_UNAUTHORISED),
+        context.server.expectations.says(UNAUTHORISED),
     )

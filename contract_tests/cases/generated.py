@@ -66,7 +66,7 @@ class Generated(Case):
         return max(1, round(examples * self.share))
 
     def run(self, context: RunContext) -> Iterator[Finding]:
-        shortest: dict[tuple[str, str], Finding] = {}
+        shortest: dict[str, Finding] = {}
         seen = 0
         end: Exception | None = None
 
@@ -86,7 +86,7 @@ class Generated(Case):
             seen += 1
             end = self._lost_a_step(context, used)
             for one in found:
-                key = one.cause.key, type(one).__name__
+                key = one.cause.key
                 if key not in shortest or len(one.curl) < len(shortest[key].curl):
                     shortest[key] = one
             return not found
@@ -171,7 +171,7 @@ class GeneratedRefusals(Generated):
                 yield each
         cause = self._too_lax(context, body, names_step=names_step)
         shown = f"{self.situation} got 200: {response.excerpt}"
-        yield Finding(cause, shown, response.curl, response.excerpt)
+        yield response.shows(cause, shown)
 
     def _too_lax(self, context: RunContext, body: Any, *, names_step: bool) -> Cause:
         """Why a body must not be accepted."""
@@ -202,14 +202,14 @@ class GeneratedCompletions(Generated):
                 yield from still_started(context, step_id, self.situation, response)
             message = f"{self.situation} got {response.status}: {response.excerpt}"
             yield from response.findings
-            yield Finding(self._too_strict(context, body), message, response.curl, response.excerpt)
+            yield response.shows(self._too_strict(context, body), message)
             return
         yield from self.judge(context, step_id, response)
         if response.status == 200 and isinstance(response.data, dict) and not response.findings:
             is_last = None if response.named_step in (None, step_id) else False
             found = lost_or_changed(context.server.expectations, body, response, is_last=is_last)
             for cause, message in found:
-                yield Finding(cause, message, response.curl, response.excerpt)
+                yield response.shows(cause, message)
 
     def _is_refused(self, context: RunContext, response: Response) -> bool:
         """Whether a response refuses the body, and not the step."""

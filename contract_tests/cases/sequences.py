@@ -152,13 +152,13 @@ class SecondCompletion(Case):
     steps: int = 0
 
     def run(self, context: RunContext) -> Iterator[Finding]:
-        for step_id, first in context.completions:
-            again = context.server.complete(step_id, PLAIN)
-            yield from self.judge(context, step_id, again)
-            if again.status == 200:
-                yield from self._other_data(context, first, again)
-            return
-        raise NotCovered("no step has been completed in this run")
+        if not context.completions:
+            raise NotCovered("no step has been completed in this run")
+        step_id, first = context.completions[0]
+        again = context.server.complete(step_id, PLAIN)
+        yield from self.judge(context, step_id, again)
+        if again.status == 200:
+            yield from self._other_data(context, first, again)
 
     def _other_data(
         self, context: RunContext, first: Response, again: Response
@@ -166,7 +166,7 @@ class SecondCompletion(Case):
         known = context.server.expectations.value("completed-step")
         if first.names != again.names:
             message = f"the 200 of a second completion is another: {again.excerpt}"
-            yield Finding(COMPLETED_TWICE, message, again.curl, again.excerpt)
+            yield again.shows(COMPLETED_TWICE, message)
         elif known == "repeat" and first.data != again.data:
             message = f"the params of a second completion's 200 are others: {again.excerpt}"
             yield Finding(inconsistency("completed-step", known), message, again.curl)
@@ -217,7 +217,7 @@ class LastStep(Case):
             "The processId of a 200 is the id of the process, and all its steps are parts of that.",
         )
         ids = ", then ".join(process_ids)
-        return Finding(cause, f"steps of one process have {ids}", response.curl, response.excerpt)
+        return response.shows(cause, f"steps of one process have {ids}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,7 +317,7 @@ class Race(Case):
         message = f"{len(responses)} concurrent completions of one step got {shown}"
         loser = next((each for each in responses if each.status != 200), None)
         if loser is not None and (cause := internal_error(self, context, loser)):
-            yield Finding(cause, message, loser.curl, loser.excerpt)
+            yield loser.shows(cause, message)
         elif not winners:
             if context.completions:
                 cause = violation(
@@ -325,7 +325,7 @@ class Race(Case):
                     "None of several concurrent completions succeeds",
                     context.server.expectations.says(200),
                 )
-                yield Finding(cause, message, responses[0].curl, responses[0].excerpt)
+                yield responses[0].shows(cause, message)
         elif known == "repeat":
             if len({each.names for each in winners}) > 1 or loser:
                 excerpt = (loser or winners[-1]).excerpt
@@ -397,4 +397,4 @@ class FromInside(Case):
             elif inner.status == 200:
                 cause = inconsistency("next-step-started", "after-call")
                 message = "the step could be completed during the call that starts it"
-                yield Finding(cause, message, inner.curl, inner.excerpt)
+                yield inner.shows(cause, message)

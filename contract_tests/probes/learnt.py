@@ -121,8 +121,8 @@ class Notes:
     def found(self, cause: Cause, message: str, exchange: Exchange) -> None:
         """Note a cause that an exchange shows, whatever the readings are."""
         response = exchange.response
-        curl, excerpt = (response.curl, response.excerpt) if response else ("", "")
-        self._findings.append(Finding(cause, message, curl, excerpt))
+        found = response.shows(cause, message) if response else Finding(cause, message)
+        self._findings.append(found)
 
     def in_two_ways(self, name: str, why: str, exchange: Exchange) -> None:
         """Note that the server reads a question in two ways, so that neither is its value."""

@@ -1,6 +1,6 @@
 """Readings that show in how a server refuses what any server refuses."""
 
-from stepstub.contract_tests.expectations import REFUSALS
+from stepstub.contract_tests.expectations import REFUSALS, UNAUTHORISED
 from stepstub.contract_tests.needs import Need
 from stepstub.contract_tests.probes.learnt import Exchange, Notes
 from stepstub.contract_tests.probes.prober import BASE, NOT_JSON, Prober
@@ -58,11 +58,11 @@ def _learn_credentials(prober: Prober, notes: Notes, bad: Exchange) -> None:
         for name in ("challenge", "checked-first", "credentials-header"):
             notes.unseen(name, "no credentials are needed", response)
         return
-    if response.status != 401:
+    if response.status != UNAUTHORISED:
         for name in ("credentials", "challenge", "checked-first", "credentials-header"):
             notes.unseen(name, response.outcome, response)
         return
-    if bad.status not in (None, 401):  # those that were sent were good enough for that
+    if bad.status not in (None, UNAUTHORISED):  # those that were sent were good enough for that
         notes.seen("credentials", told.form, response)
     else:
         notes.unseen("credentials", "the token was refused, too", bad)
@@ -79,7 +79,7 @@ def _learn_credentials(prober: Prober, notes: Notes, bad: Exchange) -> None:
 
 def _learn_checked_first(prober: Prober, notes: Notes) -> None:
     both = prober.ask("a body that is no JSON, without credentials", NOT_JSON, headers=_NO_TOKEN)
-    if both.status == 401:
+    if both.status == UNAUTHORISED:
         notes.seen("checked-first", "credentials", both)
     elif both.status in REFUSALS and notes.value("bad-body") in (None, both.status):
         notes.seen("checked-first", "body", both)

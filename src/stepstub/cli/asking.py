@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import reduce, wraps
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from stepstub.cli.options import WrongUsage, is_default, named_values, wrong
+from stepstub.cli.options import WrongUsage, is_default, named_values, with_options, wrong
 from stepstub.errors import StepstubError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def asking_options(command: Callable[..., None]) -> Callable[..., None]:
             raise WrongUsage(str(error)) from error
         command(asked=asked, earlier=earlier, **options)
 
-    return reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), run)
+    return with_options(run, _OPTIONS)
 
 
 def as_asked(credentials: "Credentials", asked: "Asked") -> "Credentials":

@@ -72,6 +72,16 @@ def _parameter(name: str) -> tuple[click.Context, click.Parameter]:
     return context, parameter
 
 
+Command = Callable[..., None]
+
+
+def with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+    """The command with options, in the order in which its help has them."""
+    for add in reversed(options):
+        command = add(command)
+    return command
+
+
 def readings_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that choose readings: a profile, and single ones on top of it."""
     profile = click.option(

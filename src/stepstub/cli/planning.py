@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stepstub.cli.options import WrongUsage
+from stepstub.cli.options import WrongUsage, with_options
 
 if TYPE_CHECKING:
     from stepstub.contract_tests.cases.case import Case
@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
 def planning_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that choose cases, and that only show them."""
-    for add in reversed(_OPTIONS):
-        command = add(command)
-    return command
+    return with_options(command, _OPTIONS)
 
 
 def selected(only: Sequence[str], exclude: Sequence[str]) -> "Sequence[Case]":

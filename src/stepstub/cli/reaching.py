@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import Callable, Sequence
-from functools import reduce, wraps
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import click
 from click.core import ParameterSource
 
-from stepstub.cli.options import check_token, missing, wrong
+from stepstub.cli.options import check_token, missing, with_options, wrong
 
 if TYPE_CHECKING:
     from stepstub.contract_tests.connection import Connection
@@ -132,7 +132,7 @@ def reach_options(command: Callable[..., None]) -> Callable[..., None]:
 
         command(reach=reach, **options)
 
-    return reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), run)
+    return with_options(run, _OPTIONS)
 
 
 def _split(url: str) -> tuple[str, str | None, str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from stepstub.cli.options import with_options
 from stepstub.contract_tests.needs import STATES, Need, option
 
 _HELP = {
@@ -25,13 +26,11 @@ def step_options(command: Callable[..., None]) -> Callable[..., None]:
         help="Prints ids of fresh STARTED steps, one a line, or JSON with steps in other states,"
         ' {"started": ["ID"], "pending": "ID"}; called when steps run out.',
     )
-    command = seed(command)
-    for state in reversed(_HELP):
-        add = click.option(
-            option(state), _name(state), multiple=True, metavar="ID", help=_HELP[state]
-        )
-        command = add(command)
-    return command
+    states = [
+        click.option(option(state), _name(state), multiple=True, metavar="ID", help=text)
+        for state, text in _HELP.items()
+    ]
+    return with_options(command, [*states, seed])
 
 
 def take_steps(options: dict[str, Any]) -> dict[Need, tuple[str, ...]]:
