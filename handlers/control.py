@@ -195,6 +195,7 @@ async def set_clock(exchange: Exchange) -> ClockView:
         )
     except ValueError as error:
         raise BadRequest(f"The clock cannot be moved: {error}.") from error
+    await exchange.sandbox.late_calls.make_due()
     return ClockView.of(state)
 
 

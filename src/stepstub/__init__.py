@@ -20,6 +20,7 @@ The layout, from the outside in; imports run downwards only::
     responses  views  verification    what goes out, in either form; the control API's types
     shaping  wire                     which readings shaped a response; how it goes wrong
     sandbox                           one token's world, and all of them
+    late_calls                        delegate calls that a fault puts off
     stores                            where it keeps its state          another one: here
     faults  delegates  journal        rules of misbehaviour             another kind: here
     tokens                            how long the tokens of a sandbox are good

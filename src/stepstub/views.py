@@ -247,7 +247,10 @@ class TokenView(_Response, frozen=True, kw_only=True):
 
 
 class DelegateCallView(_Response, frozen=True, kw_only=True):
-    """One call of a delegate; `exchange_number` is that of the exchange that caused it."""
+    """One call of a delegate; `exchange_number` is that of the exchange that caused it.
+
+    `times` says how often it was made.
+    """
 
     called_at: datetime
     kind: str
@@ -256,6 +259,7 @@ class DelegateCallView(_Response, frozen=True, kw_only=True):
     params: Params
     outcome: str
     exchange_number: int | None = None
+    times: int = 1
 
     @classmethod
     def of(cls, call: DelegateCall) -> Self:
@@ -267,6 +271,7 @@ class DelegateCallView(_Response, frozen=True, kw_only=True):
             params=call.start.params,
             outcome=call.outcome,
             exchange_number=call.exchange_number,
+            times=call.times,
         )
 
 
