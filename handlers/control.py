@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import convert
 
-from stepstub.errors import BadRequest, NotFound
+from stepstub.errors import BadRequest, NeedsServer, NotFound
 from stepstub.exchange import Exchange
 from stepstub.faults import Fault
 from stepstub.journal import ExchangeQuery
@@ -20,6 +20,7 @@ from stepstub.verification import Verification, verify
 from stepstub.views import (
     ClockChange,
     ClockView,
+    ConnectionRefusal,
     DelegateCallList,
     DelegateCallView,
     ExchangeList,
@@ -181,6 +182,13 @@ async def limit_token(exchange: Exchange) -> None:
     wanted, sandbox = convert(exchange.body, TokenRequest, strict=False), exchange.sandbox
     limit = await sandbox.limit_of(wanted.expires_in_seconds, wanted.requests)
     sandbox.limit_token(exchange.token, limit)
+
+
+async def refuse_connections(exchange: Exchange) -> None:
+    if exchange.wire is None:
+        raise NeedsServer("There are no connections to refuse here.")
+    wanted = convert(exchange.body, ConnectionRefusal, strict=False)
+    await exchange.wire.refuse_connections(wanted.seconds)
 
 
 async def get_clock(exchange: Exchange) -> ClockView:

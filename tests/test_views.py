@@ -29,6 +29,7 @@ TYPES: dict[str, type[Struct]] = {
     "InitialProcesses": views.SandboxStart,
     "Journal": views.ExchangeList,
     "NewProcess": views.ProcessSpec,
+    "ConnectionRefusal": views.ConnectionRefusal,
     "NewStep": views.StepSpec,
     "Param": Param,
     "Process": views.ProcessView,

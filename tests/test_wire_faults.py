@@ -11,7 +11,7 @@ import pytest
 import requests
 
 import stepstub
-from stepstub import wire
+from stepstub import ControlFailed, wire
 from stepstub.model import Status
 from stepstub.serving.server import GRACE_PERIOD
 from support import Connection
@@ -355,6 +355,29 @@ def test_a_server_refuses_connections_for_a_while() -> None:
     assert outcome[0] == 200
 
 
+def test_connections_are_refused_for_a_while() -> None:
+    with stepstub.LiveServer("two-steps") as server:
+        sandbox = server.default_sandbox()
+        assert sandbox.headers  # which asks the stub, the first time
+        sandbox.refuse_connections(0.3)
+        outcomes = [by_requests(sandbox)]
+        while outcomes[-1] == "requests.ConnectionError":
+            outcomes.append(by_requests(sandbox))
+        assert len(outcomes) > 1
+        assert outcomes[-1][0] == 200
+
+
+def test_connections_cannot_be_refused_twice_at_a_time() -> None:
+    with stepstub.LiveServer() as server, requests.Session() as kept:
+        kept.headers.update(server.default_sandbox().headers)
+
+        def refuse() -> int:
+            url = f"{server.url}/_stub/refuse-connections"
+            return kept.post(url, json={"seconds": 60}, timeout=5).status_code
+
+        assert [refuse(), refuse()] == [204, 409]
+
+
 def test_a_server_that_has_refused_connections_stops() -> None:
     with stepstub.LiveServer() as server, server.refusing_connections():
         pass
@@ -365,7 +388,5 @@ def test_a_server_that_has_refused_connections_stops() -> None:
 def test_what_needs_a_server_names_the_fixture_that_has_one(
     stepstub: stepstub.InProcess,
 ) -> None:
-    from stepstub.errors import NeedsServer
-
-    with pytest.raises(NeedsServer, match="the fixture stepstub_server"):
-        stepstub.refusing_connections()
+    with pytest.raises(ControlFailed, match="the fixture stepstub_sandbox"):
+        stepstub.refuse_connections(1)

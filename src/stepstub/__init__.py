@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from stepstub.delegates import StepStart
     from stepstub.errors import (
         Disconnected,
-        NeedsServer,
         ScenarioError,
         StepstubError,
         TimedOut,
@@ -73,7 +72,6 @@ _HOME = {
     "Fault": "faults",
     "InProcess": "inprocess",
     "LiveServer": "live",
-    "NeedsServer": "errors",
     "NewSandbox": "client",
     "NotCompletedAsExpected": "client",
     "NotEntered": "client",
@@ -104,7 +102,6 @@ __all__ = [
     "Fault",
     "InProcess",
     "LiveServer",
-    "NeedsServer",
     "NewSandbox",
     "NotCompletedAsExpected",
     "NotEntered",

@@ -7,7 +7,7 @@ response.
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from stepstub.errors import Disconnected, Received, TimedOut
+from stepstub.errors import Disconnected, NeedsServer, Received, TimedOut
 
 Message = dict[str, Any]
 
@@ -47,6 +47,12 @@ class WireWithoutSocket:
         done = "reset" if reset else "broken"
         raise Disconnected(
             f"The connection was {done} by a fault.", received=self._received(), reset=reset
+        )
+
+    async def refuse_connections(self, seconds: float) -> NoReturn:
+        raise NeedsServer(
+            "A stub in the test's process has no connections to refuse. Use a live one: the fixture"
+            " stepstub_sandbox, or stepstub_server."
         )
 
     def check_delays(self) -> None:

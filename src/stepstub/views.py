@@ -149,6 +149,12 @@ class TokenRequest(_Request, frozen=True, kw_only=True):
     requests: int | None = None
 
 
+class ConnectionRefusal(_Request, frozen=True, kw_only=True):
+    """For how long nobody can connect."""
+
+    seconds: float
+
+
 class ClockChange(_Request, frozen=True, kw_only=True):
     """Move the time forward, then freeze or resume it."""
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
+from stepstub.errors import InConflict
 from stepstub.serving.connection import Connection
 from stepstub.serving.hosts import Hosts
 
@@ -156,7 +157,14 @@ def running_in_thread(
 
 class _Server(uvicorn.Server):
     def __init__(self, app: Application, started: Callable[[], None], hosts: Hosts) -> None:
-        self._protocol = partial(Connection, refuse=app.refuse, hosts=hosts)
+        self._protocol = partial(
+            Connection,
+            refuse=app.refuse,
+            refuse_connections=self.refuse_connections,
+            hosts=hosts,
+        )
+        self._silent: socket.socket | None = None  # keeps the address while nobody can connect
+        self._end_of_refusal: asyncio.Task[None] | None = None
         super().__init__(
             uvicorn.Config(
                 app,
@@ -180,6 +188,10 @@ class _Server(uvicorn.Server):
             self._on_start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._end_of_refusal is not None:
+            self._end_of_refusal.cancel()
+        if self._silent is not None:
+            self._silent.close()
         await super().shutdown(sockets)
         self._abort_connections()  # whatever outlasted the grace period
         if self.force_exit:
@@ -190,8 +202,19 @@ class _Server(uvicorn.Server):
         """Run a coroutine on the server's event loop, from another thread."""
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
+    async def refuse_connections(self, seconds: float) -> None:
+        """Refuse connections from now on, and for so long."""
+        await self.stop_listening()
+        self._end_of_refusal = asyncio.create_task(self._listen_again_after(seconds))
+
+    async def _listen_again_after(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self.listen_again()
+
     async def stop_listening(self) -> None:
-        """Refuse connections, but keep the address."""
+        """Refuse connections, but keep the address. Raises `InConflict` if they are already."""
+        if self._silent is not None:
+            raise InConflict("Connections are refused already.")
         (server,) = self.servers
         (listener,) = server.sockets
         unbound = socket.socket(listener.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -203,9 +226,12 @@ class _Server(uvicorn.Server):
 
     async def listen_again(self) -> None:
         """Accept connections again, at the same address."""
-        self._silent.listen(_BACKLOG)
+        listener, self._silent = self._silent, None
+        if listener is None:
+            return
+        listener.listen(_BACKLOG)
         protocol = partial(self._protocol, self.config, self.server_state, self.lifespan.state)
-        self.servers.append(await self._loop.create_server(protocol, sock=self._silent))
+        self.servers.append(await self._loop.create_server(protocol, sock=listener))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """End gracefully on the first signal, at once on the second."""
