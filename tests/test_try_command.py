@@ -59,6 +59,20 @@ def test_a_command_is_run_under_the_default_and_each_reading_it_can_notice(
     )
 
 
+def test_a_command_is_run_with_a_variation(client: Path) -> None:
+    code = """
+sandbox = post("/_stub/sandboxes", {"scenario": "last-step"}, token)["token"]
+body = {"processStepId": "invoice-1-archive", "params": {}}
+done = post("/api/v1/processes/complete-step", body, sandbox)
+assert len(done) == 4, os.environ["STEPSTUB_VARY_ONLY"]
+"""
+    result = tried(client, code, "--readings", "variation=extra-members")
+    assert result.exit_code == 1, result.output
+    assert "AssertionError: extra-members" in result.output
+    assert "A variation: the envelope" in result.output
+    assert "Repeat: stepstub try --readings variation=extra-members -- " in result.output
+
+
 def test_a_command_that_survives_is_a_success(client: Path) -> None:
     result = tried(client, ITS_OWN_SANDBOX, "--readings", "timestamp=seconds,last-step-params=null")
     assert result.exit_code == 0, result.output

@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
-from planted_clients import PAIRS, PLANTED
+from planted_clients import PAIRS, PLANTED, VARIED
 from plugin_suite import Suite
 from stepstub.readings import DEFAULT, questions
 from stepstub.trying.choice import CONFIGURED, other_values
+from stepstub.variations import KINDS
 from support import ROOT
 
 ONE_CLIENT = """
 import pytest
-from planted_clients import PAIRS, PLANTED
+from planted_clients import PAIRS, PLANTED, VARIED
 
-CLIENTS = {**PLANTED, **PAIRS}
+CLIENTS = {**PLANTED, **VARIED, **PAIRS}
 
 @pytest.mark.parametrize("client", %s)
 def test_client(stepstub, client):
@@ -102,7 +103,8 @@ def test_each_planted_client_is_caught_with_its_reading_named(suite: Suite) -> N
     broken = broken_by(found)
     # Of a thousand timestamps one ends in three zeros and has no fraction then.
     caught = {
-        client: {each["trial"] for each in trials} - {"timestamp=trimmed"}
+        client: {each["trial"] for each in trials if "variation" not in each["values"]}
+        - {"timestamp=trimmed"}
         for client, trials in broken.items()
     }
     assert caught == {name: values for name, (_, values) in PLANTED.items()}
@@ -112,9 +114,34 @@ def test_each_planted_client_is_caught_with_its_reading_named(suite: Suite) -> N
         assert all(test["unexpected"] for test in each["tests"])
 
 
-def test_every_reading_that_a_client_can_notice_breaks_one() -> None:
+@pytest.mark.parametrize("fixture", ["stepstub", "stepstub_sandbox"])
+def test_each_planted_client_is_caught_with_its_variation_named(suite: Suite, fixture: str) -> None:
+    # Without a socket some kinds cannot be.
+    possible = {f"variation={name}" for name in KINDS if fixture != "stepstub" or wireless(name)}
+    wanted = {name: kinds for name, (_, kinds) in VARIED.items() if kinds <= possible}
+    code = (ONE_CLIENT % list(wanted)).replace("stepstub, client", f"{fixture}, client")
+    found = tried(suite, code.replace("(stepstub)", f"({fixture})"), "each")
+    varied = {each["trial"]: each for each in found["broken"] if "variation" in each["values"]}
+    caught = {
+        client: {each["trial"] for each in trials} & set(varied)
+        for client, trials in broken_by(found).items()
+    }
+    assert caught == wanted
+    for each in varied.values():
+        assert each["advice"] == [KINDS[each["values"]["variation"]].to_be_safe]
+        assert all(test["unexpected"]["variations"] for test in each["tests"])
+
+
+def wireless(kind: str) -> bool:
+    return not KINDS[kind].on_the_wire
+
+
+def test_everything_that_a_client_can_notice_breaks_one() -> None:
     planted = {value.partition("=")[0] for _, values in PLANTED.values() for value in values}
     assert planted == set(questions()) - set(CONFIGURED) == set(other_values(DEFAULT))
+    assert {kind for _, kinds in VARIED.values() for kind in kinds} == {
+        f"variation={name}" for name in KINDS
+    }
 
 
 @pytest.mark.parametrize(
@@ -177,6 +204,29 @@ def test_a_test_keeps_its_id_under_the_readings_it_has_anyway(suite: Suite) -> N
     assert "test_it.py::test_retry PASSED" in output
     assert "test_it.py::test_retry[stepstub: spring]" in output
     assert "test_it.py::test_nothing PASSED" in output
+
+
+def test_a_variation_that_needs_a_connection_names_the_fixture_that_has_one(suite: Suite) -> None:
+    choice = ("--stepstub-readings", "variation=chunked")
+    output = suite.run(RETRY, *choice, "-rs", passed=2)
+    assert "variation=chunked needs a connection: use the fixture stepstub_sandbox" in output
+    live = RETRY.replace("stepstub)", "stepstub_sandbox)").replace("stepstub.", "stepstub_sandbox.")
+    output = suite.run(live, *choice, "-v", passed=3)
+    assert "test_retry[stepstub: variation=chunked] PASSED" in output
+
+
+def test_the_section_says_how_the_response_varied(suite: Suite) -> None:
+    code = RETRY.replace('["processStepId"] is None', "is None or len(response.json()) == 4")
+    output = suite.run(code, "--stepstub-readings", "variation=extra-members", passed=2, failed=1)
+    section = output.partition("stepstub: other readings")[2]
+    assert "\nvariation=extra-members\n  A variation: the envelope, the data" in section
+    assert "varied in    extra-members (_links, owner)" in section
+    assert "To be safe: Ignore what you do not know" in section
+
+
+def test_a_marker_pins_how_responses_vary(suite: Suite) -> None:
+    pinned = RETRY.replace("def test_retry", "@pytest.mark.stepstub(vary=False)\ndef test_retry")
+    suite.run(pinned, "--stepstub-readings", "variation=spacing", passed=2)
 
 
 def test_a_marker_pins_readings(suite: Suite) -> None:
@@ -257,6 +307,7 @@ def test_it_works_under_xdist(suite: Suite) -> None:
         ("sprin", "There is no profile 'sprin': did you mean spring"),
         ("random:x", "is not of the form random:N or random:N:SEED"),
         ("last-step-id=absnt", "did you mean absent?"),
+        ("variation=chuncked", "did you mean chunked"),
         ("default", "changes nothing"),
     ],
 )

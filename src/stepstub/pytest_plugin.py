@@ -144,7 +144,7 @@ def stepstub(
     from stepstub.inprocess import InProcess
 
     url, readings = request.config.getini("stepstub_url"), _readings(request, stepstub_trial)
-    with InProcess(url=url, readings=readings, vary=_vary(request)) as sandbox:
+    with InProcess(url=url, readings=readings, vary=_vary(request, stepstub_trial)) as sandbox:
         how_to_reach = (
             f"This fixture takes what requests sends to {sandbox.url}, and what httpx sends with"
             " transport=stepstub.httpx_transport(). Clients in other libraries (httpx without that"
@@ -171,7 +171,7 @@ def stepstub_sandbox(
     stepstub_trial: "Trial | None",
 ) -> "Iterator[Sandbox]":
     """A fresh sandbox on `stepstub_server`, for clients in any library, thread or process."""
-    readings, vary = _readings(request, stepstub_trial), _vary(request)
+    readings, vary = _readings(request, stepstub_trial), _vary(request, stepstub_trial)
     with stepstub_server.sandbox(readings=readings, vary=vary) as sandbox:
         how_to_reach = f"It is at {sandbox.url}, for requests that bear its token."
         with _remembered(request, sandbox, stepstub_server.default_sandbox(), how_to_reach):
@@ -187,20 +187,20 @@ def _readings(request: pytest.FixtureRequest, trial: "Trial | None") -> "Reading
 
     base = _configured(request.config)
     if trial is not None:
-        base = with_values(base, trial.values)
+        base = with_values(base, trial.readings)
     try:
         return profiles.chosen(_marked(request).get("readings"), base)
     except StepstubError as error:
         raise pytest.UsageError(f"@pytest.mark.stepstub: {error}") from error
 
 
-def _vary(request: pytest.FixtureRequest) -> "Vary | None":
-    """How the responses of a test's stub vary: as its marker says."""
+def _vary(request: pytest.FixtureRequest, trial: "Trial | None") -> "Vary | None":
+    """How the responses of a test's stub vary: as its marker says, or else its trial."""
     from stepstub import variations
     from stepstub.errors import StepstubError
 
     try:
-        return variations.chosen(_marked(request).get("vary"))
+        return variations.chosen(_marked(request).get("vary"), trial.vary if trial else None)
     except StepstubError as error:
         raise pytest.UsageError(f"@pytest.mark.stepstub: {error}") from error
 

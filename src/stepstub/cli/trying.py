@@ -49,15 +49,16 @@ def try_(
 ) -> None:
     """Run COMMAND against servers that read the document differently.
 
-    Each run has a stub of its own: COMMAND finds it by STEPSTUB_URL and STEPSTUB_TOKEN, and the
-    readings that differ from the default in STEPSTUB_READING. Exit status 0: it passed under all.
-    1: some readings broke it. 2: it cannot be run, or fails under the default readings already.
+    Each run has a stub of its own: COMMAND finds it by STEPSTUB_URL and STEPSTUB_TOKEN, and what
+    differs from the default in STEPSTUB_READING, STEPSTUB_VARY and STEPSTUB_VARY_ONLY. Exit status
+    0: it passed under all. 1: some broke it. 2: it cannot be run, or fails under the default
+    readings already.
     """
     import secrets
 
     from stepstub import scenario
     from stepstub.cli.options import WrongUsage
-    from stepstub.errors import InvalidReadings
+    from stepstub.errors import InvalidReadings, InvalidVariations
     from stepstub.readings import DEFAULT
     from stepstub.trying import section
     from stepstub.trying.choice import CannotChoose, parse, with_seed
@@ -69,7 +70,7 @@ def try_(
     choice = with_seed(choice, secrets.randbelow(10**6))
     try:
         trials = parse(choice, DEFAULT)
-    except (CannotChoose, InvalidReadings) as error:
+    except (CannotChoose, InvalidReadings, InvalidVariations) as error:
         raise wrong("choice", str(error)) from error
     runs = Commands(command, processes, seconds=seconds, output=click.echo)
     try:

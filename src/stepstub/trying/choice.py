@@ -1,4 +1,4 @@
-"""Which readings to try: each value in turn, pairs of values, random ones, or a given profile."""
+"""What to try: each reading and variation in turn, pairs of values, random ones, a profile."""
 
 import random
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from stepstub import profiles
 from stepstub.errors import InvalidReadings, StepstubError
 from stepstub.readings import Readings, Value, alternatives, as_mapping, questions, with_values
+from stepstub.variations import KINDS, Vary, checked
 
 CONFIGURED = ("credentials", "credentials-header")
 """Readings that a client is told about, and so does not have to survive."""
 
 _TEXTS: Mapping[str, tuple[Value, ...]] = {"success-message": ("OK",), "version": ("2",)}
 """Other values to try of the readings that can be any text."""
+
+VARIATION = "variation"
+"""The name under which a trial has the kind in which responses vary, beside its readings."""
+
+# Always the same, so that a trial goes by the kind alone; this one chooses what differs most for
+# the first exchanges.
+_SEED = 672
 
 METAVAR = "each|pairs|random:N[:SEED]|NAME|FILE|READING=VALUE"
 
@@ -23,10 +31,24 @@ class CannotChoose(StepstubError):
 
 @dataclass(frozen=True)
 class Trial:
-    """Readings to try; `values` are those that differ from what a test has otherwise."""
+    """Readings to try; `values` are those that differ from what a test has otherwise.
+
+    One value may be that of `VARIATION`, which is no reading.
+    """
 
     values: Mapping[str, Value]
     name: str
+
+    @property
+    def readings(self) -> dict[str, Value]:
+        """The values of readings alone."""
+        return {name: value for name, value in self.values.items() if name != VARIATION}
+
+    @property
+    def vary(self) -> Vary | None:
+        """How responses vary."""
+        kind = self.values.get(VARIATION)
+        return None if kind is None else vary(str(kind))
 
     @classmethod
     def of(cls, values: Mapping[str, Value]) -> "Trial":
@@ -43,6 +65,11 @@ class Trial:
     def argument(self) -> str:
         """What chooses this trial alone; `parse` understands it."""
         return ",".join(f"{name}={value}" for name, value in self.values.items())
+
+
+def vary(kind: str) -> Vary:
+    """The variation of every response in this one kind. Raises `InvalidVariations`."""
+    return checked(_SEED, (kind,))
 
 
 def other_values(base: Readings) -> dict[str, tuple[Value, ...]]:
@@ -64,7 +91,7 @@ def parse(choice: str, base: Readings) -> list[Trial]:
     """The trials that are asked for, in the order of the readings.
 
     Raises `CannotChoose` for an unusable number and where allpairspy is missing, and as
-    `profiles.load` does.
+    `profiles.load` and `vary` do.
     """
     if choice == "each":
         return list(_each(base))
@@ -86,6 +113,8 @@ def _each(base: Readings) -> Iterator[Trial]:
     for name, values in other_values(base).items():
         for value in values:
             yield Trial.of({name: value})
+    for kind in KINDS:
+        yield Trial.of({VARIATION: kind})
 
 
 def _pairs(base: Readings) -> Iterator[Trial]:
@@ -122,8 +151,11 @@ def _named(choice: str, base: Readings) -> Trial:
         if not equals:
             raise InvalidReadings(f"{each!r} is not of the form READING=VALUE.")
         values[name] = value
-    readings = as_mapping(with_values(base, values))
-    return Trial.of({name: readings[name] for name in values})
+    if kind := values.get(VARIATION):
+        vary(kind)
+    trial = Trial.of(values)
+    readings = as_mapping(with_values(base, trial.readings))
+    return Trial.of({name: readings.get(name, value) for name, value in values.items()})
 
 
 def _differing(values: Mapping[str, Value], ours: Mapping[str, Value]) -> Trial:

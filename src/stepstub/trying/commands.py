@@ -58,9 +58,9 @@ class Commands:
     """Runs one command again and again; `output` takes what it prints where that matters.
 
     Each run has a stub of its own with `processes`. It finds the stub by `STEPSTUB_URL`, its token
-    by `STEPSTUB_TOKEN`, and the readings that differ from the default in `STEPSTUB_READING`, as
-    `stepstub serve` takes them. A run that takes longer than `seconds` is killed, with all that it
-    has started.
+    by `STEPSTUB_TOKEN`, and what differs from the default in `STEPSTUB_READING`, `STEPSTUB_VARY`
+    and `STEPSTUB_VARY_ONLY`, as `stepstub serve` takes them. A run that takes longer than `seconds`
+    is killed, with all that it has started.
     """
 
     def __init__(
@@ -93,8 +93,8 @@ class Commands:
     def _run(self, trial: Trial) -> tuple[Outcome, list[ExchangeView]]:
         token = secrets.token_urlsafe(12)
         concurrency = EventLoopConcurrency()
-        readings = with_values(DEFAULT, trial.values)
-        settings = Settings(token=token, readings=readings)
+        readings = with_values(DEFAULT, trial.readings)
+        settings = Settings(token=token, readings=readings, vary=trial.vary)
         recorded = _Recorded(create_app(self._processes, settings, concurrency=concurrency))
         try:
             with serve_in_thread(recorded) as url, tempfile.TemporaryFile() as printed:
@@ -152,12 +152,19 @@ class Commands:
 
 
 def _environment(url: str, token: str, trial: Trial) -> dict[str, str]:
-    environment = {n: value for n, value in os.environ.items() if n != "STEPSTUB_READINGS"}
-    return environment | {
+    ours = ("STEPSTUB_READINGS", "STEPSTUB_VARY", "STEPSTUB_VARY_ONLY")
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    environment |= {
         "STEPSTUB_URL": url,
         "STEPSTUB_TOKEN": token,
-        "STEPSTUB_READING": " ".join(f"{name}={value}" for name, value in trial.values.items()),
+        "STEPSTUB_READING": " ".join(f"{name}={value}" for name, value in trial.readings.items()),
     }
+    if vary := trial.vary:
+        environment |= {
+            "STEPSTUB_VARY": str(vary.seed),
+            "STEPSTUB_VARY_ONLY": " ".join(vary.only),
+        }
+    return environment
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

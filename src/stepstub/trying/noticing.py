@@ -1,4 +1,4 @@
-"""Which readings a client could have noticed, by the journal of its run under the default ones.
+"""What a client could have noticed, by the journal of its run under the default readings.
 
 A reading that shaped no response cannot have been noticed, nor one under which the same bodies
 would have been accepted. Where that cannot be told, the client could have noticed it.
@@ -12,7 +12,11 @@ from msgspec import DecodeError, json
 
 from stepstub.client import COMPLETE_STEP
 from stepstub.inprocess import InProcess
+from stepstub.journal import MAX_JOURNALED_BODY
 from stepstub.readings import Readings, Value, with_values
+from stepstub.responses import Response
+from stepstub.responses.varied import varied
+from stepstub.trying.choice import VARIATION, vary
 from stepstub.views import ExchangeView
 
 _OF_BODIES = {
@@ -112,7 +116,22 @@ def _has_params(
     return exchange.status == 200 and '"params":{}' not in (exchange.response or "")
 
 
+def _is_varied(
+    _n: str, kind: Value, exchange: ExchangeView, _: Iterable[ExchangeView], _b: Readings
+) -> bool:
+    """Whether there is anything in the response that varies in this kind."""
+    if exchange.status is None:
+        return False
+    body = (exchange.response or "").encode()
+    if len(body) >= MAX_JOURNALED_BODY:  # the journal may have only its beginning
+        return True
+    response = Response(exchange.status, body)
+    all_kinds = {"framing": True, "chunks": True}
+    return bool(varied(response, vary(str(kind)), exchange.number, **all_kinds)[1])
+
+
 _KINDS: Mapping[str, _Test] = {
+    VARIATION: _is_varied,
     "next-step-started": _is_after_call,
     "checked-first": _is_unauthorised_with_a_bad_body,
     "unset-fields": _has_params,

@@ -1,4 +1,4 @@
-"""What became of each test, or command, under each set of readings."""
+"""What became of each test, or command, in each trial."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
@@ -9,13 +9,18 @@ from msgspec import Struct
 
 from stepstub import advice
 from stepstub.readings import Value, questions
+from stepstub.trying.choice import VARIATION
+from stepstub.variations import KINDS
 from stepstub.views import ExchangeView
 
 _MAX_SHOWN = 400  # characters of a body
 
 
 class Sent(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """One exchange as the section shows it; `readings` are those that shaped the response."""
+    """One exchange as the section shows it.
+
+    `readings` are those that shaped the response, `variations` say how it varied.
+    """
 
     number: int
     request: str
@@ -23,6 +28,12 @@ class Sent(Struct, frozen=True, rename="camel", omit_defaults=True):
     status: int | None
     response: str
     readings: tuple[str, ...] = ()
+    variations: tuple[str, ...] = ()
+
+    @property
+    def shaped_by(self) -> set[str]:
+        """The names of what a trial may have changed in it."""
+        return {*self.readings, VARIATION} if self.variations else set(self.readings)
 
     @classmethod
     def of(cls, exchange: ExchangeView) -> "Sent":
@@ -33,6 +44,7 @@ class Sent(Struct, frozen=True, rename="camel", omit_defaults=True):
             status=exchange.status,
             response=_shortened(exchange.response or ""),
             readings=tuple(use.name for use in exchange.readings),
+            variations=tuple(each.describe() for each in exchange.variations),
         )
 
 
@@ -55,7 +67,8 @@ class Outcome(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
 class Broken(Struct, frozen=True, kw_only=True, rename="camel"):
     """A trial that broke something.
 
-    `readings` are those of its values that explain it, `advice` the "To be safe" of these.
+    `readings` are the names of those values that explain it, that of the variation perhaps among
+    them; `advice` has the "To be safe" of these.
     """
 
     trial: str
@@ -87,12 +100,11 @@ class Summary(Struct, frozen=True, kw_only=True, rename="camel"):
 def unexpected(exchanges: Sequence[ExchangeView], values: Iterable[str]) -> Sent | None:
     """The exchange that a client probably did not expect.
 
-    The first whose response one of the readings `values` shaped; the last where there is none.
+    The first whose response one of the `values` shaped; the last where there is none.
     """
-    names = set(values)
-    shaped = (each for each in exchanges if names & {use.name for use in each.readings})
-    found = next(shaped, exchanges[-1] if exchanges else None)
-    return Sent.of(found) if found else None
+    sent = [Sent.of(each) for each in exchanges]
+    shaped = (each for each in sent if each.shaped_by.intersection(values))
+    return next(shaped, sent[-1] if sent else None)
 
 
 def to_basic(outcome: Outcome) -> dict[str, Any]:
@@ -139,14 +151,19 @@ def summary(choice: str, outcomes: Sequence[Outcome]) -> Summary:
 def _broken(trial: str, failed: Sequence[Outcome], outcomes: Sequence[Outcome]) -> Broken:
     values = failed[0].values
     readings = tuple(values) if len(values) == 1 else _suspects(failed[0], outcomes)
-    numbers = dict.fromkeys(questions()[name].number for name in readings)
     return Broken(
         trial=trial,
         values=values,
         readings=readings,
-        advice=tuple(advice.by_number()[number] for number in numbers),
+        advice=tuple(dict.fromkeys(_advice(name, values[name]) for name in readings)),
         tests=tuple(failed),
     )
+
+
+def _advice(name: str, value: Value) -> str:
+    if name == VARIATION:
+        return KINDS[str(value)].to_be_safe
+    return advice.by_number()[questions()[name].number]
 
 
 def _suspects(failed: Outcome, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
@@ -161,7 +178,7 @@ def _suspects(failed: Outcome, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     for each in of_test:
         if each.result == "failed":
             common &= set(each.values.items())
-    shaping = set(failed.unexpected.readings) if failed.unexpected else set()
+    shaping = failed.unexpected.shaped_by if failed.unexpected else set()
     shaped = {item for item in common if item[0] in shaping}
     for size in (1, 2):
         for candidates in (shaped, common):
