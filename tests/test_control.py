@@ -291,6 +291,7 @@ CASES = [
     Case("verifyCompleted", 400, {**STARTED, "times": -1}),
     Case("verifyCompleted", 400, {**STARTED, "within": 1}),
     Case("listFaults", 200, given=a_fault),
+    Case("addFault", 201, {"phase": "before", "action": "delay", "headers": {}}),
     Case("addFault", 201, {"phase": "before", "status": 401, "times": 2, **STARTED}),
     Case("addFault", 201, {"phase": "after", "action": "delay", "seconds": 0.5}),
     Case("addFault", 201, {"phase": "after", "action": "disconnect"}),

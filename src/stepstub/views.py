@@ -131,6 +131,7 @@ class FaultRequest(_Request, frozen=True, kw_only=True):
         """The fault that is asked for. Raises `BadRequest` for members without meaning."""
         many = (self.every, self.probability) != (None, None)
         given = {name: getattr(self, name) for name in self.__struct_fields__ if name != "times"}
+        given["headers"] = self.headers or None  # generated clients send an empty one for none
         return settled(Fault(**given, remaining=self.times or (NO_LIMIT if many else 1)))
 
 
