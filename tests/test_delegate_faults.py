@@ -12,13 +12,6 @@ from stepstub import StepStart
 STEP, NEXT = "order-1-approve", "order-1-ship"
 
 
-@pytest.fixture(params=["stepstub", "stepstub_sandbox"])
-def sandbox(request: pytest.FixtureRequest) -> stepstub.Sandbox:
-    made: stepstub.Sandbox = request.getfixturevalue(request.param)
-    made.start_process("two-steps")
-    return made
-
-
 @pytest.fixture
 def called(sandbox: stepstub.Sandbox) -> list[str]:
     """The steps whose delegate has been called."""

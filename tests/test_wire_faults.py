@@ -25,14 +25,6 @@ Outcome = tuple[int, Mapping[str, str], bytes] | str
 Client = Callable[[stepstub.Sandbox], Outcome]
 
 
-@pytest.fixture(params=["stepstub", "stepstub_sandbox"])
-def sandbox(request: pytest.FixtureRequest) -> stepstub.Sandbox:
-    """A sandbox with one step to complete, without a socket and with one."""
-    made: stepstub.Sandbox = request.getfixturevalue(request.param)
-    made.start_process("two-steps")
-    return made
-
-
 def by_requests(sandbox: stepstub.Sandbox) -> Outcome:
     try:
         response = requests.post(
