@@ -250,6 +250,50 @@ def test_a_test_is_skipped_that_can_notice_nothing_or_fails_anyway(suite: Suite)
     assert "Failed under the default readings already" in output
 
 
+def test_the_exchange_that_is_shown_is_the_last_that_the_reading_shaped(suite: Suite) -> None:
+    code = """
+import requests
+
+def test_it(stepstub):
+    for step in stepstub.start_process("two-steps").steps:
+        body = {"processStepId": step.id, "params": {}}
+        headers = stepstub.headers
+        response = requests.post(stepstub.complete_step_url, json=body, headers=headers)
+    assert response.headers["Content-Type"] == "application/json"
+"""
+    output = suite.run(code, "--stepstub-readings", "variation=media-type", passed=1, failed=1)
+    assert 'it sent      POST /api/v1/processes/complete-step {"processStepId": "order-1-ship"' in (
+        output
+    )
+
+
+def test_a_client_that_is_not_told_of_other_credentials_is_broken_by_them(suite: Suite) -> None:
+    code = RETRY.replace("stepstub.headers", '{"Authorization": f"Bearer {stepstub.token}"}')
+    output = suite.run(code, "--stepstub-readings", "credentials=api-key", passed=2, failed=1)
+    assert "and received 401" in output
+    suite.run(RETRY, "--stepstub-readings", "credentials=api-key", passed=3)
+
+
+def test_a_test_with_both_stubs_is_tried_with_what_needs_a_connection(suite: Suite) -> None:
+    code = RETRY.replace("(stepstub)", "(stepstub, stepstub_sandbox)")
+    suite.run(code, "--stepstub-readings", "variation=until-close", passed=3)
+
+
+def test_where_a_result_cannot_be_written_nothing_is_run(suite: Suite) -> None:
+    options = ("--stepstub-readings-json", "nowhere/tried.json")
+    output = suite.run(RETRY, "--stepstub-readings", "version=2", *options)
+    assert "--stepstub-readings-json: There is no folder nowhere." in output
+    assert "goes with --stepstub-readings" in suite.run(RETRY, *options)
+
+
+def test_when_every_test_decides_by_itself_the_section_says_so(suite: Suite) -> None:
+    pinned = RETRY.replace(
+        "def test_retry", '@pytest.mark.stepstub(readings="default")\ndef test_retry'
+    )
+    output = suite.run(pinned, "--stepstub-readings", "version=2", passed=2)
+    assert "nothing to try: each test decides that by its marker" in output
+
+
 STUBBORN = """
 import time
 
@@ -305,9 +349,12 @@ def test_it_works_under_xdist(suite: Suite) -> None:
     ("choice", "said"),
     [
         ("sprin", "There is no profile 'sprin': did you mean spring"),
-        ("random:x", "is not of the form random:N or random:N:SEED"),
+        ("random:x", "'random:x' is not of the form random:N or random:N:SEED"),
         ("last-step-id=absnt", "did you mean absent?"),
         ("variation=chuncked", "did you mean chunked"),
+        ("last-step-id", "last-step-id is a reading: give it a value, as in last-step-id=absent"),
+        ("version=2,version=3", "version is given twice"),
+        ("last-step-id=null", "last-step-id is null anyway, so there is nothing to try"),
         ("default", "changes nothing"),
     ],
 )

@@ -377,9 +377,10 @@ class Sandbox:
     def refuse_connections(self, seconds: float) -> None:
         """Let nobody connect to the whole stub for so long, this object included.
 
-        Connections that are open stay so. Only where the stub listens; one in this process without
-        a socket raises `ControlFailed`.
+        Connections that are idle are closed. Only where the stub listens; one in this process
+        without a socket raises `ControlFailed`.
         """
+        self.headers  # noqa: B018 - for which the stub could not be asked meanwhile
         self.call("POST", "refuse-connections", NoneType, ConnectionRefusal(seconds=seconds))
 
     def verify_completed(self, step_id: str, times: int = 1, within: float = 0) -> Verification:

@@ -41,7 +41,8 @@ KINDS: Mapping[str, Kind] = {
     ),
     "unknown-codes": Kind(
         "the entries of a 412 have codes that no client knows",
-        "Treat a code as a text, and one that you do not know as a refusal. No enum.",
+        "Treat a code as a text, and one that you do not know as a refusal or, after a lost"
+        " response, as one that leaves open whether the step is completed. No enum.",
     ),
     "more-entries": Kind(
         "a 412 has entries besides its own",

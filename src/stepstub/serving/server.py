@@ -107,12 +107,16 @@ class Running:
 
     @contextmanager
     def refusing_connections(self) -> Iterator[None]:
-        """Nobody can connect while the context lasts; connections that are open stay so."""
+        """Nobody can connect while the context lasts, and connections that are idle are closed."""
         self._server.call(self._server.stop_listening())
         try:
             yield
         finally:
-            self._server.call(self._server.listen_again())
+            self.accept_connections()
+
+    def accept_connections(self) -> None:
+        """End a refusal of connections, if there is one."""
+        self._server.call(self._server.listen_again())
 
 
 @contextmanager
@@ -164,7 +168,8 @@ class _Server(uvicorn.Server):
             hosts=hosts,
         )
         self._silent: socket.socket | None = None  # keeps the address while nobody can connect
-        self._end_of_refusal: asyncio.Task[None] | None = None
+        self._end_of_refusal: asyncio.TimerHandle | None = None
+        self._listening_again: asyncio.Task[None] | None = None  # a loop keeps no task alive
         super().__init__(
             uvicorn.Config(
                 app,
@@ -205,14 +210,17 @@ class _Server(uvicorn.Server):
     async def refuse_connections(self, seconds: float) -> None:
         """Refuse connections from now on, and for so long."""
         await self.stop_listening()
-        self._end_of_refusal = asyncio.create_task(self._listen_again_after(seconds))
+        self._end_of_refusal = self._loop.call_later(seconds, self._begin_to_listen)
 
-    async def _listen_again_after(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await self.listen_again()
+    def _begin_to_listen(self) -> None:
+        self._listening_again = self._loop.create_task(self.listen_again())
 
     async def stop_listening(self) -> None:
-        """Refuse connections, but keep the address. Raises `InConflict` if they are already."""
+        """Refuse connections, but keep the address. Raises `InConflict` if they are already.
+
+        Open connections are closed, or else a client with a pool would not notice: each as soon as
+        the request in progress has its response.
+        """
         if self._silent is not None:
             raise InConflict("Connections are refused already.")
         (server,) = self.servers
@@ -223,12 +231,16 @@ class _Server(uvicorn.Server):
         self.servers.clear()
         await asyncio.sleep(0)  # uvloop closes the socket in its next turn
         self._silent = _bound(unbound, address)
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
 
     async def listen_again(self) -> None:
-        """Accept connections again, at the same address."""
+        """Accept connections again, at the same address; nothing happens if they are accepted."""
         listener, self._silent = self._silent, None
         if listener is None:
             return
+        if self._end_of_refusal is not None:
+            self._end_of_refusal.cancel()
         listener.listen(_BACKLOG)
         protocol = partial(self._protocol, self.config, self.server_state, self.lifespan.state)
         self.servers.append(await self._loop.create_server(protocol, sock=listener))

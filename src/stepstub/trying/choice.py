@@ -84,7 +84,8 @@ def other_values(base: Readings) -> dict[str, tuple[Value, ...]]:
 
 def with_seed(choice: str, seed: int) -> str:
     """The choice with the seed written into it, where it needs one and has none."""
-    return f"{choice}:{seed}" if choice.startswith("random:") and choice.count(":") == 1 else choice
+    kind, _, number = choice.partition(":")
+    return f"{choice}:{seed}" if kind == "random" and number.isdecimal() else choice
 
 
 def parse(choice: str, base: Readings) -> list[Trial]:
@@ -101,6 +102,9 @@ def parse(choice: str, base: Readings) -> list[Trial]:
         return _distinct(_random(choice, base))
     if "=" in choice:
         return [_named(choice, base)]
+    if choice in other_values(base):
+        first = other_values(base)[choice][0]
+        raise CannotChoose(f"{choice} is a reading: give it a value, as in {choice}={first}.")
     readings = profiles.load(choice)
     ours = as_mapping(base)
     values = {n: value for n, value in as_mapping(readings).items() if value != ours[n]}
@@ -150,11 +154,16 @@ def _named(choice: str, base: Readings) -> Trial:
         name, equals, value = each.strip().partition("=")
         if not equals:
             raise InvalidReadings(f"{each!r} is not of the form READING=VALUE.")
+        if name in values:
+            raise CannotChoose(f"{name} is given twice: one trial has one value of it.")
         values[name] = value
     if kind := values.get(VARIATION):
         vary(kind)
     trial = Trial.of(values)
-    readings = as_mapping(with_values(base, trial.readings))
+    readings, ours = as_mapping(with_values(base, trial.readings)), as_mapping(base)
+    for name in trial.readings:
+        if readings[name] == ours[name]:
+            raise CannotChoose(f"{name} is {ours[name]} anyway, so there is nothing to try.")
     return Trial.of({name: readings.get(name, value) for name, value in values.items()})
 
 

@@ -16,7 +16,7 @@ from stepstub.journal import MAX_JOURNALED_BODY
 from stepstub.readings import Readings, Value, with_values
 from stepstub.responses import Response
 from stepstub.responses.varied import varied
-from stepstub.trying.choice import VARIATION, vary
+from stepstub.trying.choice import CONFIGURED, VARIATION, vary
 from stepstub.views import ExchangeView
 
 _OF_BODIES = (
@@ -123,7 +123,7 @@ _TESTS: Mapping[str, Callable[[_Change, ExchangeView], bool]] = {
     "checked-first": _is_unauthorised_with_a_bad_body,
     "success-message": _has_success,
     "unset-fields": _has_params,
-    **dict.fromkeys(("version", "timestamp", "timestamp-zone"), _has_response),
+    **dict.fromkeys(("version", "timestamp", "timestamp-zone", *CONFIGURED), _has_response),
     VARIATION: _is_varied,
 }
 """Those by the name of what is changed. Others leave all but what they have shaped as it was."""

@@ -17,12 +17,12 @@ from stepstub.trying.choice import VARIATION, Trial
 from stepstub.trying.limit import TimeLimit
 from stepstub.trying.noticing import noticeable
 from stepstub.trying.outcomes import (
+    Evidence,
     Outcome,
     Summary,
     from_basic,
     summary,
     to_basic,
-    unexpected,
 )
 from stepstub.views import ExchangeView
 
@@ -167,7 +167,7 @@ class OtherReadings:
             trial=trial.name,
             values=trial.values,
             failure=_first_line(call),
-            unexpected=unexpected(seen.seen, trial.values) if seen else None,
+            evidence=Evidence.of(seen.seen) if seen else None,
             repeat=_repeat(item, trial),
         )
 

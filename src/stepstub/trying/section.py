@@ -17,9 +17,15 @@ _MAX_TESTS = 5  # that are named for one trial
 
 def lines(summary: Summary, what: str = "test") -> Iterator[str]:
     """The section line by line. `what` is what was tried: a test, or the command."""
-    if not (summary.survived or summary.unnoticed or summary.broken):
+    tried = summary.survived or summary.unnoticed or summary.broken
+    if not tried and not summary.tests:
         yield f"There was no {what} to try: none uses the fixtures stepstub or stepstub_sandbox."
         return
+    if not tried and not summary.failed_by_default:
+        yield f"There was nothing to try: each {what} decides that by its marker."
+        return
+    if summary.interrupted:
+        yield "Interrupted: the rest was not tried."
     yield from _named("survived", summary.survived)
     yield from _named(f"noticed by no {what}", summary.unnoticed)
     if summary.failed_by_default:
