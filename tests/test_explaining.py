@@ -49,7 +49,8 @@ def test_what_explains_more_failures_comes_first() -> None:
         {"last-step-id": "absent", "version": "2"},
         {"last-step-id": "absent"},
     ]
-    assert explained(failed, []) == [("last-step-id",)] * 3
+    for shaping in (EVERYTHING, frozenset[str]()):
+        assert explained(failed, [], shaping) == [("last-step-id",)] * 3
 
 
 def test_what_shaped_a_response_comes_first() -> None:
