@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from stepstub import profiles
 from stepstub.delegates import StepStart
@@ -40,6 +41,7 @@ from stepstub.views import (
     ProcessView,
     ReadingsView,
     SandboxCreated,
+    SandboxRequest,
     SandboxStart,
     StepView,
     TokenRequest,
@@ -58,6 +60,9 @@ ReadingsChoice = str | Path | Mapping[str, Any] | Readings | None
 
 _TURN = 0.25
 """Seconds that a thread waits for a verification before the event loop is asked again."""
+
+MAX_NAME = 200
+"""Characters of the name of a sandbox."""
 
 COMPLETE_STEP = "/api/v1/processes/complete-step"
 """Path of the contract's one operation."""
@@ -170,6 +175,7 @@ class Sandbox:
         scenario: str | Path | None = None,
         readings: ReadingsChoice = None,
         vary: VaryChoice = None,
+        name: str | None = None,
         control_token: str | None = None,
     ) -> "NewSandbox":
         """A fresh sandbox on the stub at `url`, for a with statement, which deletes it in the end::
@@ -180,10 +186,11 @@ class Sandbox:
         `token` is that of any sandbox there is. Without a scenario, a built-in one's name or a
         file's path, it begins empty. `readings` are a profile, by name or path, or single values
         in place of those of the stub: `{"last-step-id": "absent"}`. `vary` is a seed, or a seed and
-        kinds, by which responses vary: `{"seed": 1, "only": ["member-order"]}`.
+        kinds, by which responses vary: `{"seed": 1, "only": ["member-order"]}`. `name` is what the
+        console calls it, cut at 200 characters.
         """
         origin = Sandbox(url, token, control_token=control_token)
-        return NewSandbox(origin, scenario, readings, vary)
+        return NewSandbox(origin, scenario, readings, vary, name)
 
     def _sibling(self, token: str) -> "Sandbox":
         return Sandbox(
@@ -475,15 +482,19 @@ class NewSandbox:
         scenario: str | Path | None,
         readings: ReadingsChoice = None,
         vary: VaryChoice = None,
+        name: str | None = None,
     ) -> None:
         self._origin = origin
+        self._name = name
         self._scenario = scenario
         self._readings = readings
         self._vary = vary
 
     def __enter__(self) -> Sandbox:
         start = _start(self._scenario, self._readings, self._vary)
-        created = self._origin.call("POST", "sandboxes", SandboxCreated, start)
+        name = self._name[:MAX_NAME] if self._name else None
+        request = SandboxRequest(name=name, **asdict(start))
+        created = self._origin.call("POST", "sandboxes", SandboxCreated, request)
         self._made = self._origin._sibling(created.token)  # noqa: SLF001 - of the same module
         return self._made
 

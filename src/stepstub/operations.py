@@ -14,7 +14,9 @@ from stepstub.responses.problem import Problem
 _ROWS = (
     Operation("completeStep", complete_step, faultable=True),
     Operation("getHealth", control.get_health),
+    Operation("listSandboxes", control.list_sandboxes),
     Operation("createSandbox", control.create_sandbox, HTTPStatus.CREATED),
+    Operation("getSandbox", control.get_sandbox),
     Operation("getReadings", control.get_readings),
     Operation("deleteSandbox", control.delete_sandbox, HTTPStatus.NO_CONTENT),
     Operation("resetSandbox", control.reset_sandbox),

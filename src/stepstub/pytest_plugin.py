@@ -172,7 +172,8 @@ def stepstub_sandbox(
 ) -> "Iterator[Sandbox]":
     """A fresh sandbox on `stepstub_server`, for clients in any library, thread or process."""
     readings, vary = _readings(request, stepstub_trial), _vary(request)
-    with stepstub_server.sandbox(readings=readings, vary=vary) as sandbox:
+    name = request.node.nodeid
+    with stepstub_server.sandbox(readings=readings, vary=vary, name=name) as sandbox:
         how_to_reach = f"It is at {sandbox.url}, for requests that bear its token."
         with _remembered(request, sandbox, stepstub_server.default_sandbox(), how_to_reach):
             _add_faults(request, sandbox)

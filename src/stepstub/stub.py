@@ -163,7 +163,7 @@ class Stub:
 
     def _log(self, exchange: Exchange) -> None:
         if access_log.isEnabledFor(logging.INFO):
-            sandbox = exchange.known and self.sandboxes.name_of(exchange.known)
+            sandbox = exchange.known and self.sandboxes.id_of(exchange.known)
             access_log.info("", extra={"entry": exchange.entry, "sandbox": sandbox})
 
 
