@@ -20,7 +20,7 @@ from msgspec.structs import asdict
 
 from stepstub import profiles
 from stepstub.delegates import StepStart
-from stepstub.errors import StepstubError
+from stepstub.errors import StepstubError, Violation
 from stepstub.faults import Action, Fault, Phase, Place
 from stepstub.readings import DEFAULT, Readings, as_mapping, credentials_headers, with_values
 from stepstub.scenario import load
@@ -69,10 +69,16 @@ COMPLETE_STEP = "/api/v1/processes/complete-step"
 
 
 class ControlFailed(StepstubError):
-    """The control API refused a call; the message says why. `status` is the HTTP status."""
+    """The control API refused a call; the message says why. `status` is the HTTP status.
 
-    def __init__(self, status: int, detail: str) -> None:
+    `violations` are the fields of the body that are wrong, if that is why.
+    """
+
+    def __init__(
+        self, status: int, detail: str, violations: Mapping[str, Violation] | None = None
+    ) -> None:
         self.status = status
+        self.violations = violations or {}
         super().__init__(detail)
 
 
@@ -469,7 +475,7 @@ class Sandbox:
         content = b"" if body is None else msgspec.json.encode(body)
         status, response = self._transport(method, target, headers, content)
         if status >= 400:
-            raise ControlFailed(status, _detail(status, response))
+            raise _failure(status, response)
         return msgspec.json.decode(response or b"null", type=returns)
 
 
@@ -575,8 +581,16 @@ def render_journal(exchanges: Sequence[ExchangeView]) -> str:
     return "\n".join(lines) or "(no exchanges)"
 
 
-def _detail(status: int, response: bytes) -> str:
+class _Problem(Struct):
+    """The problem details of a refusal."""
+
+    detail: str
+    violations: dict[str, Violation] = {}
+
+
+def _failure(status: int, response: bytes) -> ControlFailed:
     try:
-        return str(msgspec.json.decode(response)["detail"])
-    except (msgspec.DecodeError, KeyError, TypeError):
-        return f"the control API responded {status}"
+        problem = msgspec.json.decode(response, type=_Problem)
+    except msgspec.DecodeError:
+        return ControlFailed(status, f"the control API responded {status}")
+    return ControlFailed(status, problem.detail, problem.violations)

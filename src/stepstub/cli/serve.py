@@ -262,16 +262,10 @@ class _Token(NamedTuple):
 
     def options(self, readings: "Readings") -> str:
         """The options of curl that send it as the readings ask, quoted for a shell."""
-        from stepstub.readings import credentials_headers
+        from stepstub.shell import credentials_options
 
-        if self.is_secret and readings.credentials == "basic":
-            return '-u "stepstub:$STEPSTUB_TOKEN"'
         value = "$STEPSTUB_TOKEN" if self.is_secret else self.value
-        headers = credentials_headers(readings, value)
-        lines = [f"{name}: {text}" for name, text in headers.items()]
-        return " ".join(
-            f'-H "{line}"' if self.is_secret else shlex.join(["-H", line]) for line in lines
-        )
+        return credentials_options(readings, value, is_variable=self.is_secret)
 
 
 def _banner(
