@@ -186,7 +186,7 @@ def differences(
 
 def _request_lines(exchange: ExchangeView) -> list[str]:
     head = [f"{exchange.method} {exchange.path}"]
-    head += [f"{name}: {value}" for name, value in exchange.headers]
+    head += [f"{name}: {value}" for name, value in exchange.headers if name != "content-length"]
     return [*head, "", *indented(exchange.body).split("\n")]
 
 

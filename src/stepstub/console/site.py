@@ -37,6 +37,7 @@ def site(calling: Calling, control_token: str | None) -> Flask:
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters |= {
         "line": text.line,
+        "plain": text.plain,
         "block": text.block,
         "indented": text.indented,
         "size": text.size,

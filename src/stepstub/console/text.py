@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 from msgspec import to_builtins
 
 from stepstub.model import Param
-from stepstub.schema import printable
+from stepstub.schema import printable, shorten
 
 MAX_LINE = 300
 MAX_BLOCK = 40_000
@@ -21,6 +21,11 @@ def escaped(text: str, kept: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(each if each in kept else printable(each) for each in text)
+
+
+def plain(text: object, limit: int = 80) -> str:
+    """Text in one line where there can be no markup, as in a title."""
+    return escaped(shorten(str(text), limit))
 
 
 def line(text: object, limit: int = MAX_LINE) -> Markup:

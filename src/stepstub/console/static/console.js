@@ -210,7 +210,7 @@
   synchronise();
   tick();
   setInterval(tick, 500);
-  document.querySelector(".row[aria-current]")?.scrollIntoView({ block: "nearest" });
+  document.querySelector(".row[aria-current]")?.scrollIntoView({ block: "center" });
   if ($("exchanges")) {
     if ($("exchanges").dataset.paged === "yes") $("pause").hidden = true;
     document.addEventListener("visibilitychange", () => document.hidden || poll());
