@@ -229,7 +229,9 @@ def serve(
         concurrency=EventLoopConcurrency(),
     )
     shown = _Token(token, is_secret=is_from_environment(click.get_current_context(), "token"))
-    banner = _banner(url_of(listener), shown, processes, readings, vary)
+    banner = _banner(
+        url_of(listener), shown, processes, readings, vary, with_console=not no_control
+    )
     serve(
         app,
         listener,
@@ -274,11 +276,15 @@ def _banner(
     processes: "Sequence[Process]",
     readings: "Readings",
     vary: "Vary | None",
+    *,
+    with_console: bool,
 ) -> str:
     from stepstub.readings import differing
     from stepstub.schema import printable
 
     lines = [f"Stepstub listens on {url} (page: {url}/docs), token {token}", *listed(processes)]
+    if with_console:
+        lines.insert(1, f"Console: {url}/_stub/console")
     if changed := differing(readings):
         shown = ", ".join(f"{name}: {printable(str(value))}" for name, value in changed.items())
         lines.append(f"  readings that differ from the default: {shown}")
