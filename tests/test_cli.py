@@ -254,6 +254,7 @@ def test_the_printed_line_returns_200_as_pasted_and_then_412() -> None:
     with serve() as served:
         assert "http://127.0.0.1:" in served.banner[0], "the loopback alone"
         assert "token stub-token" in served.banner[0]
+        assert served.banner[1] == f"Console: {served.url}/_stub/console\n"
         assert any("order-1-approve" in line for line in served.banner[1:])
         first, second = curl(served.curl).stdout, curl(served.curl).stdout
     assert first.startswith("HTTP/1.1 200 OK")
@@ -268,7 +269,7 @@ def test_it_does_so_whatever_the_ids_and_the_token_are(tmp_path: Path) -> None:
     step_id = 'it\'s "50 %" \\ $HOME `id` ! é\n'
     file.write_text(json.dumps({"processes": [{"id": "p", "steps": [{"id": step_id}]}]}))
     with serve("--scenario", str(file), "--token", "a'b\"$c") as served:
-        assert len(served.banner) == 3, "an id does not break a line"
+        assert len(served.banner) == 4, "an id does not break a line"
         response = curl(served.curl).stdout
     assert response.startswith("HTTP/1.1 200 OK")
 

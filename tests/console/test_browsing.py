@@ -230,15 +230,12 @@ def test_a_replay_leads_to_a_fresh_sandbox(home: Page, sandbox: stepstub.Sandbox
 
 def test_yaml_with_mistakes_is_mended_and_started(home: Page, sandbox: stepstub.Sandbox) -> None:
     home.get_by_role("link", name="Start", exact=True).click()
-    home.get_by_role("textbox", name="Scenario").fill(
-        "processes:\n- id: loan-1\n  steps: [{timeOut: 5}]\n"
-    )
+    scenario = home.get_by_role("textbox", name="Scenario")
+    scenario.fill("processes:\n- id: loan-1\n  steps: [{timeOut: 5}]\n")
     home.get_by_role("button", name="Start", exact=True).click()
     expect(home.get_by_role("alert")).to_contain_text("line 3")
-    expect(home.get_by_role("textbox", name="Scenario")).to_have_value(re.compile("timeOut: 5"))
-    home.get_by_role("textbox", name="Scenario").fill(
-        "processes:\n- id: loan-1\n  steps: [{}, {}]\n"
-    )
+    expect(scenario).to_have_value(re.compile("timeOut: 5"))
+    scenario.fill("processes:\n- id: loan-1\n  steps: [{}, {}]\n")
     home.get_by_role("button", name="Start", exact=True).click()
     expect(home.locator(".lane", has_text="loan-1")).to_be_visible()
 

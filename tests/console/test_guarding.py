@@ -12,6 +12,7 @@ from console_support import CONSOLE, DEFAULT, SECRET, Visitor, complete, text_of
 from stepstub.app import create_app
 from stepstub.client import Sandbox
 from stepstub.serving.server import serve_in_thread
+from stepstub.views import SandboxView
 from support import TIMEOUT, asgi_call, live_app, processes
 
 PAGES = ["", "/sandboxes", DEFAULT, f"{DEFAULT}/exchanges/1", f"{DEFAULT}/processes"]
@@ -106,6 +107,22 @@ def test_the_cookie_of_one_stub_opens_no_other(guarded: Visitor) -> None:
         other = Visitor(url)
         other.session.cookies.set(f"stepstub-console-{url.rpartition(':')[2]}", str(cookie.value))
         assert "/login" in other.get(DEFAULT).url
+
+
+def test_logging_out_ends_the_session_for_good(guarded: Visitor) -> None:
+    cookie = cookie_of(guarded)
+    guarded.post("/logout")
+    guarded.session.cookies.set(cookie.name, str(cookie.value), path=CONSOLE)
+    assert "/login" in guarded.get(DEFAULT).url
+
+
+def test_nobody_else_is_told_even_that_nothing_has_changed(guarded: Visitor) -> None:
+    sandbox = Sandbox(guarded.url, "stub-token", control_token=SECRET)
+    revision = sandbox.call("GET", "sandboxes/current", SandboxView).revision
+    poll = f"{DEFAULT}/live?seen={revision}"
+    assert guarded.get(poll).status_code == 401
+    guarded.post("/login", {"token": SECRET})
+    assert guarded.get(poll).status_code == 204
 
 
 def test_without_a_control_token_nobody_logs_in(visitor: Visitor) -> None:

@@ -6,6 +6,7 @@ could. From the outside in::
     mount        ASGI: a bounded body, and a thread for the rest
     site         the application: what all pages share, and what becomes of errors
     guard        who may see them, and which forms are accepted
+    sessions     who has logged in
     pages        what is shown
     driving      what is changed: clock, faults, processes, a reset, a replay
     here         the sandbox that a page is about

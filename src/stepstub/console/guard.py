@@ -1,20 +1,27 @@
 """Who may see the console, and which forms it accepts.
 
-It can do what the control API can, so it is guarded alike. A browser sends cookies to every port of
-a host, and counts a page of another port as the same site; so the cookie's name has the port, and a
-form is accepted from a page of the console alone.
+It can do what the control API can, so it is guarded alike. A browser counts a page of another port
+of the same host as the same site, and sends the cookie with its forms; so a form is accepted from
+a page of the console alone.
 """
 
-import secrets
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
-from flask import Blueprint, Flask, Response, abort, redirect, render_template, request, session
-from flask import current_app as app
-from flask.sessions import SecureCookieSessionInterface
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    abort,
+    current_app,
+    make_response,
+    redirect,
+    render_template,
+    request,
+)
 from flask.typing import ResponseReturnValue
 
+from stepstub.console.sessions import Sessions, cookie_name
 from stepstub.errors import Unauthorized
-from stepstub.handlers.credentials import check_control_token
 
 PREFIX = "/_stub/console"
 
@@ -41,27 +48,18 @@ _HEADERS = {
 guard = Blueprint("guard", __name__, url_prefix=PREFIX)
 
 
-def guarded(pages: Flask, control_token: str | None) -> None:
+def guarded(pages: Flask, sessions: Sessions) -> None:
     """Have a site ask for the control token, where there is one."""
-    pages.config.update(
-        CONTROL_TOKEN=control_token,
-        SECRET_KEY=secrets.token_bytes(32),
-        SESSION_COOKIE_PATH=PREFIX,
-        SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Strict",
-    )
-    pages.session_interface = _Sessions()
+    pages.config["SESSIONS"] = sessions
     pages.before_request(_check_origin)
     pages.before_request(_check_session)
     pages.after_request(_with_headers)
     pages.register_blueprint(guard)
 
 
-class _Sessions(SecureCookieSessionInterface):
-    """Sessions in a signed cookie, whose name has the port that the browser sees."""
-
-    def get_cookie_name(self, app: Flask) -> str:
-        return f"stepstub-console-{urlsplit(f'//{request.host}').port or 80}"
+def _sessions() -> Sessions:
+    found: Sessions = current_app.config["SESSIONS"]
+    return found
 
 
 def _check_origin() -> None:
@@ -77,19 +75,12 @@ def _check_origin() -> None:
 
 
 def _check_session() -> ResponseReturnValue | None:
-    if app.config["CONTROL_TOKEN"] is None or session.get("entered"):
-        return None
-    if request.endpoint in _FOR_ALL:
+    if request.endpoint in _FOR_ALL or _sessions().admit(request.host, request.cookies):
         return None
     if request.method != "GET" or request.endpoint == "pages.live":
         abort(401, "Log in first: the session has ended, or the stub was restarted.")
-    return redirect(f"{PREFIX}/login?{_asked_for()}")
-
-
-def _asked_for() -> str:
-    from urllib.parse import urlencode
-
-    return urlencode({"back": request.full_path.rstrip("?")})
+    asked_for = urlencode({"back": request.full_path.rstrip("?")})
+    return redirect(f"{PREFIX}/login?{asked_for}")
 
 
 def _with_headers(response: Response) -> Response:
@@ -109,19 +100,22 @@ def local(address: str | None) -> str:
 @guard.route("/login", methods=["GET", "POST"])
 def log_in() -> ResponseReturnValue:
     back = local(request.values.get("back"))
-    if app.config["CONTROL_TOKEN"] is None:
+    if not _sessions().are_needed:
         return redirect(back)
     if request.method == "GET":
         return render_template("login.html", back=back, refused=False)
     try:
-        check_control_token(app.config["CONTROL_TOKEN"], request.form.get("token", "").encode())
+        session = _sessions().begin(request.form.get("token", ""))
     except Unauthorized:
         return render_template("login.html", back=back, refused=True), 401
-    session["entered"] = True
-    return redirect(back, 303)
+    response = make_response(redirect(back, 303))
+    response.set_cookie(
+        cookie_name(request.host), session, path=PREFIX, httponly=True, samesite="Strict"
+    )
+    return response
 
 
 @guard.post("/logout")
 def log_out() -> ResponseReturnValue:
-    session.clear()
+    _sessions().end(request.host, request.cookies)
     return redirect(f"{PREFIX}/login", 303)

@@ -5,9 +5,12 @@ import re
 from urllib.parse import parse_qs
 
 from a2wsgi import WSGIMiddleware
+from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
+from werkzeug.http import parse_cookie
 
 from stepstub.console.calling import Calling
+from stepstub.console.sessions import Sessions
 from stepstub.console.site import site
 from stepstub.exchange import Host, exchange_of
 from stepstub.gate.body import read_body
@@ -25,7 +28,8 @@ class Mount:
     def __init__(self, stub: Host) -> None:
         self._stub = stub
         self._calling = Calling(stub)
-        pages = site(self._calling, stub.settings.control_token)
+        self._sessions = Sessions(stub.settings.control_token)
+        pages = site(self._calling, self._sessions)
         self._pages = WSGIMiddleware(pages, workers=_THREADS)  # type: ignore[arg-type]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,11 +50,12 @@ class Mount:
     async def _is_unchanged(self, scope: Scope) -> bool:
         """Whether an open page asks for news, and there are none.
 
-        Most polls of most pages are this, so it takes no thread. Where there is a control token to
-        be checked they go the long way.
+        Most polls of most pages are this, so it takes no thread.
         """
         found = _LIVE.fullmatch(scope["path"])
-        if found is None or self._stub.settings.control_token is not None:
+        headers = Headers(scope=scope)
+        cookies = parse_cookie(headers.get("cookie", ""))
+        if found is None or not self._sessions.admit(headers.get("host", ""), cookies):
             return False
         seen = parse_qs(scope["query_string"].decode("latin-1")).get("seen")
         sandbox = self._stub.sandboxes.by_id(found[1])

@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from flask import Flask, g, has_request_context, make_response, render_template, request
+from flask import (
+    Flask,
+    current_app,
+    g,
+    has_request_context,
+    make_response,
+    render_template,
+    request,
+)
 from flask.typing import ResponseReturnValue
 from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException
@@ -15,9 +23,10 @@ from stepstub.console.guard import PREFIX, guarded
 from stepstub.console.lanes import SYMBOLS, short_name
 from stepstub.console.live import unusual
 from stepstub.console.pages import overview, pages
+from stepstub.console.sessions import Sessions
 
 
-def site(calling: Calling, control_token: str | None) -> Flask:
+def site(calling: Calling, sessions: Sessions) -> Flask:
     """The pages of one stub, as a WSGI application."""
     made = Flask("stepstub.console", static_url_path=f"{PREFIX}/static")
     made.config.update(
@@ -26,7 +35,7 @@ def site(calling: Calling, control_token: str | None) -> Flask:
         SEND_FILE_MAX_AGE_DEFAULT=None,
         MAX_FORM_MEMORY_SIZE=None,  # it has been bounded before it came here
     )
-    guarded(made, control_token)
+    guarded(made, sessions)
     for group in (overview, pages, driving):
         made.register_blueprint(group)
     made.register_error_handler(HTTPException, _http_error)
@@ -63,10 +72,12 @@ def _same_sandbox(endpoint: str, values: dict[str, Any]) -> None:
 
 
 def _common() -> dict[str, Any]:
+    sessions: Sessions = current_app.config["SESSIONS"]
     return {
         "back_to": request.full_path.rstrip("?"),
         "sandbox_id": g.get("sandbox_id"),
         "view": None,
+        "can_log_out": sessions.are_needed and sessions.admit(request.host, request.cookies),
     }
 
 

@@ -30,22 +30,21 @@ def plain(text: object, limit: int = 80) -> str:
 
 def line(text: object, limit: int = MAX_LINE) -> Markup:
     """Text in one line, set apart from the direction of what surrounds it."""
-    whole = str(text)
-    return Markup("<bdi>{}</bdi>{}").format(escaped(whole[:limit]), _left_out(len(whole) - limit))
+    return _isolated(str(text), limit)
 
 
 def block(text: object, limit: int = MAX_BLOCK) -> Markup:
     """Text with its line breaks and tabs."""
-    whole = str(text)
-    return Markup("<bdi>{}</bdi>{}").format(
-        escaped(whole[:limit], kept="\n\t"), _left_out(len(whole) - limit)
-    )
+    return _isolated(str(text), limit, kept="\n\t")
 
 
-def _left_out(number: int) -> Markup:
-    if number <= 0:
-        return Markup("")
-    return Markup('<span class="cut">… {} more characters</span>').format(f"{number:,}")
+def _isolated(text: str, limit: int, kept: str = "") -> Markup:
+    left_out = len(text) - limit
+    shown = Markup("<bdi>{}</bdi>").format(escaped(text[:limit], kept))
+    if left_out <= 0:
+        return shown
+    note = Markup('<span class="cut">… {} more characters</span>')
+    return shown + note.format(f"{left_out:,}")
 
 
 def indented(text: str) -> str:
