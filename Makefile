@@ -78,7 +78,7 @@ test-express: $(VENV)/dev  ## verify a server written with Express (needs Node)
 test-browser: $(VENV)/dev  ## drive the console with a browser (needs Chromium and Node)
 	$(BIN)/python -m pytest -q -m browser
 
-screenshots: $(VENV)/dev  ## take the pictures of the console that the README shows (needs Chromium)
+screenshots: $(VENV)/dev  ## take the pictures of the console that the README shows (needs Chromium and pngquant)
 	$(BIN)/python tests/console/screenshots.py
 
 bench: $(VENV)/dev  ## compare with other servers, into benchmarks/results.md (needs Node and wrk)
