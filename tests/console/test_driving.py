@@ -1,6 +1,7 @@
 """What somebody changes on the pages: clock, faults, processes, a reset, a replay."""
 
 import re
+import threading
 
 import pytest
 
@@ -96,6 +97,18 @@ def test_a_process_is_started_from_yaml(visitor: Visitor, sandbox: stepstub.Sand
     yaml = "processes:\r\n- id: order-7\r\n  steps: [{id: a, timeOutInSeconds: 5}, {id: b}]\r\n"
     visitor.post(f"{DEFAULT}/start", {"yaml": yaml})
     assert sandbox.step("a").time_out_in_seconds == 5
+
+
+def test_a_delegate_that_does_not_respond_does_not_hold_up_the_page(
+    visitor: Visitor, sandbox: stepstub.Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stepstub.console.calling.TIMEOUT", 0.2)
+    released = threading.Event()
+    sandbox.on_delegate(lambda _: released.wait(10) and None)
+    page = visitor.post(f"{DEFAULT}/start", {"scenario": "last-step"})
+    released.set()
+    assert page.status_code == 504
+    assert "a delegate may not respond" in text_of(page)
 
 
 @pytest.mark.parametrize(

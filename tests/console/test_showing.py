@@ -44,6 +44,12 @@ def links(response: requests.Response, start: str) -> list[str]:
     return [each for each in addresses if each.startswith(start)]
 
 
+def forms(response: requests.Response) -> list[str]:
+    """Where the forms of a page lead, from the entrance of the console on."""
+    found = re.findall(r'action="([^"]+)"', response.text)
+    return [unescape(each).removeprefix(CONSOLE) for each in found]
+
+
 def test_the_entrance_leads_to_the_only_sandbox_or_to_the_list(
     server: stepstub.LiveServer, visitor: Visitor
 ) -> None:
@@ -186,6 +192,11 @@ def test_sandboxes_are_told_apart_by_name(server: stepstub.LiveServer, visitor: 
         }
         assert set(pages.values()) <= set(links(listed, "/sandboxes/"))
         assert "nowhere-one" in visitor.read(pages["test_one"])
+        for page in ("", "/exchanges/1", "/steps?id=order-1-ship", "/readings", "/faults"):
+            response = visitor.get(pages["test_one"] + page)
+            targets = [*links(response, "/sandboxes/"), *forms(response)]
+            assert len(targets) > 5
+            assert all(each.startswith(pages["test_one"]) for each in targets)
         assert "nowhere-one" not in visitor.read(pages["test_two"])
         assert "1 of 35 differ" in visitor.read(f"{pages['test_two']}/readings")
         assert "All 35 are the default ones." in visitor.read(f"{pages['test_one']}/readings")

@@ -109,7 +109,10 @@ if TYPE_CHECKING:
     help="Token the control API asks for in X-Stepstub-Control-Token.",
 )
 @click.option(
-    "--no-control", is_flag=True, envvar="STEPSTUB_NO_CONTROL", help="No control API and no console at all."
+    "--no-control",
+    is_flag=True,
+    envvar="STEPSTUB_NO_CONTROL",
+    help="No control API and no console at all.",
 )
 @click.option(
     "--allow-host",

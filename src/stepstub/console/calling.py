@@ -8,7 +8,7 @@ from stepstub.client import Sandbox
 from stepstub.exchange import Host
 from stepstub.socketless import Call
 
-_TIMEOUT = 10.0
+TIMEOUT = 10.0
 """Seconds after which a call is given up: a delegate that does not respond holds up its start."""
 
 
@@ -33,7 +33,7 @@ class Calling:
             self._stub(call.scope, call.receive, call.send), self.loop
         )
         try:
-            running.result(_TIMEOUT)
+            running.result(TIMEOUT)
         except TimeoutError:
             running.cancel()
             raise

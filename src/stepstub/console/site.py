@@ -40,6 +40,7 @@ def site(calling: Calling, sessions: Sessions) -> Flask:
         made.register_blueprint(group)
     made.register_error_handler(HTTPException, _http_error)
     made.register_error_handler(ControlFailed, _control_failed)
+    made.register_error_handler(TimeoutError, _timed_out)
     made.url_defaults(_same_sandbox)
     environment = made.jinja_env
     environment.undefined = StrictUndefined
@@ -94,3 +95,8 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
 
 def _control_failed(failure: ControlFailed) -> ResponseReturnValue:
     return render_template("error.html", status=failure.status, detail=str(failure)), failure.status
+
+
+def _timed_out(error: TimeoutError) -> ResponseReturnValue:
+    detail = "The stub has not done it in time: a delegate may not respond."
+    return render_template("error.html", status=504, detail=detail), 504
