@@ -2,11 +2,13 @@
 
 import re
 import threading
+from typing import get_args
 
 import pytest
 
 import stepstub
 from console_support import CONSOLE, DEFAULT, Visitor, complete, text_of
+from stepstub.faults import Action, Phase
 from stepstub.views import ClockView, SandboxList, SandboxView
 
 STEP, NEXT = "order-1-approve", "order-1-ship"
@@ -37,6 +39,11 @@ def test_a_fault_waits_where_it_can_be_seen_until_it_is_cleared(
     assert f"before: delay of 0.5 s {STEP} 3 0 " in text
     visitor.post(f"{DEFAULT}/faults/clear")
     assert "None. The stub behaves." in visitor.read(f"{DEFAULT}/faults")
+
+
+def test_the_form_offers_every_phase_and_every_action(visitor: Visitor) -> None:
+    options = set(re.findall(r'<option value="([^"]+)"', visitor.get(f"{DEFAULT}/faults").text))
+    assert options == {*get_args(Phase), *get_args(Action)}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ Each form is sent by POST and leads back by a redirect, so that reloading a page
 
 from collections.abc import Mapping
 from types import NoneType
-from typing import get_args
 
 import msgspec
 from flask import abort, g, redirect, request, url_for
@@ -20,7 +19,7 @@ from stepstub.console.here import about_a_sandbox, base_url, calling, sandbox
 from stepstub.console.lanes import lanes
 from stepstub.console.live import exchange, shown, summary
 from stepstub.errors import ScenarioError
-from stepstub.faults import Action, Fault, Phase
+from stepstub.faults import Fault
 from stepstub.readings import as_mapping, credentials_headers
 from stepstub.views import (
     FaultList,
@@ -34,6 +33,9 @@ from stepstub.views import (
 )
 
 driving = about_a_sandbox("driving", __name__)
+
+_WITH_HINT = {"status", "seconds", "processStepId", "times", "nth", "every"}
+"""Fields of a fault beside which the form says what is wrong with them."""
 
 _EXAMPLE = """processes:
   - id: order-7
@@ -82,8 +84,7 @@ def _faults_page(
     page = shown(
         "faults.html",
         faults=sandbox().call("GET", "faults", FaultList).faults,
-        phases=get_args(Phase),
-        actions=get_args(Action),
+        fields=_WITH_HINT,
         entered=entered,
         failure=failure,
     )
