@@ -6,6 +6,8 @@ from typing import Any
 
 import requests
 
+NOT_COMPLETED = {"UNKNOWN_STEP", "STEP_FAILED"}  # other codes may mean anything
+
 
 class Refused(Exception):
     """The server refuses to complete the step, and retrying does not help."""
@@ -54,7 +56,7 @@ def complete_step(
             continue
         if lost and (code == "STEP_COMPLETED" or status == 409):
             return
-        if lost and not code and status != 401:
+        if lost and code not in NOT_COMPLETED and status != 401:
             raise Unsure(f"step {step_id}: {refusal}")
         raise Refused(refusal)
     if refusal:

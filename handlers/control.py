@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import convert
 
-from stepstub.errors import BadRequest, NotFound
+from stepstub.errors import BadRequest, NeedsServer, NotFound
 from stepstub.exchange import Exchange
 from stepstub.faults import Fault
 from stepstub.journal import ExchangeQuery
@@ -21,6 +21,7 @@ from stepstub.verification import Verification, verify
 from stepstub.views import (
     ClockChange,
     ClockView,
+    ConnectionRefusal,
     DelegateCallList,
     DelegateCallView,
     ExchangeList,
@@ -210,6 +211,13 @@ async def limit_token(exchange: Exchange) -> None:
     sandbox.limit_token(exchange.token, limit)
 
 
+async def refuse_connections(exchange: Exchange) -> None:
+    if exchange.wire is None:
+        raise NeedsServer("There are no connections to refuse here.")
+    wanted = convert(exchange.body, ConnectionRefusal, strict=False)
+    await exchange.wire.refuse_connections(wanted.seconds)
+
+
 async def get_clock(exchange: Exchange) -> ClockView:
     return ClockView.of(await exchange.sandbox.store.clock())
 
@@ -222,6 +230,7 @@ async def set_clock(exchange: Exchange) -> ClockView:
         )
     except ValueError as error:
         raise BadRequest(f"The clock cannot be moved: {error}.") from error
+    await exchange.sandbox.late_calls.make_due()
     return ClockView.of(state)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+import stepstub
 from stepstub import scenario
 from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency
@@ -29,3 +30,17 @@ def url() -> Iterator[str]:
 def connection(url: str) -> Iterator[Connection]:
     with Connection(url) as open_connection:
         yield open_connection
+
+
+@pytest.fixture(params=["stepstub", "stepstub_sandbox"])
+def either(request: pytest.FixtureRequest) -> stepstub.Sandbox:
+    """An empty sandbox, without a socket and with one: a client sees no difference."""
+    made: stepstub.Sandbox = request.getfixturevalue(request.param)
+    return made
+
+
+@pytest.fixture
+def sandbox(either: stepstub.Sandbox) -> stepstub.Sandbox:
+    """The same, with two steps to complete, the first of them STARTED."""
+    either.start_process("two-steps")
+    return either

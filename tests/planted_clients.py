@@ -1,14 +1,18 @@
 """Clients with one wrong assumption each, and the readings that it is wrong under.
 
 Each is a function that is given a sandbox, does what a client does, and fails where its assumption
-does not hold. `PLANTED` has those that a single reading breaks, `PAIRS` those that it takes two to
-break.
+does not hold. `PLANTED` has those that a single reading breaks, `VARIED` those that a variation
+breaks, and `PAIRS` those that it takes two readings to break.
 """
 
+import http.client
+import json
 import re
 from collections.abc import Callable
 from datetime import datetime
+from enum import Enum
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -17,6 +21,7 @@ from stepstub import Sandbox
 Client = Callable[[Sandbox], None]
 
 PLANTED: dict[str, tuple[Client, set[str]]] = {}
+VARIED: dict[str, tuple[Client, set[str]]] = {}
 PAIRS: dict[str, tuple[Client, set[str]]] = {}
 
 TOTAL = {"total": {"longValue": 12, "type": "LONG"}}
@@ -26,6 +31,14 @@ APPROVE = "order-1-approve"
 def broken_by(*values: str) -> Callable[[Client], Client]:
     def add(client: Client) -> Client:
         PLANTED[client.__name__] = (client, set(values))
+        return client
+
+    return add
+
+
+def broken_by_variation(*kinds: str) -> Callable[[Client], Client]:
+    def add(client: Client) -> Client:
+        VARIED[client.__name__] = (client, {f"variation={kind}" for kind in kinds})
         return client
 
     return add
@@ -321,6 +334,122 @@ def completes_its_step_within_the_call(sandbox: Sandbox) -> None:
     sandbox.on_delegate(on_start)
     accepted(complete(sandbox, APPROVE))
     assert statuses == [200]
+
+
+# --- variations
+
+
+@broken_by_variation("member-order")
+def takes_the_first_member_for_the_message(sandbox: Sandbox) -> None:
+    assert next(iter(completed(sandbox))) == "message"
+
+
+@broken_by_variation("extra-members")
+def builds_records_of_all_members(sandbox: Sandbox) -> None:
+    def record(message: str, timestamp: str, data: dict[str, Any], version: str) -> str:
+        return message
+
+    record(**completed(sandbox))
+
+
+@broken_by_variation("extra-members")
+def builds_params_of_all_members(sandbox: Sandbox) -> None:
+    def total(type: str, **value: float) -> float:  # noqa: A002 - the document's name
+        (number,) = value.values()
+        return number
+
+    total(**completed(sandbox)["data"]["params"]["total"])
+
+
+@broken_by_variation("unknown-codes")
+def has_an_enum_of_codes(sandbox: Sandbox) -> None:
+    class Code(Enum):
+        COMPLETED = "STEP_COMPLETED"
+
+    Code(refused_entries(sandbox)["processStepId"]["code"])
+
+
+@broken_by_variation("more-entries")
+def expects_one_entry(sandbox: Sandbox) -> None:
+    ((name, _),) = refused_entries(sandbox).items()
+    assert name == "processStepId"
+
+
+@broken_by_variation("spacing", "escapes")
+def searches_the_text(sandbox: Sandbox) -> None:
+    sandbox.start_process("two-steps")
+    assert '"message":"Success"' in complete(sandbox, APPROVE).text
+
+
+@broken_by_variation("escapes")
+def searches_the_text_with_a_pattern(sandbox: Sandbox) -> None:
+    sandbox.start_process("two-steps")
+    assert re.search(r'"message"\s*:\s*"Success"', complete(sandbox, APPROVE).text)
+
+
+@broken_by_variation("media-type")
+def compares_the_whole_media_type(sandbox: Sandbox) -> None:
+    sandbox.start_process("two-steps")
+    assert complete(sandbox, APPROVE).headers["Content-Type"] == "application/json"
+
+
+@broken_by_variation("extra-headers")
+def knows_all_headers(sandbox: Sandbox) -> None:
+    sandbox.start_process("two-steps")
+    known = {"content-type", "content-length", "server", "date", "connection", "transfer-encoding"}
+    assert {name.lower() for name in complete(sandbox, APPROVE).headers} <= known
+
+
+@broken_by_variation("header-case")
+def looks_headers_up_as_they_are_spelt(sandbox: Sandbox) -> None:
+    sandbox.start_process("two-steps")
+    assert dict(complete(sandbox, APPROVE).headers.items())["content-type"]
+
+
+@broken_by_variation("header-order")
+def takes_headers_by_their_place(sandbox: Sandbox) -> None:
+    sandbox.limit_token(requests=0)
+    names = [name.lower() for name in complete(sandbox, APPROVE).headers]
+    assert names.index("www-authenticate") < names.index("content-type")
+
+
+@broken_by_variation("chunked", "until-close")
+def needs_a_content_length(sandbox: Sandbox) -> None:
+    sandbox.start_process("two-steps")
+    assert int(complete(sandbox, APPROVE).headers["Content-Length"])
+
+
+@broken_by_variation("until-close")
+def knows_two_ways_to_end_a_body(sandbox: Sandbox) -> None:
+    sandbox.start_process("two-steps")
+    headers = complete(sandbox, APPROVE).headers
+    assert "Content-Length" in headers or headers["Transfer-Encoding"] == "chunked"
+
+
+@broken_by_variation("connection-close", "until-close")
+def keeps_its_only_connection(sandbox: Sandbox) -> None:
+    sandbox.start_process("two-steps")
+    body = json.dumps({"processStepId": APPROVE, "params": {}}).encode()
+    connection = http.client.HTTPConnection(urlsplit(sandbox.url).netloc, timeout=2)
+    connection.auto_open = 0
+    connection.connect()
+    try:
+        for _ in range(2):
+            headers = {**sandbox.headers, "Content-Type": "application/json"}
+            connection.request("POST", urlsplit(sandbox.complete_step_url).path, body, headers)
+            connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def refused_entries(sandbox: Sandbox) -> dict[str, Any]:
+    """The entries of a 412, or of what stands for it."""
+    sandbox.start_process("every-status")
+    response = complete(sandbox, "claim-1-completed")
+    if response.status_code != 412 or "processStepId" not in response.json()["data"]:
+        return {"processStepId": {"code": "STEP_COMPLETED"}}
+    entries: dict[str, Any] = response.json()["data"]
+    return entries
 
 
 # --- two together

@@ -14,6 +14,8 @@ import httpx
 import requests
 
 ATTEMPTS = 4
+FINAL = {"UNKNOWN_STEP", "STEP_FAILED"}
+"""Codes that mean that the step is not completed, and will not be."""
 
 Send = Callable[[bytes], tuple[int, bytes] | None]
 """Sends a body; status and body of the response, or None where it was lost."""
@@ -42,7 +44,7 @@ def settled(send: Send, step_id: str, params: Mapping[str, Any]) -> str:
             return "refused"
         if code == "STEP_COMPLETED" or status == 409:
             return "completed"
-        return "refused" if code else "unsure"
+        return "refused" if code in FINAL else "unsure"
     if pending:
         return "refused"
     raise TimeoutError(f"{step_id}: no response in {ATTEMPTS} attempts that says anything")

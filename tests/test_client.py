@@ -34,10 +34,9 @@ def loan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "loan.yaml"
 
 
-@pytest.fixture(params=["stepstub", "stepstub_sandbox"])
-def sandbox(request: pytest.FixtureRequest) -> stepstub.Sandbox:
-    made: stepstub.Sandbox = request.getfixturevalue(request.param)
-    return made
+@pytest.fixture
+def sandbox(either: stepstub.Sandbox) -> stepstub.Sandbox:
+    return either
 
 
 @pytest.fixture

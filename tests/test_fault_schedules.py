@@ -15,13 +15,6 @@ STEP = "order-1-approve"
 NEXT = "order-1-ship"
 
 
-@pytest.fixture(params=["stepstub", "stepstub_sandbox"])
-def sandbox(request: pytest.FixtureRequest) -> stepstub.Sandbox:
-    made: stepstub.Sandbox = request.getfixturevalue(request.param)
-    made.start_process("two-steps")
-    return made
-
-
 def statuses(sandbox: stepstub.Sandbox, *step_ids: str) -> list[int]:
     """The status that a request about each of these steps gets; 503 is the fault's."""
     return [

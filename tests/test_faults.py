@@ -17,14 +17,6 @@ STEP = "order-1-approve"
 NEXT = "order-1-ship"
 
 
-@pytest.fixture(params=["stepstub", "stepstub_sandbox"])
-def sandbox(request: pytest.FixtureRequest) -> stepstub.Sandbox:
-    """A sandbox with one step to complete, without a socket and with one."""
-    made: stepstub.Sandbox = request.getfixturevalue(request.param)
-    made.start_process("two-steps")
-    return made
-
-
 def post(sandbox: stepstub.Sandbox, step_id: str = STEP, timeout: float = 5) -> requests.Response:
     return requests.post(
         sandbox.complete_step_url,

@@ -331,3 +331,22 @@ def test_what_a_test_gets_hold_of_can_be_annotated(stepstub_server: stepstub.Liv
     public = {getattr(stepstub, name) for name in stepstub.__all__}
     assert {type(value) for value in values} <= public
     assert stepstub.__version__ == version("stepstub")
+
+
+def test_connections_that_a_test_had_refused_are_accepted_after_it(suite: Suite) -> None:
+    code = """
+import requests
+
+def test_one(stepstub_sandbox):
+    stepstub_sandbox.refuse_connections(60)
+    try:
+        url, headers = stepstub_sandbox.complete_step_url, stepstub_sandbox.headers
+        requests.post(url, json={"processStepId": "x"}, headers=headers)
+    except requests.ConnectionError:
+        return
+    raise AssertionError
+
+def test_two(stepstub_sandbox):
+    assert stepstub_sandbox.journal() == []
+"""
+    suite.run(code, passed=2)

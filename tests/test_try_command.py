@@ -59,6 +59,20 @@ def test_a_command_is_run_under_the_default_and_each_reading_it_can_notice(
     )
 
 
+def test_a_command_is_run_with_a_variation(client: Path) -> None:
+    code = """
+sandbox = post("/_stub/sandboxes", {"scenario": "last-step"}, token)["token"]
+body = {"processStepId": "invoice-1-archive", "params": {}}
+done = post("/api/v1/processes/complete-step", body, sandbox)
+assert len(done) == 4, os.environ["STEPSTUB_VARY_ONLY"]
+"""
+    result = tried(client, code, "--readings", "variation=extra-members")
+    assert result.exit_code == 1, result.output
+    assert "AssertionError: extra-members" in result.output
+    assert "A variation: the envelope" in result.output
+    assert "Repeat: stepstub try --readings variation=extra-members -- " in result.output
+
+
 def test_a_command_that_survives_is_a_success(client: Path) -> None:
     result = tried(client, ITS_OWN_SANDBOX, "--readings", "timestamp=seconds,last-step-params=null")
     assert result.exit_code == 0, result.output
@@ -89,5 +103,44 @@ def test_what_cannot_be_run_or_tried_is_explained(client: Path) -> None:
     runner = CliRunner()
     result = runner.invoke(main, ["try", "--", "no-such-command"])
     assert (result.exit_code, "Cannot run no-such-command" in result.output) == (2, True)
-    result = tried(client, "", "--readings", "sprin")
-    assert (result.exit_code, "did you mean spring" in result.output) == (2, True)
+    for options, said in (
+        (("--readings", "sprin"), "did you mean spring"),
+        (("--scenario", "two-step"), "did you mean two-steps"),
+        (("--json", "nowhere/tried.json"), "There is no folder nowhere"),
+        ((), "The command passed without a request to the stub"),
+    ):
+        result = tried(client, "", *options)
+        assert (result.exit_code, said in result.output) == (2, True), result.output
+
+
+def test_a_run_is_repeated_with_its_options(client: Path) -> None:
+    options = ("--scenario", "last-step", "--time-limit", "30", "--readings", "last-step-id=absent")
+    code = ITS_OWN_SANDBOX.replace('token = post("/_stub/sandboxes"', 'post("/_stub/sandboxes"')
+    code = code.replace(', token)["token"]', ", token)")
+    result = tried(client, code, *options)
+    assert (
+        "Repeat: stepstub try --scenario last-step --time-limit 30 --readings last-step-id=absent"
+        " -- "
+    ) in result.output
+
+
+def test_each_run_is_reported_while_the_others_are_still_to_come(client: Path) -> None:
+    result = tried(client, ITS_OWN_SANDBOX, "--readings", "last-step-id=empty")
+    assert "1 of 1: last-step-id=empty failed\n" in result.stderr
+
+
+def test_what_was_found_before_an_interruption_is_kept(client: Path, tmp_path: Path) -> None:
+    code = """
+import signal
+if os.environ["STEPSTUB_READING"] == "version=2":
+    os.kill(os.getppid(), signal.SIGINT)
+    signal.pause()
+"""
+    result = tried(client, code + ITS_OWN_SANDBOX, "--json", str(tmp_path / "tried.json"))
+    assert result.exit_code == 130
+    assert "Interrupted: the rest was not tried.\n" in result.output
+    found = json.loads((tmp_path / "tried.json").read_text())
+    assert found["interrupted"]
+    assert "last-step-id=absent" in {each["trial"] for each in found["broken"]}
+    (test,) = found["broken"][0]["tests"]
+    assert test["output"].endswith("AssertionError")

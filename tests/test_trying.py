@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
-from planted_clients import PAIRS, PLANTED
+from planted_clients import PAIRS, PLANTED, VARIED
 from plugin_suite import Suite
 from stepstub.readings import DEFAULT, questions
 from stepstub.trying.choice import CONFIGURED, other_values
+from stepstub.variations import KINDS
 from support import ROOT
 
 ONE_CLIENT = """
 import pytest
-from planted_clients import PAIRS, PLANTED
+from planted_clients import PAIRS, PLANTED, VARIED
 
-CLIENTS = {**PLANTED, **PAIRS}
+CLIENTS = {**PLANTED, **VARIED, **PAIRS}
 
 @pytest.mark.parametrize("client", %s)
 def test_client(stepstub, client):
@@ -102,7 +103,8 @@ def test_each_planted_client_is_caught_with_its_reading_named(suite: Suite) -> N
     broken = broken_by(found)
     # Of a thousand timestamps one ends in three zeros and has no fraction then.
     caught = {
-        client: {each["trial"] for each in trials} - {"timestamp=trimmed"}
+        client: {each["trial"] for each in trials if "variation" not in each["values"]}
+        - {"timestamp=trimmed"}
         for client, trials in broken.items()
     }
     assert caught == {name: values for name, (_, values) in PLANTED.items()}
@@ -112,9 +114,34 @@ def test_each_planted_client_is_caught_with_its_reading_named(suite: Suite) -> N
         assert all(test["unexpected"] for test in each["tests"])
 
 
-def test_every_reading_that_a_client_can_notice_breaks_one() -> None:
+@pytest.mark.parametrize("fixture", ["stepstub", "stepstub_sandbox"])
+def test_each_planted_client_is_caught_with_its_variation_named(suite: Suite, fixture: str) -> None:
+    # Without a socket some kinds cannot be.
+    possible = {f"variation={name}" for name in KINDS if fixture != "stepstub" or wireless(name)}
+    wanted = {name: kinds for name, (_, kinds) in VARIED.items() if kinds <= possible}
+    code = (ONE_CLIENT % list(wanted)).replace("stepstub, client", f"{fixture}, client")
+    found = tried(suite, code.replace("(stepstub)", f"({fixture})"), "each")
+    varied = {each["trial"]: each for each in found["broken"] if "variation" in each["values"]}
+    caught = {
+        client: {each["trial"] for each in trials} & set(varied)
+        for client, trials in broken_by(found).items()
+    }
+    assert caught == wanted
+    for each in varied.values():
+        assert each["advice"] == [KINDS[each["values"]["variation"]].to_be_safe]
+        assert all(test["unexpected"]["variations"] for test in each["tests"])
+
+
+def wireless(kind: str) -> bool:
+    return not KINDS[kind].on_the_wire
+
+
+def test_everything_that_a_client_can_notice_breaks_one() -> None:
     planted = {value.partition("=")[0] for _, values in PLANTED.values() for value in values}
     assert planted == set(questions()) - set(CONFIGURED) == set(other_values(DEFAULT))
+    assert {kind for _, kinds in VARIED.values() for kind in kinds} == {
+        f"variation={name}" for name in KINDS
+    }
 
 
 @pytest.mark.parametrize(
@@ -179,6 +206,29 @@ def test_a_test_keeps_its_id_under_the_readings_it_has_anyway(suite: Suite) -> N
     assert "test_it.py::test_nothing PASSED" in output
 
 
+def test_a_variation_that_needs_a_connection_names_the_fixture_that_has_one(suite: Suite) -> None:
+    choice = ("--stepstub-readings", "variation=chunked")
+    output = suite.run(RETRY, *choice, "-rs", passed=2)
+    assert "variation=chunked needs a connection: use the fixture stepstub_sandbox" in output
+    live = RETRY.replace("stepstub)", "stepstub_sandbox)").replace("stepstub.", "stepstub_sandbox.")
+    output = suite.run(live, *choice, "-v", passed=3)
+    assert "test_retry[stepstub: variation=chunked] PASSED" in output
+
+
+def test_the_section_says_how_the_response_varied(suite: Suite) -> None:
+    code = RETRY.replace('["processStepId"] is None', "is None or len(response.json()) == 4")
+    output = suite.run(code, "--stepstub-readings", "variation=extra-members", passed=2, failed=1)
+    section = output.partition("stepstub: other readings")[2]
+    assert "\nvariation=extra-members\n  A variation: the envelope, the data" in section
+    assert "varied in    extra-members (_links, owner)" in section
+    assert "To be safe: Ignore what you do not know" in section
+
+
+def test_a_marker_pins_how_responses_vary(suite: Suite) -> None:
+    pinned = RETRY.replace("def test_retry", "@pytest.mark.stepstub(vary=False)\ndef test_retry")
+    suite.run(pinned, "--stepstub-readings", "variation=spacing", passed=2)
+
+
 def test_a_marker_pins_readings(suite: Suite) -> None:
     pinned = RETRY.replace(
         "def test_retry", '@pytest.mark.stepstub(readings={"last-step-id": "null"})\ndef test_retry'
@@ -198,6 +248,50 @@ def test_a_test_is_skipped_that_can_notice_nothing_or_fails_anyway(suite: Suite)
     output = suite.run(failing, "--stepstub-readings", "version=2", "-rs", passed=1, failed=1)
     assert "the test does not pass under its usual readings" in output
     assert "Failed under the default readings already" in output
+
+
+def test_the_exchange_that_is_shown_is_the_last_that_the_reading_shaped(suite: Suite) -> None:
+    code = """
+import requests
+
+def test_it(stepstub):
+    for step in stepstub.start_process("two-steps").steps:
+        body = {"processStepId": step.id, "params": {}}
+        headers = stepstub.headers
+        response = requests.post(stepstub.complete_step_url, json=body, headers=headers)
+    assert response.headers["Content-Type"] == "application/json"
+"""
+    output = suite.run(code, "--stepstub-readings", "variation=media-type", passed=1, failed=1)
+    assert 'it sent      POST /api/v1/processes/complete-step {"processStepId": "order-1-ship"' in (
+        output
+    )
+
+
+def test_a_client_that_is_not_told_of_other_credentials_is_broken_by_them(suite: Suite) -> None:
+    code = RETRY.replace("stepstub.headers", '{"Authorization": f"Bearer {stepstub.token}"}')
+    output = suite.run(code, "--stepstub-readings", "credentials=api-key", passed=2, failed=1)
+    assert "and received 401" in output
+    suite.run(RETRY, "--stepstub-readings", "credentials=api-key", passed=3)
+
+
+def test_a_test_with_both_stubs_is_tried_with_what_needs_a_connection(suite: Suite) -> None:
+    code = RETRY.replace("(stepstub)", "(stepstub, stepstub_sandbox)")
+    suite.run(code, "--stepstub-readings", "variation=until-close", passed=3)
+
+
+def test_where_a_result_cannot_be_written_nothing_is_run(suite: Suite) -> None:
+    options = ("--stepstub-readings-json", "nowhere/tried.json")
+    output = suite.run(RETRY, "--stepstub-readings", "version=2", *options)
+    assert "--stepstub-readings-json: There is no folder nowhere." in output
+    assert "goes with --stepstub-readings" in suite.run(RETRY, *options)
+
+
+def test_when_every_test_decides_by_itself_the_section_says_so(suite: Suite) -> None:
+    pinned = RETRY.replace(
+        "def test_retry", '@pytest.mark.stepstub(readings="default")\ndef test_retry'
+    )
+    output = suite.run(pinned, "--stepstub-readings", "version=2", passed=2)
+    assert "nothing to try: each test decides that by its marker" in output
 
 
 STUBBORN = """
@@ -255,8 +349,12 @@ def test_it_works_under_xdist(suite: Suite) -> None:
     ("choice", "said"),
     [
         ("sprin", "There is no profile 'sprin': did you mean spring"),
-        ("random:x", "is not of the form random:N or random:N:SEED"),
+        ("random:x", "'random:x' is not of the form random:N or random:N:SEED"),
         ("last-step-id=absnt", "did you mean absent?"),
+        ("variation=chuncked", "did you mean chunked"),
+        ("last-step-id", "last-step-id is a reading: give it a value, as in last-step-id=absent"),
+        ("version=2,version=3", "version is given twice"),
+        ("last-step-id=null", "last-step-id is null anyway, so there is nothing to try"),
         ("default", "changes nothing"),
     ],
 )

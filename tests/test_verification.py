@@ -16,13 +16,6 @@ from support import in_time
 STEP = "order-1-approve"
 
 
-@pytest.fixture(params=["stepstub", "stepstub_sandbox"])
-def sandbox(request: pytest.FixtureRequest) -> stepstub.Sandbox:
-    made: stepstub.Sandbox = request.getfixturevalue(request.param)
-    made.start_process("two-steps")
-    return made
-
-
 def post(sandbox: stepstub.Sandbox, step_id: str = STEP) -> int:
     return requests.post(
         sandbox.complete_step_url,

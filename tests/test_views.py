@@ -30,6 +30,7 @@ TYPES: dict[str, type[Struct]] = {
     "Journal": views.ExchangeList,
     "NewProcess": views.ProcessSpec,
     "NewSandbox": views.SandboxRequest,
+    "ConnectionRefusal": views.ConnectionRefusal,
     "NewStep": views.StepSpec,
     "Param": Param,
     "Process": views.ProcessView,

@@ -11,7 +11,8 @@ import pytest
 import requests
 
 import stepstub
-from stepstub import wire
+from stepstub import ControlFailed, wire
+from stepstub.errors import InConflict
 from stepstub.model import Status
 from stepstub.serving.server import GRACE_PERIOD
 from support import Connection
@@ -19,18 +20,11 @@ from support import post as request_bytes
 
 STEP = "order-1-approve"
 NEXT = "order-1-ship"
-PATIENCE = 0.3  # seconds that a client waits for a stub that stalls
+PATIENCE = 0.5  # seconds that a client waits for a stub that stalls
+CONNECTING = 10  # seconds that it may take to connect, which no fault delays
 
 Outcome = tuple[int, Mapping[str, str], bytes] | str
 Client = Callable[[stepstub.Sandbox], Outcome]
-
-
-@pytest.fixture(params=["stepstub", "stepstub_sandbox"])
-def sandbox(request: pytest.FixtureRequest) -> stepstub.Sandbox:
-    """A sandbox with one step to complete, without a socket and with one."""
-    made: stepstub.Sandbox = request.getfixturevalue(request.param)
-    made.start_process("two-steps")
-    return made
 
 
 def by_requests(sandbox: stepstub.Sandbox) -> Outcome:
@@ -39,7 +33,7 @@ def by_requests(sandbox: stepstub.Sandbox) -> Outcome:
             sandbox.complete_step_url,
             json={"processStepId": STEP},
             headers=sandbox.headers,
-            timeout=PATIENCE,
+            timeout=(CONNECTING, PATIENCE),
         )
     except requests.RequestException as error:
         return f"requests.{type(error).__name__}"
@@ -48,7 +42,9 @@ def by_requests(sandbox: stepstub.Sandbox) -> Outcome:
 
 def by_httpx(sandbox: stepstub.Sandbox) -> Outcome:
     try:
-        with httpx.Client(transport=transport_of(sandbox), timeout=PATIENCE) as client:
+        with httpx.Client(
+            transport=transport_of(sandbox), timeout=httpx.Timeout(PATIENCE, connect=CONNECTING)
+        ) as client:
             return of_httpx(client.post(sandbox.complete_step_url, **httpx_request(sandbox)))
     except httpx.TransportError as error:
         return f"httpx.{type(error).__name__}"
@@ -57,7 +53,8 @@ def by_httpx(sandbox: stepstub.Sandbox) -> Outcome:
 def by_httpx_async(sandbox: stepstub.Sandbox) -> Outcome:
     async def call() -> Outcome:
         async with httpx.AsyncClient(
-            transport=transport_of(sandbox, asynchronous=True), timeout=PATIENCE
+            transport=transport_of(sandbox, asynchronous=True),
+            timeout=httpx.Timeout(PATIENCE, connect=CONNECTING),
         ) as client:
             url = sandbox.complete_step_url
             return of_httpx(await client.post(url, **httpx_request(sandbox)))
@@ -343,16 +340,59 @@ def test_a_server_refuses_connections_for_a_while() -> None:
         sandbox = server.default_sandbox()
         assert sandbox.headers  # from the control API, which will be out of reach
         with requests.Session() as kept:
-            assert kept.get(f"{server.url}/_stub/health", timeout=5).ok
             for _ in range(2):
+                assert kept.get(f"{server.url}/_stub/health", timeout=5).ok
                 with server.refusing_connections():
                     for client in CLIENTS:
                         assert client(sandbox) in ("requests.ConnectionError", "httpx.ConnectError")
-                    assert kept.get(f"{server.url}/_stub/health", timeout=5).ok
+                    with pytest.raises(requests.ConnectionError):
+                        kept.get(f"{server.url}/_stub/health", timeout=5)
                 assert sandbox.step(STEP).status is Status.STARTED
         outcome = by_requests(sandbox)
     assert isinstance(outcome, tuple)
     assert outcome[0] == 200
+
+
+def test_connections_are_refused_for_a_while() -> None:
+    with stepstub.LiveServer("two-steps") as server:
+        sandbox = server.default_sandbox()
+        sandbox.refuse_connections(0.3)
+        outcomes = [by_requests(sandbox)]
+        while outcomes[-1] == "requests.ConnectionError":
+            outcomes.append(by_requests(sandbox))
+        assert len(outcomes) > 1
+        assert outcomes[-1][0] == 200
+
+
+def test_the_connection_that_asks_for_it_is_closed_as_well() -> None:
+    with stepstub.LiveServer() as server, requests.Session() as kept:
+        kept.headers.update(server.default_sandbox().headers)
+        url = f"{server.url}/_stub/refuse-connections"
+        response = kept.post(url, json={"seconds": 60}, timeout=5)
+        assert (response.status_code, response.headers["Connection"]) == (204, "close")
+        with pytest.raises(requests.ConnectionError):
+            kept.post(url, json={"seconds": 60}, timeout=5)
+
+
+def test_a_refusal_ends_when_it_is_told_to_and_the_next_one_has_its_whole_time() -> None:
+    with stepstub.LiveServer("two-steps") as server:
+        sandbox = server.default_sandbox()
+        sandbox.refuse_connections(0.1)
+        server.accept_connections()
+        assert isinstance(by_requests(sandbox), tuple)
+        with server.refusing_connections():
+            time.sleep(0.15)  # when the first one would have ended
+            assert by_requests(sandbox) == "requests.ConnectionError"
+
+
+def test_connections_cannot_be_refused_twice_at_a_time() -> None:
+    with (
+        stepstub.LiveServer() as server,
+        server.refusing_connections(),
+        pytest.raises(InConflict, match="refused already"),
+        server.refusing_connections(),
+    ):
+        pass
 
 
 def test_a_server_that_has_refused_connections_stops() -> None:
@@ -365,7 +405,5 @@ def test_a_server_that_has_refused_connections_stops() -> None:
 def test_what_needs_a_server_names_the_fixture_that_has_one(
     stepstub: stepstub.InProcess,
 ) -> None:
-    from stepstub.errors import NeedsServer
-
-    with pytest.raises(NeedsServer, match="the fixture stepstub_server"):
-        stepstub.refusing_connections()
+    with pytest.raises(ControlFailed, match="the fixture stepstub_sandbox"):
+        stepstub.refuse_connections(1)

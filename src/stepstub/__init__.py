@@ -20,6 +20,7 @@ The layout, from the outside in; imports run downwards only::
     responses  views  verification    what goes out, in either form; the control API's types
     shaping  wire                     which readings shaped a response; how it goes wrong
     sandbox                           one token's world, and all of them
+    late_calls                        delegate calls that a fault puts off
     stores                            where it keeps its state          another one: here
     faults  delegates  journal        rules of misbehaviour             another kind: here
     tokens                            how long the tokens of a sandbox are good
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from stepstub.delegates import StepStart
     from stepstub.errors import (
         Disconnected,
-        NeedsServer,
         ScenarioError,
         StepstubError,
         TimedOut,
@@ -73,7 +73,6 @@ _HOME = {
     "Fault": "faults",
     "InProcess": "inprocess",
     "LiveServer": "live",
-    "NeedsServer": "errors",
     "NewSandbox": "client",
     "NotCompletedAsExpected": "client",
     "NotEntered": "client",
@@ -104,7 +103,6 @@ __all__ = [
     "Fault",
     "InProcess",
     "LiveServer",
-    "NeedsServer",
     "NewSandbox",
     "NotCompletedAsExpected",
     "NotEntered",

@@ -29,6 +29,7 @@ from stepstub.verification import Verification, settles
 from stepstub.views import (
     ClockChange,
     ClockView,
+    ConnectionRefusal,
     DelegateCallList,
     DelegateCallView,
     ExchangeList,
@@ -385,6 +386,15 @@ class Sandbox:
         renewed = self.new_token()
         self.limit_token(requests=0)
         return renewed
+
+    def refuse_connections(self, seconds: float) -> None:
+        """Let nobody connect to the whole stub for so long, this object included.
+
+        Connections that are idle are closed. Only where the stub listens; one in this process
+        without a socket raises `ControlFailed`.
+        """
+        self.headers  # noqa: B018 - for which the stub could not be asked meanwhile
+        self.call("POST", "refuse-connections", NoneType, ConnectionRefusal(seconds=seconds))
 
     def verify_completed(self, step_id: str, times: int = 1, within: float = 0) -> Verification:
         """Check that a step was completed `times` times, waiting up to `within` seconds for it.

@@ -133,6 +133,9 @@ class Concurrency(Protocol):
     async def within(self, seconds: float, coroutine: Coroutine[Any, Any, T]) -> T:
         """The result of `coroutine`. Raises TimeoutError when it takes longer."""
 
+    def later(self, seconds: float, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Call `function` after so much real time, where time passes by itself."""
+
 
 class InlineConcurrency:
     """For a caller that has a thread of its own: blocks it."""
@@ -153,6 +156,9 @@ class InlineConcurrency:
     def within(self, seconds: float, coroutine: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
         return coroutine
 
+    def later(self, seconds: float, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Not at all: nothing happens here but what a caller asks for."""
+
 
 class EventLoopConcurrency:
     """For a server: blocking work goes to threads."""
@@ -162,6 +168,7 @@ class EventLoopConcurrency:
     def __init__(self) -> None:
         self._threads = _DaemonThreads("stepstub-delegate")
         self._limit = CallLimit()
+        self._tasks: set[asyncio.Task[None]] = set()  # a loop keeps none alive by itself
 
     def close(self) -> None:
         """Let idle threads end at once, and the others when their calls have."""
@@ -215,6 +222,14 @@ class EventLoopConcurrency:
             return result
         async with asyncio.timeout(seconds):
             return await _resumed(coroutine, waits_for)
+
+    def later(self, seconds: float, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._begin, function)
+
+    def _begin(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = asyncio.get_running_loop().create_task(function())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 class _DaemonThreads:

@@ -29,13 +29,17 @@ class StepStart(Struct, frozen=True, rename="camel"):
 
 
 class DelegateCall(Struct, kw_only=True):
-    """One call of a delegate. `called_at` is in milliseconds; `outcome` is filled as it ends."""
+    """One call of a delegate. `called_at` is in milliseconds; `outcome` is filled as it ends.
+
+    `times` says how often it has been made: more than once by a fault alone.
+    """
 
     called_at: int
     kind: str
     start: StepStart
     exchange_number: int | None = None
     outcome: str = IN_PROGRESS
+    times: int = 1
 
 
 class Delegates:

@@ -14,6 +14,7 @@ from stepstub.sandbox import Sandbox, Sandboxes
 from stepstub.settings import Settings
 from stepstub.stores.protocol import Loaded
 from stepstub.views import HealthView
+from stepstub.wire import Wire
 
 
 class Host(Protocol):
@@ -70,7 +71,8 @@ class Exchange(Struct, kw_only=True):
     control API also `token`, the token itself. The
     contract sets `content` (the bytes), `body` (parsed and checked) and `parameters` (of path and
     query). `records` are what the store had for the step it is about. The handler or a refusal
-    sets `response`. `delivery` is a fault that has it go wrong on the wire.
+    sets `response`. `delivery` is a fault that has it go wrong on `wire`, which carries the
+    exchange.
     """
 
     stub: Host
@@ -86,6 +88,7 @@ class Exchange(Struct, kw_only=True):
     records: Loaded | None = None
     response: Response | None = None
     delivery: Fault | None = None
+    wire: Wire | None = None
 
     @property
     def responses(self) -> Responses:

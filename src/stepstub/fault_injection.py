@@ -26,8 +26,7 @@ async def handle(exchange: Exchange) -> None:
 
 async def _strike(exchange: Exchange, fault: Fault, now: int) -> bool:
     """Misbehave as `fault` says; whether that was the end of the exchange."""
-    entry = exchange.entry
-    entry.fault = f"{entry.fault}; {fault.describe()}" if entry.fault else fault.describe()
+    exchange.entry.note_fault(fault.describe())
     match fault.action:
         case "delay":
             await exchange.stub.concurrency.sleep(fault.seconds or 0)

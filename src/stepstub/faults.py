@@ -1,7 +1,8 @@
 """Misbehaviour on purpose: the rules, and which one applies to a request.
 
 A fault strikes `before` anything has moved, or `after` the step was completed, when only the
-response is lost. The difference is what a client's retry has to live with.
+response is lost. The difference is what a client's retry has to live with. In between, it strikes
+the call of the next step's `delegate`.
 """
 
 import re
@@ -17,7 +18,7 @@ from msgspec.structs import replace
 
 from stepstub.errors import BadRequest, InConflict
 
-Phase = Literal["before", "after"]
+Phase = Literal["before", "after", "delegate"]
 Action = Literal[
     "respond",
     "gateway",
@@ -28,6 +29,8 @@ Action = Literal[
     "stall",
     "drip",
     "wrong-length",
+    "twice",
+    "late",
 ]
 Place = Literal["start", "head", "after-head", "body"]
 """Where a response breaks off: before it, inside its head, between head and body, half-way."""
@@ -48,7 +51,11 @@ _MEMBERS: Mapping[Action, frozenset[str]] = {
     "stall": frozenset({"seconds", "at", "after_bytes"}),
     "drip": frozenset({"bytes_per_second"}),
     "wrong-length": frozenset({"extra_bytes"}),
+    "twice": frozenset(),
+    "late": frozenset({"seconds"}),
 }
+_OF_DELEGATES = ("twice", "late")
+"""The actions of the phase `delegate`, which has no others."""
 _DEFAULTS: Mapping[Action, Mapping[str, int | float | str]] = {
     "respond": {"status": 500},
     "gateway": {"status": 502},
@@ -56,6 +63,20 @@ _DEFAULTS: Mapping[Action, Mapping[str, int | float | str]] = {
     "stall": {"seconds": 60.0},
     "drip": {"bytes_per_second": 10},
     "wrong-length": {"extra_bytes": 100},
+    "late": {"seconds": 1.0},
+}
+_WHAT: Mapping[Action, str] = {
+    "respond": "respond {fault.status}",
+    "gateway": "a gateway's page, {fault.status}",
+    "malformed": "malformed JSON",
+    "delay": "delay of {fault.seconds:g} s",
+    "disconnect": "connection broken{where}",
+    "reset": "connection reset{where}",
+    "stall": "stall of at most {fault.seconds:g} s{where}",
+    "drip": "drip of {fault.bytes_per_second} bytes a second",
+    "wrong-length": "Content-Length too large by {fault.extra_bytes}",
+    "twice": "called twice",
+    "late": "called {fault.seconds:g} s late",
 }
 _PLACES = {
     "start": "before the response",
@@ -72,10 +93,11 @@ class Fault(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
     """One rule: what goes wrong, and at which requests.
 
     Which members go with which action, `settled` says. `process_step_id` of None means any step.
-    The schedule counts the requests that phase and step let through (of `after`: completions), for
-    each step on its own if `each_step`: the first strike is at request `nth`, further ones at each
-    or at every `every`-th after it, each with `probability` drawn from `seed`. `remaining` counts
-    the strikes still to come (of one step, if `each_step`), `struck` those there were.
+    The schedule counts the requests that phase and step let through (of `after`: completions, of
+    `delegate`: those that really call one), for each step on its own if `each_step`: the first
+    strike is at request `nth`, further ones at each or at every `every`-th after it, each with
+    `probability` drawn from `seed`. `remaining` counts the strikes still to come (of one step, if
+    `each_step`), `struck` those there were.
 
     The store gives it its `id`.
     """
@@ -107,28 +129,8 @@ class Fault(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
 
     def describe(self) -> str:
         """`after: respond 500`, for the journal."""
-        return f"{self.phase}: {self._what()}{self._when()}"
-
-    def _what(self) -> str:
-        match self.action:
-            case "respond":
-                return f"respond {self.status}"
-            case "gateway":
-                return f"a gateway's page, {self.status}"
-            case "malformed":
-                return "malformed JSON"
-            case "delay":
-                return f"delay of {self.seconds:g} s"
-            case "disconnect":
-                return f"connection broken{self._where()}"
-            case "reset":
-                return f"connection reset{self._where()}"
-            case "stall":
-                return f"stall of at most {self.seconds:g} s{self._where()}"
-            case "drip":
-                return f"drip of {self.bytes_per_second} bytes a second"
-            case "wrong-length":
-                return f"Content-Length too large by {self.extra_bytes}"
+        what = _WHAT[self.action].format(fault=self, where=self._where())
+        return f"{self.phase}: {what}{self._when()}"
 
     def _where(self) -> str:
         if self.after_bytes is not None:
@@ -152,6 +154,11 @@ class Fault(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
 
 def settled(fault: Fault) -> Fault:
     """The fault with the defaults of its action; raises `BadRequest` for what has no meaning."""
+    if (fault.phase == "delegate") != (fault.action in _OF_DELEGATES):
+        raise BadRequest(
+            f"The actions {' and '.join(_OF_DELEGATES)} go with the phase delegate, and it with"
+            f" them alone: not {fault.action} with {fault.phase}."
+        )
     allowed = _MEMBERS[fault.action]
     for member, actions in _ACTIONS_OF.items():
         if getattr(fault, member) is not None and member not in allowed:

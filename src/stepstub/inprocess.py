@@ -8,14 +8,14 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from stepstub import profiles, scenario, variations
 from stepstub.app import create_app
 from stepstub.client import ReadingsChoice, Sandbox
 from stepstub.concurrency import InlineConcurrency, run_inline
-from stepstub.errors import InvalidVariations, NeedsServer
+from stepstub.errors import InvalidVariations
 from stepstub.interception import Carried, Interception
 from stepstub.settings import DEFAULT_TOKEN, Settings
 from stepstub.socketless import Call, WireWithoutSocket
@@ -99,13 +99,6 @@ class InProcess(Sandbox):
         That is, those with an unknown token and those to an unknown path.
         """
         return self._sibling(DEFAULT_TOKEN)
-
-    def refusing_connections(self) -> NoReturn:
-        """Raises `NeedsServer`: without a socket there is no connection to refuse."""
-        raise NeedsServer(
-            "A stub in the test's process cannot refuse connections. Use a live one, the fixture"
-            " stepstub_server: `with stepstub_server.refusing_connections():`."
-        )
 
     def httpx_transport(self) -> "HttpxTransport":
         """A transport for `httpx.Client` and `httpx.AsyncClient`; every host leads to the stub."""

@@ -61,6 +61,10 @@ class Entry(Struct, kw_only=True, gc=False):
         """Whether this exchange completed its step."""
         return self.step_before is Status.STARTED and self.step_after is Status.COMPLETED
 
+    def note_fault(self, description: str) -> None:
+        """Note a fault that has struck this exchange, perhaps not the first."""
+        self.fault = f"{self.fault}; {description}" if self.fault else description
+
 
 def redacted(
     headers: list[tuple[bytes, bytes]], key_headers: frozenset[bytes] = frozenset()

@@ -85,10 +85,15 @@ class LiveServer:
     def refusing_connections(self) -> AbstractContextManager[None]:
         """While the with statement lasts, nobody can connect to this server: to no sandbox at all.
 
-        The control API is out of reach as well. Connections that are open stay so.
+        The control API is out of reach as well. Connections that are idle are closed.
         """
         self.default_sandbox()  # raises `NotEntered`
         return self._running.refusing_connections()
+
+    def accept_connections(self) -> None:
+        """End at once what `refuse_connections` of a sandbox has begun, if it has."""
+        self.default_sandbox()
+        self._running.accept_connections()
 
     def default_sandbox(self) -> Sandbox:
         """The sandbox of the server's own token, which holds its scenarios.

@@ -33,6 +33,7 @@ _ROWS = (
     Operation("clearFaults", control.clear_faults, HTTPStatus.NO_CONTENT),
     Operation("issueToken", control.issue_token, HTTPStatus.CREATED),
     Operation("limitToken", control.limit_token, HTTPStatus.NO_CONTENT),
+    Operation("refuseConnections", control.refuse_connections, HTTPStatus.NO_CONTENT),
     Operation("getClock", control.get_clock),
     Operation("setClock", control.set_clock),
     Operation("listDelegateCalls", control.list_delegate_calls),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _UNUSED_FAULTS = "stepstub_unused_faults"
 _OTHER_READINGS = "stepstub_readings"
+_READINGS_JSON = "stepstub_readings_json"
 _OF_MARKER = {"readings", "vary", "faults"}
 
 
@@ -32,13 +33,15 @@ _OF_MARKER = {"readings", "vary", "faults"}
 class _Used:
     """A sandbox that a test has, and what its report needs to know of it.
 
-    `default` is where requests go that name no sandbox, `how_to_reach` what to say when none came.
+    `default` is where requests go that name no sandbox, `how_to_reach` what to say when none came,
+    `server` the one of this process that has the sandbox, if it listens.
     """
 
     sandbox: "Sandbox"
     default: "Sandbox"
     how_to_reach: str
     began: datetime
+    server: "LiveServer | None"
 
 
 _used = pytest.StashKey[list[_Used]]()
@@ -94,6 +97,8 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     if config.getoption(_OTHER_READINGS):
         _try_other_readings(config)
+    elif config.getoption(_READINGS_JSON):
+        raise pytest.UsageError("--stepstub-readings-json goes with --stepstub-readings")
 
 
 def _try_other_readings(config: pytest.Config) -> None:
@@ -102,6 +107,7 @@ def _try_other_readings(config: pytest.Config) -> None:
 
     from stepstub.errors import StepstubError
     from stepstub.trying import choice
+    from stepstub.trying.outcomes import unwritable
     from stepstub.trying.plugin import OtherReadings
 
     # Workers of xdist are started later, and get the option with this seed.
@@ -110,7 +116,9 @@ def _try_other_readings(config: pytest.Config) -> None:
     seconds = config.getoption("stepstub_time_limit")
     if not seconds > 0:
         raise pytest.UsageError(f"--stepstub-time-limit is more than 0 seconds, not {seconds:g}")
-    base, json_file = _configured(config), config.getoption("stepstub_readings_json")
+    base, json_file = _configured(config), config.getoption(_READINGS_JSON)
+    if json_file and (why := unwritable(Path(json_file))):
+        raise pytest.UsageError(f"--stepstub-readings-json: {why}")
     try:
         trials = choice.parse(asked, base)
     except StepstubError as error:
@@ -144,7 +152,10 @@ def stepstub(
     from stepstub.inprocess import InProcess
 
     url, readings = request.config.getini("stepstub_url"), _readings(request, stepstub_trial)
-    with InProcess(url=url, readings=readings, vary=_vary(request)) as sandbox:
+    vary = _vary(request, stepstub_trial)
+    if vary and stepstub_trial and vary == stepstub_trial.vary and not vary.without_a_connection:
+        vary = None  # the trial is about the other fixture of this test
+    with InProcess(url=url, readings=readings, vary=vary) as sandbox:
         how_to_reach = (
             f"This fixture takes what requests sends to {sandbox.url}, and what httpx sends with"
             " transport=stepstub.httpx_transport(). Clients in other libraries (httpx without that"
@@ -171,11 +182,12 @@ def stepstub_sandbox(
     stepstub_trial: "Trial | None",
 ) -> "Iterator[Sandbox]":
     """A fresh sandbox on `stepstub_server`, for clients in any library, thread or process."""
-    readings, vary = _readings(request, stepstub_trial), _vary(request)
+    readings, vary = _readings(request, stepstub_trial), _vary(request, stepstub_trial)
     name = request.node.nodeid
     with stepstub_server.sandbox(readings=readings, vary=vary, name=name) as sandbox:
         how_to_reach = f"It is at {sandbox.url}, for requests that bear its token."
-        with _remembered(request, sandbox, stepstub_server.default_sandbox(), how_to_reach):
+        default = stepstub_server.default_sandbox()
+        with _remembered(request, sandbox, default, how_to_reach, stepstub_server):
             _add_faults(request, sandbox)
             yield sandbox
 
@@ -188,20 +200,20 @@ def _readings(request: pytest.FixtureRequest, trial: "Trial | None") -> "Reading
 
     base = _configured(request.config)
     if trial is not None:
-        base = with_values(base, trial.values)
+        base = with_values(base, trial.readings)
     try:
         return profiles.chosen(_marked(request).get("readings"), base)
     except StepstubError as error:
         raise pytest.UsageError(f"@pytest.mark.stepstub: {error}") from error
 
 
-def _vary(request: pytest.FixtureRequest) -> "Vary | None":
-    """How the responses of a test's stub vary: as its marker says."""
+def _vary(request: pytest.FixtureRequest, trial: "Trial | None") -> "Vary | None":
+    """How the responses of a test's stub vary: as its marker says, or else its trial."""
     from stepstub import variations
     from stepstub.errors import StepstubError
 
     try:
-        return variations.chosen(_marked(request).get("vary"))
+        return variations.chosen(_marked(request).get("vary"), trial.vary if trial else None)
     except StepstubError as error:
         raise pytest.UsageError(f"@pytest.mark.stepstub: {error}") from error
 
@@ -245,13 +257,17 @@ def _configured(config: pytest.Config) -> "Readings":
 
 @contextmanager
 def _remembered(
-    request: pytest.FixtureRequest, sandbox: "Sandbox", default: "Sandbox", how_to_reach: str
+    request: pytest.FixtureRequest,
+    sandbox: "Sandbox",
+    default: "Sandbox",
+    how_to_reach: str,
+    server: "LiveServer | None" = None,
 ) -> Iterator[None]:
     """While it lasts the test's report has what there is to say of the sandbox."""
     # Journals have times in whole milliseconds.
     began = datetime.now(UTC) - timedelta(milliseconds=1)
     used = request.node.stash.setdefault(_used, [])
-    used.append(_Used(sandbox, default, how_to_reach, began))
+    used.append(_Used(sandbox, default, how_to_reach, began, server))
     try:
         yield
     finally:
@@ -260,7 +276,12 @@ def _remembered(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    outcome = yield
+    try:
+        outcome = yield
+    finally:
+        for used in item.stash.get(_used, []):
+            if used.server is not None:
+                used.server.accept_connections()  # it is asked what the test has done
     if item.config.getini(_UNUSED_FAULTS) == "error":
         for used in item.stash.get(_used, []):
             if faults := _unused_faults(used):

@@ -5,6 +5,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from itertools import islice
 from threading import Lock
@@ -14,9 +15,10 @@ from msgspec.structs import replace
 from stepstub import contract, transitions
 from stepstub.clock import SystemClock
 from stepstub.concurrency import CallLimit, Concurrency, run_inline
-from stepstub.delegates import IN_PROGRESS, DelegateCall, Delegates, StepStart
+from stepstub.delegates import ACCEPTED, IN_PROGRESS, DelegateCall, Delegates, StepStart
 from stepstub.errors import DelegateFailed, InConflict, Refusal, StepRefused, Unauthorized
 from stepstub.journal import Entry
+from stepstub.late_calls import LateCalls
 from stepstub.model import Params, Process, Status, Step
 from stepstub.params import ParamsReader
 from stepstub.readings import DEFAULT, Readings
@@ -65,6 +67,7 @@ class Sandbox:
         self.responses = envelope(self.contract)
         self.read_params = ParamsReader(readings)
         self.tokens: Tokens | None = None  # once a test has asked for something about them
+        self.late_calls = LateCalls(store, concurrency)
 
     def use_token(self, token: bytes) -> str | None:
         """Why a token of this sandbox is not good for a request of the contract, if so."""
@@ -113,7 +116,7 @@ class Sandbox:
             # another one with the same ids need not have the same step after this one.
             loaded = await self.store.step(step_id)
         if pending and call and started:
-            outcome = await self._start(change, written, call, entry)
+            outcome = await self._start(change, written, call, entry, outcome)
         entry.step_before, entry.step_after = Status.STARTED, Status.COMPLETED
         self.store.changes.notify()
         return transitions.completion(change, submitted), outcome
@@ -129,14 +132,28 @@ class Sandbox:
         raise StepRefused(found)
 
     async def _start(
-        self, change: Change, written: Change, call: DelegateCall, entry: Entry
+        self,
+        change: Change,
+        written: Change,
+        call: DelegateCall,
+        entry: Entry,
+        applied: Applied,
     ) -> Applied:
         """Call the delegate of the step that a completion starts.
 
         `change` is the whole completion, `written` what has been written of it so far. When the
-        call fails, the readings say whether it is undone, unless something has built on it.
+        call fails, the readings say whether it is undone, unless something has built on it. A fault
+        in `applied` has the call made twice, or when the client already has its response.
         """
-        started = change.writes[1]
+        started, fault = change.writes[1], applied.fault
+        if fault is not None:
+            entry.note_fault(fault.describe())
+            if fault.action == "late":
+                due = applied.now + round((fault.seconds or 0) * 1000)
+                self.late_calls.put_off(
+                    due, applied.now, lambda: self._start_late(change, written, call)
+                )
+                return await self.store.confirm(entry, call)
         try:
             await self.delegates.make(call, started)
         except DelegateFailed as failure:
@@ -145,11 +162,36 @@ class Sandbox:
         except BaseException:
             await self.store.apply(transitions.undo(written), entry, call)
             raise
-        else:
-            if written is not change:
-                now = (await self.store.clock()).now
-                await self.store.apply(transitions.begin(change, now, self.readings), None, None)
+        await self._begin(change, written)
+        if fault is not None:
+            await self._call_again(call, started)
         return await self.store.confirm(entry, call)
+
+    async def _start_late(self, change: Change, written: Change, call: DelegateCall) -> None:
+        """The call of a completion whose client has its response: it cannot be undone any more."""
+        started = change.writes[1]
+        call.called_at = (await self.store.clock()).now
+        try:
+            await self.delegates.make(call, started)
+        except DelegateFailed as failure:
+            given_up = transitions.give_up(written, started, str(failure))
+            await self.store.apply(given_up, None, call)
+        else:
+            await self._begin(change, written)
+        await self.store.confirm(None, call)
+
+    async def _begin(self, change: Change, written: Change) -> None:
+        """Start the next step now, if it was held back until its delegate had been called."""
+        if written is not change:
+            now = (await self.store.clock()).now
+            await self.store.apply(transitions.begin(change, now, self.readings))
+
+    async def _call_again(self, call: DelegateCall, started: Step) -> None:
+        """Make an accepted call once more; only its outcome comes of that."""
+        call.times += 1
+        with suppress(DelegateFailed):
+            await self.delegates.make(call, started)
+        call.outcome = f"{ACCEPTED}; the second time {call.outcome}"
 
     async def _fail(
         self,
@@ -452,6 +494,7 @@ def _id(token: str) -> str:
 
 
 async def _let_go(sandbox: Sandbox) -> None:
+    sandbox.late_calls.drop()
     if await sandbox.store.retire() > _MANY_STEPS:
         # CPython keeps some freed objects for later use, and a single one is enough to hold on to
         # a megabyte around it. A full collection lets go of them.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
-from stepstub.errors import Disconnected, Received, TimedOut
+from stepstub.errors import Disconnected, NeedsServer, Received, TimedOut
 from stepstub.framing import FRAMED
 
 Message = dict[str, Any]
@@ -91,6 +91,12 @@ class WireWithoutSocket:
         done = "reset" if reset else "broken"
         raise Disconnected(
             f"The connection was {done} by a fault.", received=self._received(), reset=reset
+        )
+
+    async def refuse_connections(self, seconds: float) -> NoReturn:
+        raise NeedsServer(
+            "A stub in the test's process has no connections to refuse. Use a live one: the fixture"
+            " stepstub_sandbox, or stepstub_server."
         )
 
     def check_delays(self) -> None:

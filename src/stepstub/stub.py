@@ -66,9 +66,13 @@ class Stub:
             headers=redacted(scope["headers"], self.sandboxes.key_headers),
             wall_clock=self._clock.now(),
         )
-        exchange = Exchange(stub=self, entry=entry, api=api_of(entry.path))
         extensions = scope.setdefault("extensions", {})
-        extensions["stepstub"] = exchange
+        exchange = extensions["stepstub"] = Exchange(
+            stub=self,
+            entry=entry,
+            api=api_of(entry.path),
+            wire=extensions.get("stepstub.wire"),
+        )
         try:
             await self._gate(scope, receive, send)
         except ClientDisconnected as error:
@@ -97,11 +101,11 @@ class Stub:
             entry.duration = time.perf_counter() - began
             await sandbox.store.close(entry)
             self._log(exchange)
-        if exchange.delivery is None:
+        if exchange.delivery is None or exchange.wire is None:
             await send(wire.head_of(response))
             await send({"type": "http.response.body", "body": response.body})
         else:
-            await wire.deliver(exchange.delivery, response, send, extensions["stepstub.wire"])
+            await wire.deliver(exchange.delivery, response, send, exchange.wire)
 
     async def dispatch(
         self, exchange: Exchange, scope: Scope, receive: Receive, send: Send

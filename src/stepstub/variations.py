@@ -18,31 +18,75 @@ MAX_SEED = 2**63 - 1
 
 
 class Kind(Struct, frozen=True):
-    """One kind of variation: what a client sees of it, and whether it takes a connection."""
+    """One kind of variation: what a client sees of it, and what it does to be safe.
+
+    `on_the_wire` says whether it takes a connection.
+    """
 
     meaning: str
+    to_be_safe: str
     on_the_wire: bool = False
 
 
 KINDS: Mapping[str, Kind] = {
-    "member-order": Kind("the members of every object are in another order"),
+    "member-order": Kind(
+        "the members of every object are in another order",
+        "Take members by their names.",
+    ),
     "extra-members": Kind(
         "the envelope, the data of a 200, each param and each entry of a 412 have members that no"
-        " client knows"
+        " client knows",
+        "Ignore what you do not know: `FAIL_ON_UNKNOWN_PROPERTIES` off in Jackson, no"
+        ' `extra="forbid"` in pydantic.',
     ),
-    "unknown-codes": Kind("the entries of a 412 have codes that no client knows"),
-    "more-entries": Kind("a 412 has entries besides its own"),
-    "spacing": Kind("there is white space between the tokens of the JSON"),
-    "escapes": Kind("characters of names and texts are escaped in the JSON"),
-    "media-type": Kind("the media type has a charset"),
-    "extra-headers": Kind("the response has headers that no client asked for"),
-    "header-case": Kind("the names of the headers are in another case"),
-    "header-order": Kind("the headers are in another order"),
-    "chunked": Kind("the body is sent in chunks, without a Content-Length", on_the_wire=True),
+    "unknown-codes": Kind(
+        "the entries of a 412 have codes that no client knows",
+        "Treat a code as a text, and one that you do not know as a refusal or, after a lost"
+        " response, as one that leaves open whether the step is completed. No enum.",
+    ),
+    "more-entries": Kind(
+        "a 412 has entries besides its own",
+        "Look at all entries; do not expect one, or a certain one first.",
+    ),
+    "spacing": Kind(
+        "there is white space between the tokens of the JSON",
+        "Use a JSON parser; do not search the text, or read it by lines.",
+    ),
+    "escapes": Kind(
+        "characters of names and texts are escaped in the JSON",
+        "Use a JSON parser.",
+    ),
+    "media-type": Kind(
+        "the media type has a charset",
+        "Compare the media type without its parameters.",
+    ),
+    "extra-headers": Kind(
+        "the response has headers that no client asked for",
+        "Ignore them.",
+    ),
+    "header-case": Kind(
+        "the names of the headers are in another case",
+        "Compare names of headers without regard to case.",
+    ),
+    "header-order": Kind(
+        "the headers are in another order",
+        "Take headers by their names.",
+    ),
+    "chunked": Kind(
+        "the body is sent in chunks, without a Content-Length",
+        "Leave framing to an HTTP library. A chunk may end within a character.",
+        on_the_wire=True,
+    ),
     "until-close": Kind(
-        "the body has no Content-Length and ends with the connection", on_the_wire=True
+        "the body has no Content-Length and ends with the connection",
+        "Do not require a Content-Length.",
+        on_the_wire=True,
     ),
-    "connection-close": Kind("the connection is closed after the response", on_the_wire=True),
+    "connection-close": Kind(
+        "the connection is closed after the response",
+        "Be able to open another connection.",
+        on_the_wire=True,
+    ),
 }
 """Every kind by its name, in the order in which they are applied."""
 

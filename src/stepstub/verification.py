@@ -28,7 +28,8 @@ async def verify(sandbox: Sandbox, step_id: str, times: int, within: float) -> V
     entries, dropped = await _settled(sandbox, step_id, times, within)
     calls = await sandbox.store.calls_of(entry.number for entry in entries)
     unknown = not entries and not await sandbox.store.in_use(step_id)
-    return _verification(step_id, times, entries, len(calls), dropped, unknown=unknown)
+    called = sum(call.times for call in calls.values())
+    return _verification(step_id, times, entries, called, dropped, unknown=unknown)
 
 
 def settles(completed: int, times: int) -> bool:

@@ -137,6 +137,7 @@ class FaultRequest(_Request, frozen=True, kw_only=True):
         """The fault that is asked for. Raises `BadRequest` for members without meaning."""
         many = (self.every, self.probability) != (None, None)
         given = {name: getattr(self, name) for name in self.__struct_fields__ if name != "times"}
+        given["headers"] = self.headers or None  # generated clients send an empty one for none
         return settled(Fault(**given, remaining=self.times or (NO_LIMIT if many else 1)))
 
 
@@ -153,6 +154,12 @@ class TokenRequest(_Request, frozen=True, kw_only=True):
 
     expires_in_seconds: float | None = None
     requests: int | None = None
+
+
+class ConnectionRefusal(_Request, frozen=True, kw_only=True):
+    """For how long nobody can connect."""
+
+    seconds: float
 
 
 class ClockChange(_Request, frozen=True, kw_only=True):
@@ -291,7 +298,10 @@ class TokenView(_Response, frozen=True, kw_only=True):
 
 
 class DelegateCallView(_Response, frozen=True, kw_only=True):
-    """One call of a delegate; `exchange_number` is that of the exchange that caused it."""
+    """One call of a delegate; `exchange_number` is that of the exchange that caused it.
+
+    `times` says how often it was made.
+    """
 
     called_at: datetime
     kind: str
@@ -300,6 +310,7 @@ class DelegateCallView(_Response, frozen=True, kw_only=True):
     params: Params
     outcome: str
     exchange_number: int | None = None
+    times: int = 1
 
     @classmethod
     def of(cls, call: DelegateCall) -> Self:
@@ -311,6 +322,7 @@ class DelegateCallView(_Response, frozen=True, kw_only=True):
             params=call.start.params,
             outcome=call.outcome,
             exchange_number=call.exchange_number,
+            times=call.times,
         )
 
 

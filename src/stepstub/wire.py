@@ -36,6 +36,12 @@ class Wire(Protocol):
     async def break_off(self, *, reset: bool) -> None:
         """Send what has been written, then close the connection; or reset it (TCP's RST)."""
 
+    async def refuse_connections(self, seconds: float) -> None:
+        """Let nobody else connect for so long.
+
+        Raises `InConflict` while connections are refused already, and `NeedsServer`.
+        """
+
 
 def received(fault: Fault, response: Response) -> Response:
     """What a client gets of `response`."""

@@ -447,6 +447,7 @@ def over_transport(app: ASGIApp, scenario: Callable[[Any, Transport], Awaitable[
             ServerState(),
             {},
             refuse=lambda *_: (b"application/json", b"{}"),
+            refuse_connections=lambda _: asyncio.sleep(0),
             hosts=Hosts(loopback=True),
         )
         transport = Transport()

@@ -499,6 +499,22 @@ def test_an_after_fault_waits_for_the_delegate(
     assert kept.faults() == {fault: 1 if struck else 2}
 
 
+@pytest.mark.parametrize(
+    ("outcome", "struck"),
+    [(None, False), (ACCEPTED, False), (IN_PROGRESS, True), ("failed: why", False)],
+)
+def test_a_fault_of_delegate_calls_strikes_one_in_progress(
+    kept: Kept, outcome: str | None, struck: bool
+) -> None:
+    kept.add(process(STARTED, PENDING))
+    fault = kept.fault("delegate", 2)
+    entry, change = kept.completion()
+    applied = kept.apply(change, entry, outcome and call_of("p2", outcome))
+    assert isinstance(applied, Applied)
+    assert (applied.fault.id if applied.fault else None) == (fault if struck else None)
+    assert kept.faults() == {fault: 1 if struck else 2}
+
+
 def test_confirming_a_call_takes_the_after_fault(kept: Kept, clock: Clock) -> None:
     kept.add(process(STARTED, PENDING))
     fault = kept.fault("after")

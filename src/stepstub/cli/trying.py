@@ -2,10 +2,15 @@
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from stepstub.cli.options import DEFAULT_SCENARIO, wrong
+from stepstub.cli.options import DEFAULT_SCENARIO, WrongUsage, is_default, wrong
+
+if TYPE_CHECKING:
+    from stepstub.model import Process
+    from stepstub.trying.choice import Trial
 
 
 @click.command("try", context_settings={"ignore_unknown_options": True})
@@ -49,33 +54,38 @@ def try_(
 ) -> None:
     """Run COMMAND against servers that read the document differently.
 
-    Each run has a stub of its own: COMMAND finds it by STEPSTUB_URL and STEPSTUB_TOKEN, and the
-    readings that differ from the default in STEPSTUB_READING. Exit status 0: it passed under all.
-    1: some readings broke it. 2: it cannot be run, or fails under the default readings already.
+    Each run has a stub of its own: COMMAND finds it by STEPSTUB_URL and STEPSTUB_TOKEN, and what
+    differs from the default in STEPSTUB_READING, STEPSTUB_VARY and STEPSTUB_VARY_ONLY. Exit status
+    0: it passed under all. 1: some broke it. 2: it cannot be run or sends no request, or it fails
+    under the default readings already. 130: it was interrupted.
     """
-    import secrets
+    from functools import partial
 
-    from stepstub import scenario
-    from stepstub.cli.options import WrongUsage
-    from stepstub.errors import InvalidReadings
-    from stepstub.readings import DEFAULT
     from stepstub.trying import section
-    from stepstub.trying.choice import CannotChoose, parse, with_seed
-    from stepstub.trying.commands import Commands
+    from stepstub.trying.commands import Commands, NothingSeen
+    from stepstub.trying.outcomes import unwritable
 
-    processes = scenario.merge(
-        [scenario.load(name) for name in dict.fromkeys(scenarios or (DEFAULT_SCENARIO,))]
+    if json_file is not None and (why := unwritable(json_file)):
+        raise wrong("json_file", why)
+    processes = _processes(scenarios)
+    choice, trials = _chosen(choice)
+    options = [text for name in scenarios for text in ("--scenario", name)]
+    if not is_default("seconds"):
+        options += ["--time-limit", f"{seconds:g}"]
+    runs = Commands(
+        command,
+        processes,
+        seconds=seconds,
+        output=click.echo,
+        progress=partial(click.echo, err=True),
+        options=options,
     )
-    choice = with_seed(choice, secrets.randbelow(10**6))
-    try:
-        trials = parse(choice, DEFAULT)
-    except (CannotChoose, InvalidReadings) as error:
-        raise wrong("choice", str(error)) from error
-    runs = Commands(command, processes, seconds=seconds, output=click.echo)
     try:
         found = runs.under(choice, trials)
     except OSError as error:
         raise WrongUsage(f"Cannot run {shlex.join(command)}: {error.strerror}.") from error
+    except NothingSeen as error:
+        raise WrongUsage(str(error)) from error
     if json_file is not None:
         json_file.write_bytes(found.as_json())
     if found.failed_by_default:
@@ -83,4 +93,32 @@ def try_(
     click.echo(f"--- {section.TITLE} ({choice})")
     for line in section.lines(found, "command"):
         click.echo(line)
+    if found.interrupted:
+        raise SystemExit(130)
     raise SystemExit(1 if found.broken else 0)
+
+
+def _processes(scenarios: tuple[str, ...]) -> "tuple[Process, ...]":
+    from stepstub import scenario
+    from stepstub.errors import ScenarioError, UnknownScenario
+
+    names = dict.fromkeys(scenarios or (DEFAULT_SCENARIO,))
+    try:
+        return scenario.merge([scenario.load(name) for name in names])
+    except (ScenarioError, UnknownScenario) as error:
+        raise wrong("scenarios", str(error)) from error
+
+
+def _chosen(choice: str) -> "tuple[str, list[Trial]]":
+    """The choice, with a seed where it needs one, and its trials."""
+    import secrets
+
+    from stepstub.errors import InvalidReadings, InvalidVariations
+    from stepstub.readings import DEFAULT
+    from stepstub.trying.choice import CannotChoose, parse, with_seed
+
+    choice = with_seed(choice, secrets.randbelow(10**6))
+    try:
+        return choice, parse(choice, DEFAULT)
+    except (CannotChoose, InvalidReadings, InvalidVariations) as error:
+        raise wrong("choice", str(error)) from error

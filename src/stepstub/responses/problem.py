@@ -12,6 +12,7 @@ from stepstub.errors import (
     InConflict,
     InvalidReadings,
     InvalidVariations,
+    NeedsServer,
     NotFound,
     ScenarioError,
     StepRefused,
@@ -68,7 +69,7 @@ def _failure(explained: Explained) -> Failure:
             return Failure(status, explained.reason)
         case NotFound():
             return Failure(404, str(error))
-        case InConflict():
+        case InConflict() | NeedsServer():
             return Failure(409, str(error))
         case DelegateFailed():
             return Failure(

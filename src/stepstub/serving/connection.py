@@ -10,7 +10,7 @@ import logging
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Any
 
@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
     The ASGI scope has an extension `stepstub.wire`: the connection itself, for faults that
     misbehave on it by `half_head`, `pause` and `break_off`; and `stepstub.framing`: a response may
     have a `Framing`. `refuse` renders media type and body of a response to a request that never
-    reaches the application.
+    reaches the application. `refuse_connections` is what the wire's method of that name calls.
     """
 
     def __init__(
@@ -65,10 +65,12 @@ class Connection(asyncio.Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         refuse: Callable[[int, str], tuple[bytes, bytes]],
+        refuse_connections: Callable[[float], Awaitable[None]],
         hosts: Hosts,
     ) -> None:
         self._app = config.loaded_app
         self._refuse = refuse
+        self.refuse_connections = refuse_connections
         self._hosts = hosts
         self.head = RequestHead()
         self._server = server_state

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
+from stepstub.errors import InConflict
 from stepstub.serving.connection import Connection
 from stepstub.serving.hosts import Hosts
 
@@ -106,12 +107,16 @@ class Running:
 
     @contextmanager
     def refusing_connections(self) -> Iterator[None]:
-        """Nobody can connect while the context lasts; connections that are open stay so."""
+        """Nobody can connect while the context lasts, and connections that are idle are closed."""
         self._server.call(self._server.stop_listening())
         try:
             yield
         finally:
-            self._server.call(self._server.listen_again())
+            self.accept_connections()
+
+    def accept_connections(self) -> None:
+        """End a refusal of connections, if there is one."""
+        self._server.call(self._server.listen_again())
 
 
 @contextmanager
@@ -156,7 +161,15 @@ def running_in_thread(
 
 class _Server(uvicorn.Server):
     def __init__(self, app: Application, started: Callable[[], None], hosts: Hosts) -> None:
-        self._protocol = partial(Connection, refuse=app.refuse, hosts=hosts)
+        self._protocol = partial(
+            Connection,
+            refuse=app.refuse,
+            refuse_connections=self.refuse_connections,
+            hosts=hosts,
+        )
+        self._silent: socket.socket | None = None  # keeps the address while nobody can connect
+        self._end_of_refusal: asyncio.TimerHandle | None = None
+        self._listening_again: asyncio.Task[None] | None = None  # a loop keeps no task alive
         super().__init__(
             uvicorn.Config(
                 app,
@@ -180,6 +193,10 @@ class _Server(uvicorn.Server):
             self._on_start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._end_of_refusal is not None:
+            self._end_of_refusal.cancel()
+        if self._silent is not None:
+            self._silent.close()
         await super().shutdown(sockets)
         self._abort_connections()  # whatever outlasted the grace period
         if self.force_exit:
@@ -190,8 +207,22 @@ class _Server(uvicorn.Server):
         """Run a coroutine on the server's event loop, from another thread."""
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
+    async def refuse_connections(self, seconds: float) -> None:
+        """Refuse connections from now on, and for so long."""
+        await self.stop_listening()
+        self._end_of_refusal = self._loop.call_later(seconds, self._begin_to_listen)
+
+    def _begin_to_listen(self) -> None:
+        self._listening_again = self._loop.create_task(self.listen_again())
+
     async def stop_listening(self) -> None:
-        """Refuse connections, but keep the address."""
+        """Refuse connections, but keep the address. Raises `InConflict` if they are already.
+
+        Open connections are closed, or else a client with a pool would not notice: each as soon as
+        the request in progress has its response.
+        """
+        if self._silent is not None:
+            raise InConflict("Connections are refused already.")
         (server,) = self.servers
         (listener,) = server.sockets
         unbound = socket.socket(listener.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -200,12 +231,19 @@ class _Server(uvicorn.Server):
         self.servers.clear()
         await asyncio.sleep(0)  # uvloop closes the socket in its next turn
         self._silent = _bound(unbound, address)
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
 
     async def listen_again(self) -> None:
-        """Accept connections again, at the same address."""
-        self._silent.listen(_BACKLOG)
+        """Accept connections again, at the same address; nothing happens if they are accepted."""
+        listener, self._silent = self._silent, None
+        if listener is None:
+            return
+        if self._end_of_refusal is not None:
+            self._end_of_refusal.cancel()
+        listener.listen(_BACKLOG)
         protocol = partial(self._protocol, self.config, self.server_state, self.lifespan.state)
-        self.servers.append(await self._loop.create_server(protocol, sock=self._silent))
+        self.servers.append(await self._loop.create_server(protocol, sock=listener))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """End gracefully on the first signal, at once on the second."""

@@ -16,7 +16,7 @@ from stepstub import transitions
 from stepstub.clock import Clock, SandboxClock, SystemClock
 from stepstub.concurrency import Changes
 from stepstub.delegates import ACCEPTED, IN_PROGRESS, DelegateCall
-from stepstub.faults import Fault, Faults
+from stepstub.faults import Fault, Faults, Phase
 from stepstub.ids import Ids
 from stepstub.journal import ALL, Entry, ExchangeQuery, Journal
 from stepstub.model import Process, Step
@@ -81,17 +81,20 @@ class MemoryStore:
                 steps[step.id] = step
             if len(change.writes) < len(change.replaces):
                 self._remove(change)
+            fault = None
+            if call is None or call.outcome == ACCEPTED:
+                fault = self._fault("after", entry)
+            elif call.outcome == IN_PROGRESS:
+                fault = self._fault("delegate", entry)
             if call is not None and call.outcome in (IN_PROGRESS, ACCEPTED):
                 self._keep(call)
-            final = call is None or call.outcome == ACCEPTED
-            fault = self._after(entry) if final and self._faults else None
         self._changed()
         self.changes.notify()
         return Applied(now, fault)
 
     async def confirm(self, entry: Entry | None, call: DelegateCall) -> Applied:
         with self._lock:
-            applied = Applied(self._clock.now(), self._after(entry))
+            applied = Applied(self._clock.now(), self._fault("after", entry))
         self._changed()
         self.changes.notify()
         return applied
@@ -109,10 +112,10 @@ class MemoryStore:
         entry.received_at = now = self._clock.now()
         return now
 
-    def _after(self, entry: Entry | None) -> Fault | None:
-        if entry is None or entry.step_id is None:
+    def _fault(self, phase: Phase, entry: Entry | None) -> Fault | None:
+        if not self._faults or entry is None or entry.step_id is None:
             return None
-        return self._faults.take("after", entry.step_id)
+        return self._faults.take(phase, entry.step_id)
 
     def _loaded(self, step_id: str, now: int, fault: Fault | None = None) -> Loaded:
         step = self._steps.get(step_id)

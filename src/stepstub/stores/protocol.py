@@ -32,7 +32,10 @@ class Loaded(Struct, frozen=True):
 
 
 class Applied(Struct, frozen=True):
-    """The change has been written. `fault` is an after-fault, counted down."""
+    """The change has been written. `fault` is a fault that strikes now, counted down.
+
+    It is one of the delegate call that the change owes, or else an after-fault.
+    """
 
     now: int
     fault: Fault | None = None
@@ -86,12 +89,13 @@ class Store(Protocol):
     ) -> Applied | Conflict | Gone:
         """Write a change, or undo one, if the records it replaces still stand.
 
-        `call` is the delegate call that the change owes or undoes, and is kept with it. An
-        after-fault is taken for the exchange of `entry` unless that call is in progress or failed.
+        `call` is the delegate call that the change owes or undoes, and is kept with it. For the
+        exchange of `entry` a fault of delegate calls is taken while that call is in progress, none
+        where it failed, and an after-fault otherwise.
         """
 
     async def confirm(self, entry: Entry | None, call: DelegateCall) -> Applied:
-        """The delegate call has ended, and the change stands.
+        """The change stands, for the delegate call has ended or has been put off.
 
         An after-fault is taken for the exchange of `entry`. The call's outcome is kept.
         """

@@ -1,4 +1,4 @@
-"""Which readings to try: each value in turn, pairs of values, random ones, or a given profile."""
+"""What to try: each reading and variation in turn, pairs of values, random ones, a profile."""
 
 import random
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from stepstub import profiles
 from stepstub.errors import InvalidReadings, StepstubError
 from stepstub.readings import Readings, Value, alternatives, as_mapping, questions, with_values
+from stepstub.variations import KINDS, Vary, checked
 
 CONFIGURED = ("credentials", "credentials-header")
 """Readings that a client is told about, and so does not have to survive."""
 
 _TEXTS: Mapping[str, tuple[Value, ...]] = {"success-message": ("OK",), "version": ("2",)}
 """Other values to try of the readings that can be any text."""
+
+VARIATION = "variation"
+"""The name under which a trial has the kind in which responses vary, beside its readings."""
+
+# Always the same, so that a trial goes by the kind alone; this one chooses what differs most for
+# the first exchanges.
+_SEED = 672
 
 METAVAR = "each|pairs|random:N[:SEED]|NAME|FILE|READING=VALUE"
 
@@ -23,10 +31,24 @@ class CannotChoose(StepstubError):
 
 @dataclass(frozen=True)
 class Trial:
-    """Readings to try; `values` are those that differ from what a test has otherwise."""
+    """Readings to try; `values` are those that differ from what a test has otherwise.
+
+    One value may be that of `VARIATION`, which is no reading.
+    """
 
     values: Mapping[str, Value]
     name: str
+
+    @property
+    def readings(self) -> dict[str, Value]:
+        """The values of readings alone."""
+        return {name: value for name, value in self.values.items() if name != VARIATION}
+
+    @property
+    def vary(self) -> Vary | None:
+        """How responses vary."""
+        kind = self.values.get(VARIATION)
+        return None if kind is None else vary(str(kind))
 
     @classmethod
     def of(cls, values: Mapping[str, Value]) -> "Trial":
@@ -45,6 +67,11 @@ class Trial:
         return ",".join(f"{name}={value}" for name, value in self.values.items())
 
 
+def vary(kind: str) -> Vary:
+    """The variation of every response in this one kind. Raises `InvalidVariations`."""
+    return checked(_SEED, (kind,))
+
+
 def other_values(base: Readings) -> dict[str, tuple[Value, ...]]:
     """The values that differ from `base`, for every reading that a client can notice."""
     ours = as_mapping(base)
@@ -57,14 +84,15 @@ def other_values(base: Readings) -> dict[str, tuple[Value, ...]]:
 
 def with_seed(choice: str, seed: int) -> str:
     """The choice with the seed written into it, where it needs one and has none."""
-    return f"{choice}:{seed}" if choice.startswith("random:") and choice.count(":") == 1 else choice
+    kind, _, number = choice.partition(":")
+    return f"{choice}:{seed}" if kind == "random" and number.isdecimal() else choice
 
 
 def parse(choice: str, base: Readings) -> list[Trial]:
     """The trials that are asked for, in the order of the readings.
 
     Raises `CannotChoose` for an unusable number and where allpairspy is missing, and as
-    `profiles.load` does.
+    `profiles.load` and `vary` do.
     """
     if choice == "each":
         return list(_each(base))
@@ -74,6 +102,9 @@ def parse(choice: str, base: Readings) -> list[Trial]:
         return _distinct(_random(choice, base))
     if "=" in choice:
         return [_named(choice, base)]
+    if choice in other_values(base):
+        first = other_values(base)[choice][0]
+        raise CannotChoose(f"{choice} is a reading: give it a value, as in {choice}={first}.")
     readings = profiles.load(choice)
     ours = as_mapping(base)
     values = {n: value for n, value in as_mapping(readings).items() if value != ours[n]}
@@ -86,6 +117,8 @@ def _each(base: Readings) -> Iterator[Trial]:
     for name, values in other_values(base).items():
         for value in values:
             yield Trial.of({name: value})
+    for kind in KINDS:
+        yield Trial.of({VARIATION: kind})
 
 
 def _pairs(base: Readings) -> Iterator[Trial]:
@@ -121,9 +154,17 @@ def _named(choice: str, base: Readings) -> Trial:
         name, equals, value = each.strip().partition("=")
         if not equals:
             raise InvalidReadings(f"{each!r} is not of the form READING=VALUE.")
+        if name in values:
+            raise CannotChoose(f"{name} is given twice: one trial has one value of it.")
         values[name] = value
-    readings = as_mapping(with_values(base, values))
-    return Trial.of({name: readings[name] for name in values})
+    if kind := values.get(VARIATION):
+        vary(kind)
+    trial = Trial.of(values)
+    readings, ours = as_mapping(with_values(base, trial.readings)), as_mapping(base)
+    for name in trial.readings:
+        if readings[name] == ours[name]:
+            raise CannotChoose(f"{name} is {ours[name]} anyway, so there is nothing to try.")
+    return Trial.of({name: readings.get(name, value) for name, value in values.items()})
 
 
 def _differing(values: Mapping[str, Value], ours: Mapping[str, Value]) -> Trial:

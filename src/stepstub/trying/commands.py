@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency
+from stepstub.errors import StepstubError
 from stepstub.exchange import Exchange
 from stepstub.model import Process
 from stepstub.readings import DEFAULT, with_values
@@ -22,13 +23,18 @@ from stepstub.settings import Settings
 from stepstub.stub import Stub
 from stepstub.trying.choice import Trial
 from stepstub.trying.noticing import noticeable
-from stepstub.trying.outcomes import Outcome, Summary, summary, unexpected
+from stepstub.trying.outcomes import Evidence, Outcome, Summary, summary
 from stepstub.views import ExchangeView
 
 MAX_EXCHANGES = 1000
 """Exchanges of one run that are remembered; the first ones."""
 
 _DEFAULT_RUN = Trial({}, "the default readings")
+_MAX_OUTPUT = 4000  # characters of what a command printed, in a summary
+
+
+class NothingSeen(StepstubError):
+    """The command sent no request that could be responded to otherwise."""
 
 
 class _Recorded:
@@ -55,12 +61,15 @@ async def _view(exchange: Exchange) -> ExchangeView:
 
 
 class Commands:
-    """Runs one command again and again; `output` takes what it prints where that matters.
+    """Runs one command again and again.
+
+    `output` takes what it prints where that matters, and `progress` a line for each run. `options`
+    are those of the command line besides the choice: what it takes to repeat a run.
 
     Each run has a stub of its own with `processes`. It finds the stub by `STEPSTUB_URL`, its token
-    by `STEPSTUB_TOKEN`, and the readings that differ from the default in `STEPSTUB_READING`, as
-    `stepstub serve` takes them. A run that takes longer than `seconds` is killed, with all that it
-    has started.
+    by `STEPSTUB_TOKEN`, and what differs from the default in `STEPSTUB_READING`, `STEPSTUB_VARY`
+    and `STEPSTUB_VARY_ONLY`, as `stepstub serve` takes them. A run that takes longer than `seconds`
+    is killed, with all that it has started.
     """
 
     def __init__(
@@ -70,37 +79,61 @@ class Commands:
         *,
         seconds: float,
         output: Callable[[str], None],
+        progress: Callable[[str], None],
+        options: Sequence[str] = (),
     ) -> None:
         self._command = command
         self._processes = processes
         self._seconds = seconds
         self._output = output
+        self._progress = progress
+        self._options = options
 
     def under(self, choice: str, trials: Sequence[Trial]) -> Summary:
         """Run under the default readings, then under each of the trials that can be noticed.
 
-        Raises `OSError` when there is no such command.
+        What has been found until Ctrl-C is returned as well. Raises `OSError` when there is no such
+        command, and `NothingSeen`.
         """
         first, seen = self._run(_DEFAULT_RUN)
-        outcomes = [first]
-        for trial in trials if first.result == "passed" else ():
-            if len(seen) > MAX_EXCHANGES or noticeable(trial.values, seen, DEFAULT):
+        if first.result != "passed":
+            return summary(choice, [first])
+        if not seen:
+            raise NothingSeen(
+                "The command passed without a request to the stub, so there is nothing to try:"
+                " does it use STEPSTUB_URL?"
+            )
+        tried = [
+            trial
+            for trial in trials
+            if len(seen) > MAX_EXCHANGES or noticeable(trial.values, seen, DEFAULT)
+        ]
+        outcomes = [
+            first,
+            *(self._outcome("skipped", each) for each in trials if each not in tried),
+        ]
+        try:
+            for number, trial in enumerate(tried, 1):
                 outcomes.append(self._run(trial)[0])
-            else:
-                outcomes.append(self._outcome("skipped", trial))
+                self._progress(f"{number} of {len(tried)}: {trial.name} {outcomes[-1].result}")
+        except KeyboardInterrupt:
+            return summary(choice, outcomes, interrupted=True)
         return summary(choice, outcomes)
 
     def _run(self, trial: Trial) -> tuple[Outcome, list[ExchangeView]]:
         token = secrets.token_urlsafe(12)
         concurrency = EventLoopConcurrency()
-        readings = with_values(DEFAULT, trial.values)
-        settings = Settings(token=token, readings=readings)
+        readings = with_values(DEFAULT, trial.readings)
+        settings = Settings(token=token, readings=readings, vary=trial.vary)
         recorded = _Recorded(create_app(self._processes, settings, concurrency=concurrency))
         try:
             with serve_in_thread(recorded) as url, tempfile.TemporaryFile() as printed:
                 failure = self._failure(_environment(url, token, trial), printed)
+                printed.seek(0)
+                output = printed.read().decode("utf-8", "replace").rstrip()
                 if failure or not trial.values:
-                    self._show(trial, failure, printed)
+                    self._output(f"--- under {trial.name}: {failure or 'passed'}")
+                    self._output(output)
         finally:
             concurrency.close()
         if not failure:
@@ -111,9 +144,13 @@ class Commands:
             trial=trial.name if trial.values else "",
             values=trial.values,
             failure=failure,
-            unexpected=unexpected(recorded.seen, trial.values),
+            output=output[-_MAX_OUTPUT:],
+            evidence=Evidence.of(recorded.seen),
             repeat=shlex.join(
-                ["stepstub", "try", "--readings", trial.argument(), "--", *self._command]
+                [
+                    *("stepstub", "try", *self._options, "--readings", trial.argument()),
+                    *("--", *self._command),
+                ]
             ),
         )
         return outcome, recorded.seen
@@ -144,20 +181,21 @@ class Commands:
             _end(process)
         return f"exit status {status}" if status else ""
 
-    def _show(self, trial: Trial, failure: str, printed: IO[bytes]) -> None:
-        printed.seek(0)
-        self._output(f"--- under {trial.name}: {failure or 'passed'}")
-        if text := printed.read().decode("utf-8", "replace").rstrip():
-            self._output(text)
-
 
 def _environment(url: str, token: str, trial: Trial) -> dict[str, str]:
-    environment = {n: value for n, value in os.environ.items() if n != "STEPSTUB_READINGS"}
-    return environment | {
+    ours = ("STEPSTUB_READINGS", "STEPSTUB_VARY", "STEPSTUB_VARY_ONLY")
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    environment |= {
         "STEPSTUB_URL": url,
         "STEPSTUB_TOKEN": token,
-        "STEPSTUB_READING": " ".join(f"{name}={value}" for name, value in trial.values.items()),
+        "STEPSTUB_READING": " ".join(f"{name}={value}" for name, value in trial.readings.items()),
     }
+    if vary := trial.vary:
+        environment |= {
+            "STEPSTUB_VARY": str(vary.seed),
+            "STEPSTUB_VARY_ONLY": " ".join(vary.only),
+        }
+    return environment
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

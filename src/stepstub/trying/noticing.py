@@ -1,29 +1,31 @@
-"""Which readings a client could have noticed, by the journal of its run under the default ones.
+"""What a client could have noticed, by the journal of its run under the default readings.
 
 A reading that shaped no response cannot have been noticed, nor one under which the same bodies
 would have been accepted. Where that cannot be told, the client could have noticed it.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
-from msgspec import DecodeError, json
+from msgspec import DecodeError, Struct, json
 
 from stepstub.client import COMPLETE_STEP
 from stepstub.inprocess import InProcess
+from stepstub.journal import MAX_JOURNALED_BODY
 from stepstub.readings import Readings, Value, with_values
+from stepstub.responses import Response
+from stepstub.responses.varied import varied
+from stepstub.trying.choice import CONFIGURED, VARIATION, vary
 from stepstub.views import ExchangeView
 
-_OF_BODIES = {
+_OF_BODIES = (
     *("type-names", "long-fraction", "long-range", "text-for-number", "unknown-members"),
     *("type-agreement", "params-missing", "params-null", "duplicate-names", "empty-step-id"),
     *("null-fields", "null-param"),
-}
+)
 """Readings of which bodies are accepted, and what becomes of the values in them."""
 
-_EVERYWHERE = {"version", "timestamp", "timestamp-zone"}
-_IN_A_SUCCESS = {"success-message"}
 _TO_BE_COMPARED: Mapping[str, Value] = {
     "credentials": "none",
     "bad-body": 412,
@@ -35,6 +37,15 @@ _TO_BE_COMPARED: Mapping[str, Value] = {
 _LARGE = re.compile(r"\d{16}")  # a number that a double cannot hold has at least 16 digits
 
 
+class _Change(Struct, frozen=True):
+    """One value in place of another, and the exchanges that took place without it."""
+
+    name: str
+    value: Value
+    exchanges: Sequence[ExchangeView]
+    base: Readings
+
+
 def noticeable(
     values: Mapping[str, Value], exchanges: Sequence[ExchangeView], base: Readings
 ) -> bool:
@@ -42,92 +53,86 @@ def noticeable(
 
     `base` is what the exchanges took place under.
     """
-    return any(_is_noticed(name, value, exchanges, base) for name, value in values.items())
+    return any(_is_noticed(_Change(name, value, exchanges, base)) for name, value in values.items())
 
 
-def _is_noticed(name: str, value: Value, exchanges: Sequence[ExchangeView], base: Readings) -> bool:
-    if any(use.name == name for exchange in exchanges for use in exchange.readings):
+def _is_noticed(change: _Change) -> bool:
+    if any(use.name == change.name for each in change.exchanges for use in each.readings):
         return True
-    return any(_by_kind(name)(name, value, exchange, exchanges, base) for exchange in exchanges)
-
-
-_Test = Callable[[str, Value, ExchangeView, Iterable[ExchangeView], Readings], bool]
-
-
-def _by_kind(name: str) -> _Test:
-    if name in _OF_BODIES:
-        return _is_body_treated_differently
-    return _KINDS.get(name, _never)
-
-
-def _never(*_: object) -> bool:
-    return False
-
-
-def _is_body_treated_differently(
-    name: str, value: Value, exchange: ExchangeView, _: Iterable[ExchangeView], base: Readings
-) -> bool:
-    if exchange.body_size > len(exchange.body.encode()):  # the journal has only its beginning
-        return True
-    if name == "long-range" and _LARGE.search(exchange.body):
-        return True
-    body = exchange.body.encode()
-    return _refusal(with_values(base, {name: value}), body) != _refusal(base, body)
-
-
-def _is_after_call(
-    _n: str, _v: Value, exchange: ExchangeView, others: Iterable[ExchangeView], _b: Readings
-) -> bool:
-    """Whether the step that this exchange started was completed, perhaps during the call."""
-    call = exchange.delegate_call
-    return call is not None and any(
-        other.process_step_id == call.process_step_id for other in others
+    could_change = _TESTS.get(change.name)
+    return could_change is not None and any(
+        could_change(change, exchange) for exchange in change.exchanges
     )
 
 
-def _is_unauthorised_with_a_bad_body(
-    _n: str, _v: Value, exchange: ExchangeView, _: Iterable[ExchangeView], base: Readings
-) -> bool:
+# --- whether a value could have changed an exchange
+
+
+def _is_body_treated_differently(change: _Change, exchange: ExchangeView) -> bool:
+    body = exchange.body.encode()
+    if exchange.body_size > len(body):  # the journal has only its beginning
+        return True
+    if change.name == "long-range" and _LARGE.search(exchange.body):
+        return True
+    changed = with_values(change.base, {change.name: change.value})
+    return _refusal(changed, body) != _refusal(change.base, body)
+
+
+def _is_after_call(change: _Change, exchange: ExchangeView) -> bool:
+    """Whether the step that this exchange started was completed, perhaps during the call."""
+    call = exchange.delegate_call
+    return call is not None and any(
+        other.process_step_id == call.process_step_id for other in change.exchanges
+    )
+
+
+def _is_unauthorised_with_a_bad_body(change: _Change, exchange: ExchangeView) -> bool:
     if exchange.status != 401:
         return False
-    return "UNKNOWN_STEP" not in _refusal(base, exchange.body.encode())
+    return "UNKNOWN_STEP" not in _refusal(change.base, exchange.body.encode())
 
 
-def _has_response(
-    _n: str, _v: Value, exchange: ExchangeView, _: Iterable[ExchangeView], _b: Readings
-) -> bool:
+def _has_response(_: _Change, exchange: ExchangeView) -> bool:
     return exchange.status is not None
 
 
-def _has_success(
-    _n: str, _v: Value, exchange: ExchangeView, _: Iterable[ExchangeView], _b: Readings
-) -> bool:
+def _has_success(_: _Change, exchange: ExchangeView) -> bool:
     return exchange.status == 200
 
 
-def _has_params(
-    _n: str, _v: Value, exchange: ExchangeView, _: Iterable[ExchangeView], _b: Readings
-) -> bool:
+def _has_params(_: _Change, exchange: ExchangeView) -> bool:
     """Whether a 200 has params, or may have some under another reading."""
     return exchange.status == 200 and '"params":{}' not in (exchange.response or "")
 
 
-_KINDS: Mapping[str, _Test] = {
+def _is_varied(change: _Change, exchange: ExchangeView) -> bool:
+    """Whether there is anything in the response that varies in this kind."""
+    if exchange.status is None:
+        return False
+    body = (exchange.response or "").encode()
+    if len(body) >= MAX_JOURNALED_BODY:  # the journal may have only its beginning
+        return True
+    response, only = Response(exchange.status, body), vary(str(change.value))
+    _, chosen = varied(response, only, exchange.number, framing=True, chunks=True)
+    return bool(chosen)
+
+
+_TESTS: Mapping[str, Callable[[_Change, ExchangeView], bool]] = {
+    **dict.fromkeys(_OF_BODIES, _is_body_treated_differently),
     "next-step-started": _is_after_call,
     "checked-first": _is_unauthorised_with_a_bad_body,
+    "success-message": _has_success,
     "unset-fields": _has_params,
-    **dict.fromkeys(_EVERYWHERE, _has_response),
-    **dict.fromkeys(_IN_A_SUCCESS, _has_success),
+    **dict.fromkeys(("version", "timestamp", "timestamp-zone", *CONFIGURED), _has_response),
+    VARIATION: _is_varied,
 }
+"""Those by the name of what is changed. Others leave all but what they have shaped as it was."""
 
 
 @lru_cache(maxsize=4096)
 def _refusal(readings: Readings, body: bytes) -> str:
     """The codes with which a stub without processes refuses a body: UNKNOWN_STEP for a good one."""
-    asked = with_values(
-        readings, {"bad-body": 412, "refusal-data": "by-field", "unknown-step": 412}
-    )
-    status, _, response = _stub(with_values(asked, {"credentials": "none"})).exchange(
+    status, _, response = _stub(with_values(readings, _TO_BE_COMPARED)).exchange(
         "POST",
         COMPLETE_STEP.encode(),
         [(b"content-type", b"application/json")],

@@ -1,21 +1,30 @@
-"""What became of each test, or command, under each set of readings."""
+"""What became of each test, or command, in each trial."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from stepstub import advice
 from stepstub.readings import Value, questions
+from stepstub.trying.choice import VARIATION
+from stepstub.trying.explaining import Failure, explanations
+from stepstub.variations import KINDS
 from stepstub.views import ExchangeView
 
 _MAX_SHOWN = 400  # characters of a body
+_MAX_KEPT = 50  # exchanges of a failed test
 
 
 class Sent(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """One exchange as the section shows it; `readings` are those that shaped the response."""
+    """One exchange as the section shows it.
+
+    `readings` are those that shaped the response, `variations` say how it varied.
+    """
 
     number: int
     request: str
@@ -23,6 +32,12 @@ class Sent(Struct, frozen=True, rename="camel", omit_defaults=True):
     status: int | None
     response: str
     readings: tuple[str, ...] = ()
+    variations: tuple[str, ...] = ()
+
+    @property
+    def shaped_by(self) -> set[str]:
+        """The names of what a trial may have changed in it."""
+        return {*self.readings, VARIATION} if self.variations else set(self.readings)
 
     @classmethod
     def of(cls, exchange: ExchangeView) -> "Sent":
@@ -33,14 +48,38 @@ class Sent(Struct, frozen=True, rename="camel", omit_defaults=True):
             status=exchange.status,
             response=_shortened(exchange.response or ""),
             readings=tuple(use.name for use in exchange.readings),
+            variations=tuple(each.describe() for each in exchange.variations),
         )
 
 
+class Evidence(Struct, frozen=True, rename="camel"):
+    """What a failed test has seen: the names of what shaped a response, and the last exchanges."""
+
+    shaping: frozenset[str]
+    exchanges: tuple[Sent, ...]
+
+    @classmethod
+    def of(cls, exchanges: Sequence[ExchangeView]) -> "Evidence":
+        sent = [Sent.of(each) for each in exchanges]
+        shaping = frozenset(name for each in sent for name in each.shaped_by)
+        return cls(shaping, tuple(sent[-_MAX_KEPT:]))
+
+    def unexpected(self, names: Iterable[str]) -> Sent | None:
+        """The exchange that the client probably did not expect: after it, it did nothing more.
+
+        The last whose response one of `names` shaped; the last of all where there is none.
+        """
+        shaped = [each for each in self.exchanges if each.shaped_by.intersection(names)]
+        return next(reversed(shaped or self.exchanges), None)
+
+
 class Outcome(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """One test under one trial; no `values` are the default run.
+    """One test in one trial; no `values` are the default run.
 
     `result` is skipped where nothing could be noticed, or where the test decides by itself;
-    `failure` is the first line of what went wrong, `repeat` the command that repeats it.
+    `failure` is the first line of what went wrong, `output` the end of what a command printed,
+    `repeat` the command that repeats it. A summary has the `unexpected` exchange in place of the
+    `evidence`.
     """
 
     test: str
@@ -48,6 +87,8 @@ class Outcome(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
     trial: str = ""
     values: Mapping[str, Value] = {}
     failure: str = ""
+    output: str = ""
+    evidence: Evidence | None = None
     unexpected: Sent | None = None
     repeat: str = ""
 
@@ -55,7 +96,8 @@ class Outcome(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
 class Broken(Struct, frozen=True, kw_only=True, rename="camel"):
     """A trial that broke something.
 
-    `readings` are those of its values that explain it, `advice` the "To be safe" of these.
+    `readings` are the names of those values that explain it, that of the variation perhaps among
+    them; `advice` has the "To be safe" of these.
     """
 
     trial: str
@@ -69,7 +111,7 @@ class Summary(Struct, frozen=True, kw_only=True, rename="camel"):
     """What a run has shown. Each trial is in exactly one of `survived`, `unnoticed` and `broken`.
 
     `failed_by_default` are tests that failed under the default readings already: what they did
-    under others says nothing.
+    under others says nothing. `interrupted` says that more was to be tried.
     """
 
     choice: str
@@ -78,21 +120,11 @@ class Summary(Struct, frozen=True, kw_only=True, rename="camel"):
     unnoticed: tuple[str, ...]
     broken: tuple[Broken, ...]
     failed_by_default: tuple[str, ...]
+    interrupted: bool = False
 
     def as_json(self) -> bytes:
         """The summary as JSON, indented."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
-
-
-def unexpected(exchanges: Sequence[ExchangeView], values: Iterable[str]) -> Sent | None:
-    """The exchange that a client probably did not expect.
-
-    The first whose response one of the readings `values` shaped; the last where there is none.
-    """
-    names = set(values)
-    shaped = (each for each in exchanges if names & {use.name for use in each.readings})
-    found = next(shaped, exchanges[-1] if exchanges else None)
-    return Sent.of(found) if found else None
 
 
 def to_basic(outcome: Outcome) -> dict[str, Any]:
@@ -106,22 +138,33 @@ def from_basic(basic: Mapping[str, Any]) -> Outcome:
     return msgspec.convert(basic, Outcome)
 
 
-def summary(choice: str, outcomes: Sequence[Outcome]) -> Summary:
+def unwritable(path: Path) -> str | None:
+    """Why a summary could not be written there: better known before a run than after it."""
+    if path.is_dir():
+        return f"{path} is a folder."
+    if not path.parent.is_dir():
+        return f"There is no folder {path.parent}."
+    return None if os.access(path.parent, os.W_OK) else f"No file can be made in {path.parent}."
+
+
+def summary(choice: str, outcomes: Sequence[Outcome], *, interrupted: bool = False) -> Summary:
     """What these outcomes come to."""
-    by_default = {each.test: each.result for each in outcomes if not each.values}
-    trials: dict[str, list[Outcome]] = {}
+    failed_by_default = {
+        each.test for each in outcomes if each.result == "failed" and not each.values
+    }
+    by_test: dict[str, list[Outcome]] = {}
+    by_trial: dict[str, list[Outcome]] = {}
     for each in outcomes:
-        if each.values:
-            trials.setdefault(each.trial, []).append(each)
+        if each.values and each.test not in failed_by_default:
+            by_test.setdefault(each.test, []).append(each)
+            by_trial.setdefault(each.trial, []).append(each)
+    explained = {test: _explained(tried) for test, tried in by_test.items()}
     survived, unnoticed, broken = [], [], []
-    for trial, tried in trials.items():
-        failed = [
-            each
-            for each in tried
-            if each.result == "failed" and by_default.get(each.test) != "failed"
-        ]
+    for trial, tried in by_trial.items():
+        failed = [each for each in tried if each.result == "failed"]
         if failed:
-            broken.append(_broken(trial, failed, outcomes))
+            names = {each.test: explained[each.test][trial] for each in failed}
+            broken.append(_broken(failed, names))
         elif any(each.result == "passed" for each in tried):
             survived.append(trial)
         else:
@@ -132,48 +175,43 @@ def summary(choice: str, outcomes: Sequence[Outcome]) -> Summary:
         survived=tuple(survived),
         unnoticed=tuple(unnoticed),
         broken=tuple(broken),
-        failed_by_default=tuple(t for t, result in by_default.items() if result == "failed"),
+        failed_by_default=tuple(sorted(failed_by_default)),
+        interrupted=interrupted,
     )
 
 
-def _broken(trial: str, failed: Sequence[Outcome], outcomes: Sequence[Outcome]) -> Broken:
+def _explained(tried: Sequence[Outcome]) -> dict[str, tuple[str, ...]]:
+    """What explains each failure of a test, by its trial."""
+    failures = [
+        Failure(each.trial, each.values, each.evidence.shaping if each.evidence else frozenset())
+        for each in tried
+        if each.result == "failed"
+    ]
+    return explanations(failures, [each.values for each in tried if each.result == "passed"])
+
+
+def _broken(failed: Sequence[Outcome], explained: Mapping[str, tuple[str, ...]]) -> Broken:
     values = failed[0].values
-    readings = tuple(values) if len(values) == 1 else _suspects(failed[0], outcomes)
-    numbers = dict.fromkeys(questions()[name].number for name in readings)
+    names = {name for each in failed for name in explained[each.test]}
+    readings = tuple(name for name in values if name in names)
     return Broken(
-        trial=trial,
+        trial=failed[0].trial,
         values=values,
         readings=readings,
-        advice=tuple(advice.by_number()[number] for number in numbers),
-        tests=tuple(failed),
+        advice=tuple(dict.fromkeys(_advice(name, values[name]) for name in readings)),
+        tests=tuple(_with_unexpected(each, explained[each.test]) for each in failed),
     )
 
 
-def _suspects(failed: Outcome, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    """The readings of a trial that may explain why a test failed under it, as few as can be.
+def _with_unexpected(outcome: Outcome, names: Iterable[str]) -> Outcome:
+    found = outcome.evidence.unexpected(names) if outcome.evidence else None
+    return replace(outcome, evidence=None, unexpected=found)
 
-    These are single values, or else pairs of them, that every trial has which broke the test, and
-    none that it survived. Those count first that shaped the response it did not expect.
-    """
-    of_test = [each for each in outcomes if each.test == failed.test and each.values]
-    survived = [each.values.items() for each in of_test if each.result == "passed"]
-    common = set(failed.values.items())
-    for each in of_test:
-        if each.result == "failed":
-            common &= set(each.values.items())
-    shaping = set(failed.unexpected.readings) if failed.unexpected else set()
-    shaped = {item for item in common if item[0] in shaping}
-    for size in (1, 2):
-        for candidates in (shaped, common):
-            found = {
-                name
-                for combination in combinations(candidates, size)
-                if not any(set(combination) <= values for values in survived)
-                for name, _ in combination
-            }
-            if found:
-                return tuple(name for name in failed.values if name in found)
-    return tuple(name for name in failed.values if name in shaping) or tuple(failed.values)
+
+def _advice(name: str, value: Value) -> str:
+    if name == VARIATION:
+        return KINDS[str(value)].to_be_safe
+    return advice.by_number()[questions()[name].number]
 
 
 def _shortened(text: str) -> str:

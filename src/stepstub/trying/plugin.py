@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 
 from stepstub.client import Sandbox
-from stepstub.readings import Readings
+from stepstub.readings import Readings, questions
 from stepstub.trying import section
-from stepstub.trying.choice import Trial
+from stepstub.trying.choice import VARIATION, Trial
 from stepstub.trying.limit import TimeLimit
 from stepstub.trying.noticing import noticeable
 from stepstub.trying.outcomes import (
+    Evidence,
     Outcome,
     Summary,
     from_basic,
     summary,
     to_basic,
-    unexpected,
 )
 from stepstub.views import ExchangeView
 
@@ -75,7 +75,7 @@ class OtherReadings:
         if TRIAL_FIXTURE not in metafunc.fixturenames:
             return
         pinned = _pinned(metafunc.definition.get_closest_marker("stepstub"))
-        trials = [] if pinned is None else [each.without(pinned) for each in self._trials]
+        trials = [each.without(pinned) for each in self._trials]
         tried = {each.name: each for each in trials if each}
         if not tried:
             return
@@ -140,6 +140,8 @@ class OtherReadings:
         return summary(self._choice, self._outcomes)
 
     def _why_not(self, item: pytest.Item, trial: Trial) -> str | None:
+        if trial.vary and not trial.vary.without_a_connection and not _has_connection(item):
+            return f"stepstub: {trial.name} needs a connection: use the fixture stepstub_sandbox"
         test = _test(item)
         if test not in self._by_default:  # it was not asked for, or another process ran it
             return None
@@ -165,7 +167,7 @@ class OtherReadings:
             trial=trial.name,
             values=trial.values,
             failure=_first_line(call),
-            unexpected=unexpected(seen.seen, trial.values) if seen else None,
+            evidence=Evidence.of(seen.seen) if seen else None,
             repeat=_repeat(item, trial),
         )
 
@@ -187,6 +189,10 @@ def _trial(item: pytest.Item) -> Trial | None:
     return trial
 
 
+def _has_connection(item: pytest.Item) -> bool:
+    return "stepstub_sandbox" in getattr(item, "fixturenames", ())
+
+
 def _test(item: pytest.Item) -> str:
     """The node id of the test's default run."""
     trial = _trial(item)
@@ -196,12 +202,13 @@ def _test(item: pytest.Item) -> str:
     return f"{before[:-1]}]" if before.endswith("-") else before.removesuffix("[")
 
 
-def _pinned(marker: pytest.Mark | None) -> frozenset[str] | None:
-    """The readings that a test decides by its marker; None where these are all."""
+def _pinned(marker: pytest.Mark | None) -> set[str]:
+    """What a test decides by its marker: all readings if that has a profile."""
     if marker is None:
-        return frozenset()
+        return set()
     readings = marker.kwargs.get("readings", {})
-    return frozenset(readings) if isinstance(readings, Mapping) else None
+    pinned = set(readings) if isinstance(readings, Mapping) else set(questions())
+    return pinned | {VARIATION} if "vary" in marker.kwargs else pinned
 
 
 def _first_line(call: pytest.CallInfo[None]) -> str:

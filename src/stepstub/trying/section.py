@@ -3,9 +3,11 @@
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from stepstub.readings import questions
+from stepstub.readings import Value, questions
 from stepstub.schema import printable
+from stepstub.trying.choice import VARIATION
 from stepstub.trying.outcomes import Broken, Outcome, Sent, Summary
+from stepstub.variations import KINDS
 
 TITLE = "stepstub: other readings"
 
@@ -15,9 +17,15 @@ _MAX_TESTS = 5  # that are named for one trial
 
 def lines(summary: Summary, what: str = "test") -> Iterator[str]:
     """The section line by line. `what` is what was tried: a test, or the command."""
-    if not (summary.survived or summary.unnoticed or summary.broken):
+    tried = summary.survived or summary.unnoticed or summary.broken
+    if not tried and not summary.tests:
         yield f"There was no {what} to try: none uses the fixtures stepstub or stepstub_sandbox."
         return
+    if not tried and not summary.failed_by_default:
+        yield f"There was nothing to try: each {what} decides that by its marker."
+        return
+    if summary.interrupted:
+        yield "Interrupted: the rest was not tried."
     yield from _named("survived", summary.survived)
     yield from _named(f"noticed by no {what}", summary.unnoticed)
     if summary.failed_by_default:
@@ -43,12 +51,7 @@ def _of(broken: Broken) -> Iterator[str]:
     if len(broken.values) > 1:
         yield "  Most likely because of:"
     for name in broken.readings:
-        question = questions()[name]
-        value = broken.values[name]
-        meaning = question.meanings.get(value, "")
-        yield from _wrapped(
-            f"{question.number}. {question.text} {value}{f': {meaning}' if meaning else ''}", 2
-        )
+        yield from _wrapped(_meaning(name, broken.values[name]), 2)
     for outcome in broken.tests[:_MAX_TESTS]:
         yield from _failed(outcome)
     if (more := len(broken.tests) - _MAX_TESTS) > 0:
@@ -56,6 +59,14 @@ def _of(broken: Broken) -> Iterator[str]:
     for paragraph in broken.advice:
         yield from _wrapped(f"To be safe: {paragraph}", 2)
     yield f"  Repeat: {broken.tests[0].repeat}"
+
+
+def _meaning(name: str, value: Value) -> str:
+    if name == VARIATION:
+        return f"A variation: {KINDS[str(value)].meaning}."
+    question = questions()[name]
+    meaning = question.meanings.get(value, "")
+    return f"{question.number}. {question.text} {value}{f': {meaning}' if meaning else ''}"
 
 
 def _failed(outcome: Outcome) -> Iterator[str]:
@@ -70,6 +81,8 @@ def _exchange(sent: Sent) -> Iterator[str]:
     yield f"    it sent      {printable(f'{sent.request} {sent.body}')}"
     received = "no response" if sent.status is None else f"{sent.status} {sent.response}"
     yield f"    and received {printable(received)}"
+    if sent.variations:
+        yield f"    varied in    {', '.join(sent.variations)}"
 
 
 def _wrapped(text: str, indent: int = 0) -> list[str]:
