@@ -208,6 +208,7 @@ def test_the_form_of_another_port_is_refused_although_it_bears_the_cookie(
     page = open_page(f"{guarded.url}{CONSOLE}/login")
     page.get_by_label("Control token").fill(SECRET)
     page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("button", name="Log out")).to_be_visible()
     with another_site(f"{guarded.url}{CONSOLE}{DEFAULT}/reset") as elsewhere:
         page.goto(elsewhere)
         with page.expect_request("**/reset") as sent:
@@ -475,6 +476,7 @@ def test_everything_works_without_script(
 ) -> None:
     page = open_page(visitor.url + CONSOLE, java_script_enabled=False)
     page.get_by_role("button", name="Lose the next response").click()
+    expect(page.get_by_role("link", name="Faults 1")).to_be_visible()
     assert complete(sandbox, STEP) is None
     assert complete(sandbox, STEP) == 412
     page.reload()
