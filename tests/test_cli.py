@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import blake2b
 from pathlib import Path
 
 import pytest
@@ -258,6 +257,7 @@ def test_the_printed_line_returns_200_as_pasted_and_then_412() -> None:
     with serve() as served:
         assert "http://127.0.0.1:" in served.banner[0], "the loopback alone"
         assert "token stub-token" in served.banner[0]
+        assert served.banner[1] == f"Console: {served.url}/_stub/console\n"
         assert any("order-1-approve" in line for line in served.banner[1:])
         first, second = curl(served.curl).stdout, curl(served.curl).stdout
     assert first.startswith("HTTP/1.1 200 OK")
@@ -272,7 +272,7 @@ def test_it_does_so_whatever_the_ids_and_the_token_are(tmp_path: Path) -> None:
     step_id = 'it\'s "50 %" \\ $HOME `id` ! é\n'
     file.write_text(json.dumps({"processes": [{"id": "p", "steps": [{"id": step_id}]}]}))
     with serve("--scenario", str(file), "--token", "a'b\"$c") as served:
-        assert len(served.banner) == 3, "an id does not break a line"
+        assert len(served.banner) == 4, "an id does not break a line"
         response = curl(served.curl).stdout
     assert response.startswith("HTTP/1.1 200 OK")
 
@@ -404,7 +404,8 @@ def test_the_log_has_a_line_for_each_exchange_and_never_the_token(log_format: st
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_the_log_tells_sandbox_step_and_fault(log_format: str) -> None:
     with serve("--log-format", log_format) as served:
-        token = stepstub.Sandbox(served.url, "stub-token").call("POST", "sandboxes", dict)["token"]
+        created = stepstub.Sandbox(served.url, "stub-token").call("POST", "sandboxes", dict)
+        token, name = created["token"], created["id"]
         sandbox = stepstub.Sandbox(served.url, token)
         sandbox.start_process("two-steps")
         sandbox.fault("before", "respond", status=500)
@@ -420,7 +421,6 @@ def test_the_log_tells_sandbox_step_and_fault(log_format: str) -> None:
         lines = served.log()
     assert token not in "".join(lines)
     assert len(lines) == 4
-    name = blake2b(token.encode(), digest_size=4).hexdigest()
     if log_format == "json":
         facts = ("status", "sandbox", "processStepId", "fault")
         assert [tuple(json.loads(line)[fact] for fact in facts) for line in lines] == [

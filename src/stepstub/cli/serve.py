@@ -115,7 +115,10 @@ if TYPE_CHECKING:
     help="Token the control API asks for in X-Stepstub-Control-Token.",
 )
 @click.option(
-    "--no-control", is_flag=True, envvar="STEPSTUB_NO_CONTROL", help="No control API at all."
+    "--no-control",
+    is_flag=True,
+    envvar="STEPSTUB_NO_CONTROL",
+    help="No control API and no console at all.",
 )
 @click.option(
     "--allow-host",
@@ -224,7 +227,7 @@ def serve(
     )
     shown = _Token(token, is_secret=is_from_environment(click.get_current_context(), "token"))
     url = url_of(listener)
-    banner = _banner(url, shown, processes, readings, vary)
+    banner = _banner(url, shown, processes, readings, vary, with_console=not no_control)
     ready = Ready.at(url, control=not no_control)
     with _ready_file(ready_path) as file:
 
@@ -298,16 +301,10 @@ class _Token(NamedTuple):
 
     def options(self, readings: "Readings") -> str:
         """The options of curl that send it as the readings ask, quoted for a shell."""
-        from stepstub.readings import credentials_headers
+        from stepstub.shell import credentials_options
 
-        if self.is_secret and readings.credentials == "basic":
-            return '-u "stepstub:$STEPSTUB_TOKEN"'
         value = "$STEPSTUB_TOKEN" if self.is_secret else self.value
-        headers = credentials_headers(readings, value)
-        lines = [f"{name}: {text}" for name, text in headers.items()]
-        return " ".join(
-            f'-H "{line}"' if self.is_secret else shlex.join(["-H", line]) for line in lines
-        )
+        return credentials_options(readings, value, is_variable=self.is_secret)
 
 
 def _banner(
@@ -316,11 +313,15 @@ def _banner(
     processes: "Sequence[Process]",
     readings: "Readings",
     vary: "Vary | None",
+    *,
+    with_console: bool,
 ) -> str:
     from stepstub.readings import differing
     from stepstub.schema import printable
 
     lines = [f"Stepstub listens on {url} (page: {url}/docs), token {token}", *listed(processes)]
+    if with_console:
+        lines.insert(1, f"Console: {url}/_stub/console")
     if changed := differing(readings):
         shown = ", ".join(f"{name}: {printable(str(value))}" for name, value in changed.items())
         lines.append(f"  readings that differ from the default: {shown}")
