@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from stepstub.contract_tests.rendering import facts, visible
@@ -48,7 +48,12 @@ def render(report: Report) -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("stepstub.contract_tests.rendering", "page"),
+        loader=ChoiceLoader(
+            [
+                PackageLoader("stepstub.contract_tests.rendering", "page"),
+                PackageLoader("stepstub", "console/static"),  # the styles
+            ]
+        ),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
