@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _UNUSED_FAULTS = "stepstub_unused_faults"
 _OTHER_READINGS = "stepstub_readings"
-_READINGS_JSON = "stepstub_readings_json"
+_READINGS_FILES = ("stepstub_readings_json", "stepstub_readings_html")
 _SERVER = "stepstub_server"
 _OF_MARKER = {"readings", "vary", "faults"}
 
@@ -86,6 +86,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="write what the other readings broke to this file, as JSON",
     )
+    group.addoption(
+        "--stepstub-readings-html",
+        metavar="FILE",
+        help="write it to this file as a page",
+    )
     parser.addini(
         _UNUSED_FAULTS,
         "faults of a test that never struck: report (when it fails) or error (they fail it)",
@@ -106,8 +111,10 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     if config.getoption(_OTHER_READINGS):
         _try_other_readings(config)
-    elif config.getoption(_READINGS_JSON):
-        raise pytest.UsageError("--stepstub-readings-json goes with --stepstub-readings")
+        return
+    for option in _READINGS_FILES:
+        if config.getoption(option):
+            raise pytest.UsageError(f"{_spelt(option)} goes with --stepstub-readings")
 
 
 def _try_other_readings(config: pytest.Config) -> None:
@@ -125,9 +132,11 @@ def _try_other_readings(config: pytest.Config) -> None:
     seconds = config.getoption("stepstub_time_limit")
     if not seconds > 0:
         raise pytest.UsageError(f"--stepstub-time-limit is more than 0 seconds, not {seconds:g}")
-    base, json_file = _configured(config), config.getoption(_READINGS_JSON)
-    if json_file and (why := unwritable(Path(json_file))):
-        raise pytest.UsageError(f"--stepstub-readings-json: {why}")
+    base = _configured(config)
+    files = [Path(name) if (name := config.getoption(each)) else None for each in _READINGS_FILES]
+    for option, file in zip(_READINGS_FILES, files, strict=True):
+        if file and (why := unwritable(file)):
+            raise pytest.UsageError(f"{_spelt(option)}: {why}")
     try:
         trials = choice.parse(asked, base)
     except StepstubError as error:
@@ -138,9 +147,14 @@ def _try_other_readings(config: pytest.Config) -> None:
         base,
         exchanges=_exchanges,
         seconds=seconds,
-        json_file=Path(json_file) if json_file else None,
+        json_file=files[0],
+        html_file=files[1],
     )
     config.pluginmanager.register(plugin, "stepstub-other-readings")
+
+
+def _spelt(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
 
 
 @pytest.fixture
