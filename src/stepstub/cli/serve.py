@@ -2,6 +2,7 @@
 
 import errno
 import json
+import secrets
 import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from stepstub.model import Process
     from stepstub.readings import Readings
     from stepstub.variations import Vary
+
+GENERATE = "generate"
+"""In the place of a control token: one is drawn at the start."""
 
 
 @click.command()
@@ -106,7 +110,8 @@ if TYPE_CHECKING:
 @click.option(
     "--control-token",
     envvar="STEPSTUB_CONTROL_TOKEN",
-    help="Token the control API asks for in X-Stepstub-Control-Token.",
+    help="Token the control API asks for in X-Stepstub-Control-Token; `generate` draws one and"
+    " prints it.",
 )
 @click.option(
     "--no-control", is_flag=True, envvar="STEPSTUB_NO_CONTROL", help="No control API at all."
@@ -171,6 +176,10 @@ def serve(
     check_token(token, "token")
     if control_token is not None:
         check_token(control_token, "control_token")
+    if generated := control_token == GENERATE and not no_control:
+        if quiet:
+            raise wrong("control_token", "nobody would learn a generated token with --quiet.")
+        control_token = secrets.token_urlsafe()
     for name in allow_hosts:
         _check_host(name)
     if workers > 1:
@@ -206,7 +215,7 @@ def serve(
         listener.close()
         raise click.ClickException(
             f"On {host} others can reach the control API, which needs no password: give a"
-            " --control-token, or --no-control to switch it off."
+            f" --control-token, which may be `{GENERATE}`, or --no-control to switch it off."
         )
     if token == DEFAULT_TOKEN and not is_loopback(listener):
         click.echo(
@@ -229,7 +238,8 @@ def serve(
         concurrency=EventLoopConcurrency(),
     )
     shown = _Token(token, is_secret=is_from_environment(click.get_current_context(), "token"))
-    banner = _banner(url_of(listener), shown, processes, readings, vary)
+    told = control_token if generated else None
+    banner = _banner(url_of(listener), shown, told, processes, readings, vary)
     serve(
         app,
         listener,
@@ -277,6 +287,7 @@ class _Token(NamedTuple):
 def _banner(
     url: str,
     token: _Token,
+    control_token: str | None,
     processes: "Sequence[Process]",
     readings: "Readings",
     vary: "Vary | None",
@@ -285,6 +296,8 @@ def _banner(
     from stepstub.schema import printable
 
     lines = [f"Stepstub listens on {url} (page: {url}/docs), token {token}", *listed(processes)]
+    if control_token is not None:
+        lines.append(f"  control token: {control_token}")
     if changed := differing(readings):
         shown = ", ".join(f"{name}: {printable(str(value))}" for name, value in changed.items())
         lines.append(f"  readings that differ from the default: {shown}")
