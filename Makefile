@@ -13,7 +13,7 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
         --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test lint lint-contract types unit wheel proof coverage test-pythons test-lowest test-clients \
+.PHONY: help serve demo test lint lint-contract types unit dist test-dist proof coverage test-pythons test-lowest test-clients \
         test-express test-image image bench bench-quick bench-smoke lock clean
 
 help:  ## list the targets
@@ -25,7 +25,7 @@ serve: $(VENV)/run  ## run the stub (ARGS="--port 0 --scenario every-status")
 demo: $(VENV)/dev  ## run a whole process with a third-party application
 	@$(BIN)/python examples/demo.py
 
-test: lint types unit wheel  ## style, types, tests, the built wheel: run this before a commit
+test: lint types unit test-dist  ## style, types, tests, the packages: run this before a commit
 
 lint: $(VENV)/dev  ## style, import rules, validity of the OpenAPI documents, scripts and container files
 	$(BIN)/ruff check --quiet .
@@ -47,8 +47,14 @@ unit: $(VENV)/dev  ## the tests, without the longer ones
 	$(BIN)/python -m pytest -q -n 2 -m "not bench and not proof and not node and not image"
 	$(BIN)/python -m pytest -q contract_tests
 
-wheel: $(VENV)/dev  ## build the wheel and test it in a fresh environment
-	bash tests/check_wheel.sh $(BIN)/python
+# Dated by the last commit, so that the same commit makes the same bytes.
+dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+dist: $(VENV)/dev  ## build the wheel and the source archive into dist/
+	@rm -rf dist
+	$(BIN)/python -m build --no-isolation
+
+test-dist: $(VENV)/dev  ## test both in fresh environments
+	bash tests/check_dist.sh $(BIN)/python $(PYTHON)
 
 proof: $(VENV)/dev  ## the longer tests, with random profiles, contracts and histories
 	$(BIN)/python -m pytest -q -n 2 -m "proof and not node"
@@ -57,7 +63,7 @@ coverage: $(VENV)/dev  ## all tests, with branch coverage
 	$(BIN)/python -m pytest -q -n 2 -m "not bench and not node and not image" --cov --cov-report=
 	$(BIN)/python -m pytest -q contract_tests --cov --cov-append --cov-report=term
 
-test-pythons: $(VENV)/python  ## the tests on every other installed Python from 3.11 on
+test-pythons: $(VENV)/dev  ## the tests and the packages on every other installed Python from 3.11 on
 	@tested=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	pythons=$$(bash tests/pythons.sh) || exit; \
 	echo "Pythons found:" $$(echo "$$pythons" | cut -d ' ' -f 1) "($$tested is the one of make test)"; \
@@ -65,6 +71,7 @@ test-pythons: $(VENV)/python  ## the tests on every other installed Python from 
 	  [ "$$version" != "$$tested" ] || continue; \
 	  echo "Python $$version:"; \
 	  $(MAKE) --no-print-directory unit VENV=.venv-$$version PYTHON=$$python </dev/null || exit; \
+	  bash tests/check_dist.sh $(BIN)/python $$python </dev/null || exit; \
 	done
 
 test-lowest:  ## the tests on the oldest installed Python with the lowest versions that pyproject.toml allows
