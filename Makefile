@@ -35,6 +35,7 @@ lint: $(VENV)/dev  ## style, import rules, validity of the OpenAPI documents, sc
 	$(BIN)/shellcheck .ci/run tests/*.sh
 	$(BIN)/hadolint Containerfile examples/Containerfile
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml
 
 lint-contract: $(VENV)/dev  ## lint both OpenAPI documents, also with spectral and redocly (needs Node)
 	$(BIN)/openapi-spec-validator openapi.yaml src/stepstub/control.yaml
@@ -44,7 +45,7 @@ types: $(VENV)/dev  ## mypy --strict
 	$(BIN)/mypy
 
 unit: $(VENV)/dev  ## the tests, without the longer ones
-	$(BIN)/python -m pytest -q -n 2 -m "not bench and not proof and not node and not image"
+	$(BIN)/python -m pytest -q -n 2 -m "not bench and not proof and not node and not image and not index"
 	$(BIN)/python -m pytest -q contract_tests
 
 # Dated by the last commit, so that the same commit makes the same bytes.
@@ -53,14 +54,15 @@ dist: $(VENV)/dev  ## build the wheel and the source archive into dist/
 	@rm -rf dist
 	$(BIN)/python -m build --no-isolation
 
-test-dist: $(VENV)/dev  ## test both in fresh environments
+test-dist: $(VENV)/dev  ## test both, and the action, in fresh environments (needs a package index)
 	bash tests/check_dist.sh $(BIN)/python $(PYTHON)
+	$(BIN)/python -m pytest -q -m index
 
 proof: $(VENV)/dev  ## the longer tests, with random profiles, contracts and histories
 	$(BIN)/python -m pytest -q -n 2 -m "proof and not node"
 
 coverage: $(VENV)/dev  ## all tests, with branch coverage
-	$(BIN)/python -m pytest -q -n 2 -m "not bench and not node and not image" --cov --cov-report=
+	$(BIN)/python -m pytest -q -n 2 -m "not bench and not node and not image and not index" --cov --cov-report=
 	$(BIN)/python -m pytest -q contract_tests --cov --cov-append --cov-report=term
 
 test-pythons: $(VENV)/dev  ## the tests and the packages on every other installed Python from 3.11 on

@@ -22,7 +22,7 @@ import yaml
 from support import PATH, ROOT, TIMEOUT
 
 NOBODY = "65534:65534"
-# The mounts are seen by the container alone, and end with it, as all of its processes do.
+# The mounts are seen by the container alone, and end with it.
 ENTER = """
 mount --bind "$ROOT" "$ROOT"
 mount --options remount,bind,ro "$ROOT"
@@ -30,7 +30,7 @@ mount --types proc proc "$ROOT/proc"
 mount --rbind /dev "$ROOT/dev"
 exec chroot --userspec "$@"
 """
-NAMESPACES = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+NAMESPACES = ["unshare", "--mount", "--pid", "--fork"]
 
 
 def run(*command: str | Path, **environment: str) -> str:
@@ -90,7 +90,14 @@ class Image:
             try:
                 yield process
             finally:
-                process.kill()
+                # unshare's own --kill-child does not outlast the change of the user.
+                if process.poll() is None:
+                    os.kill(process_1(process), signal.SIGKILL)
+
+
+def process_1(container: subprocess.Popen[str]) -> int:
+    """Its number outside of the container."""
+    return int(Path(f"/proc/{container.pid}/task/{container.pid}/children").read_text("ascii"))
 
 
 class Builder:
@@ -201,15 +208,9 @@ def test_the_image_serves_as_nobody_with_a_root_that_is_read_only(stub: Image, p
         assert requests.get(control, headers=headers, timeout=TIMEOUT).status_code == 200
 
         assert stub.health_check(STEPSTUB_PORT=port) == 0
-        terminate(container)
+        os.kill(process_1(container), signal.SIGTERM)  # as `docker stop` does
         assert container.wait(TIMEOUT) == 0
     assert stub.health_check(STEPSTUB_PORT=port) == 1
-
-
-def terminate(container: subprocess.Popen[str]) -> None:
-    """Signal its process 1, as `docker stop` does."""
-    children = Path(f"/proc/{container.pid}/task/{container.pid}/children").read_text("ascii")
-    os.kill(int(children), signal.SIGTERM)
 
 
 @pytest.mark.image
