@@ -72,7 +72,7 @@ use() {  # the command given: serve, send the line that is printed twice, and en
   until read -r -u "$banner" line; [[ $line == curl* || -z $line ]]; do :; done
   first=$(bash -c "$line" 2>/dev/null) || true
   second=$(bash -c "$line" 2>/dev/null) || true
-  kill -TERM "$server"
+  kill -TERM "$server" || true
   wait "$server" || fail "serve did not end cleanly: $(cat "$room/serve.log")"
   server=
   exec {banner}<&-
@@ -99,6 +99,6 @@ done
 
 # Without an environment of one's own.
 for file in "$wheel" "$archive"; do
-  use "$uvx" --quiet --no-cache --python "${pythons[0]}" --from "$file" stepstub
+  use "$uvx" --quiet --no-cache --system-certs --python "${pythons[0]}" --from "$file" stepstub
   echo "uvx, ${file##*/}: likewise"
 done
