@@ -89,7 +89,7 @@ test-clients: $(VENV)/run  ## generate clients from both OpenAPI documents and c
 	@$(BIN)/python clients/check.py clients
 
 test-image: $(VENV)/dev  ## build the container image and run it (needs root on Debian; installs buildah and mmdebstrap)
-	@command -v buildah mmdebstrap ip >/dev/null || \
+	@{ command -v buildah && command -v mmdebstrap && command -v ip; } >/dev/null || \
 	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends buildah mmdebstrap iproute2; } >/dev/null
 	$(BIN)/python -m pytest -q -m image
 
