@@ -126,6 +126,13 @@ GENERATE = "generate"
     help="No control API and no console at all.",
 )
 @click.option(
+    "--metrics",
+    "with_metrics",
+    is_flag=True,
+    envvar="STEPSTUB_METRICS",
+    help="Count exchanges, for Prometheus to read at /_stub/metrics.",
+)
+@click.option(
     "--allow-host",
     "allow_hosts",
     envvar="STEPSTUB_ALLOW_HOST",
@@ -174,6 +181,7 @@ def serve(
     quiet: bool,
     control_token: str | None,
     no_control: bool,
+    with_metrics: bool,
     allow_hosts: tuple[str, ...],
     journal_size: int,
     max_sandboxes: int,
@@ -223,6 +231,7 @@ def serve(
             token=token,
             max_body_bytes=max_body_bytes,
             with_control=not no_control,
+            with_metrics=with_metrics,
             control_token=control_token,
             limits=Limits(journal=journal_size, sandboxes=max_sandboxes),
             readings=readings,
