@@ -10,7 +10,7 @@ LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .PHONY: help serve demo test lint lint-contract types unit wheel proof coverage test-pythons test-lowest test-clients \
-        test-express bench bench-quick bench-smoke lock clean
+        test-express test-browser screenshots bench bench-quick bench-smoke lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,17 +37,17 @@ types: $(VENV)/dev  ## mypy --strict
 	$(BIN)/mypy
 
 unit: $(VENV)/dev  ## the tests, without the longer ones
-	$(BIN)/python -m pytest -q -n 2 -m "not bench and not proof and not node"
+	$(BIN)/python -m pytest -q -n 2 -m "not bench and not proof and not node and not browser"
 	$(BIN)/python -m pytest -q contract_tests
 
 wheel: $(VENV)/dev  ## build the wheel and test it in a fresh environment
 	bash tests/check_wheel.sh $(BIN)/python
 
 proof: $(VENV)/dev  ## the longer tests, with random profiles, contracts and histories
-	$(BIN)/python -m pytest -q -n 2 -m "proof and not node"
+	$(BIN)/python -m pytest -q -n 2 -m "proof and not node and not browser"
 
 coverage: $(VENV)/dev  ## all tests, with branch coverage
-	$(BIN)/python -m pytest -q -n 2 -m "not bench and not node" --cov --cov-report=
+	$(BIN)/python -m pytest -q -n 2 -m "not bench and not node and not browser" --cov --cov-report=
 	$(BIN)/python -m pytest -q contract_tests --cov --cov-append --cov-report=term
 
 test-pythons: $(VENV)/python  ## the tests on every other installed Python from 3.11 on
@@ -74,6 +74,12 @@ test-clients: $(VENV)/run  ## generate clients from both OpenAPI documents and c
 
 test-express: $(VENV)/dev  ## verify a server written with Express (needs Node)
 	$(BIN)/python -m pytest -q -m node
+
+test-browser: $(VENV)/dev  ## drive the console with a browser (needs Chromium and Node)
+	$(BIN)/python -m pytest -q -m browser
+
+screenshots: $(VENV)/dev  ## take the pictures of the console that the README shows (needs Chromium and pngquant)
+	$(BIN)/python tests/console/screenshots.py
 
 bench: $(VENV)/dev  ## compare with other servers, into benchmarks/results.md (needs Node and wrk)
 	$(BIN)/python benchmarks/bench.py

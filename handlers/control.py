@@ -14,6 +14,7 @@ from stepstub.faults import Fault
 from stepstub.journal import ExchangeQuery
 from stepstub.model import Process
 from stepstub.readings import as_mapping, with_values
+from stepstub.sandbox import Sandbox
 from stepstub.scenario import build, load_built_in
 from stepstub.variations import Vary
 from stepstub.verification import Verification, verify
@@ -32,33 +33,55 @@ from stepstub.views import (
     ProcessStart,
     ProcessView,
     ReadingsView,
+    RefusalView,
     SandboxCreated,
+    SandboxList,
+    SandboxRequest,
     SandboxStart,
+    SandboxView,
     StepView,
     TokenRequest,
     TokenView,
     VaryView,
     VerificationRequest,
+    instant,
 )
 
 MAX_STEPS = 10_000
 """Steps that one call may bring."""
 
 _PAGE_SIZE = 100
+_LAST = ExchangeQuery(newest_first=True, limit=1)
+_LAST_REFUSED = ExchangeQuery(refused=True, newest_first=True, limit=1)
 
 
 async def get_health(exchange: Exchange) -> HealthView:
     return exchange.stub.health()
 
 
+async def list_sandboxes(exchange: Exchange) -> SandboxList:
+    sandboxes = exchange.stub.sandboxes
+    page = sandboxes.page(*_page(exchange.parameters))
+    views = [await _in_short(exchange, sandbox) for sandbox in page]
+    return SandboxList(sandboxes=tuple(views), total=len(sandboxes))
+
+
+async def get_sandbox(exchange: Exchange) -> SandboxView:
+    return await _in_short(exchange, exchange.sandbox)
+
+
 async def create_sandbox(exchange: Exchange) -> SandboxCreated:
-    wanted = convert(exchange.body or {}, SandboxStart, strict=False)
+    wanted = convert(exchange.body or {}, SandboxRequest, strict=False)
     sandboxes = exchange.stub.sandboxes
     readings = with_values(sandboxes.readings, wanted.readings)
     vary = _vary(wanted, sandboxes.vary)
-    sandbox = await sandboxes.create(_processes_of(wanted) or (), readings, vary)
+    sandbox = await sandboxes.create(_processes_of(wanted) or (), readings, vary, wanted.name)
     processes, _ = await sandbox.store.page(0, len(sandbox.scenario))
-    return SandboxCreated(token=sandbox.token, processes=tuple(map(ProcessView.of, processes)))
+    return SandboxCreated(
+        id=sandboxes.id_of(sandbox),
+        token=sandbox.token,
+        processes=tuple(map(ProcessView.of, processes)),
+    )
 
 
 async def delete_sandbox(exchange: Exchange) -> None:
@@ -133,7 +156,11 @@ async def list_exchanges(exchange: Exchange) -> ExchangeList:
         step_id=wanted.get("processStepId"),
         status=wanted.get("status"),
         operation=wanted.get("operation"),
+        refused=wanted.get("refused"),
+        text=wanted.get("text"),
         after=wanted.get("after", 0),
+        before=wanted.get("before"),
+        newest_first=wanted.get("order") == "newest-first",
         limit=limit + 1,
     )
     found, dropped = await store.exchanges(query)
@@ -208,10 +235,33 @@ async def set_clock(exchange: Exchange) -> ClockView:
 
 
 async def list_delegate_calls(exchange: Exchange) -> DelegateCallList:
-    calls = await exchange.sandbox.store.calls()
+    step_id = exchange.parameters.get("processStepId")
+    calls = [
+        call
+        for call in await exchange.sandbox.store.calls()
+        if step_id in (None, call.start.process_step_id)
+    ]
     offset, limit = _page(exchange.parameters)
     page = calls[offset : offset + limit]
     return DelegateCallList(delegate_calls=tuple(map(DelegateCallView.of, page)), total=len(calls))
+
+
+async def _in_short(exchange: Exchange, sandbox: Sandbox) -> SandboxView:
+    store = sandbox.store
+    revision = await store.revision()  # first, so that it is never newer than what goes with it
+    _, processes = await store.page(0, 0)
+    last, dropped = await store.exchanges(_LAST)
+    refused, _ = await store.exchanges(_LAST_REFUSED)
+    return SandboxView(
+        id=exchange.stub.sandboxes.id_of(sandbox),
+        name=sandbox.name,
+        created_at=instant(sandbox.created_at),
+        processes=processes,
+        exchanges=last[0].number if last else dropped,  # numbers have no gaps
+        faults=len(await store.faults()),
+        revision=revision,
+        last_refusal=RefusalView.of(refused[0]) if refused else None,
+    )
 
 
 def _page(parameters: Mapping[str, Any]) -> tuple[int, int]:

@@ -58,10 +58,14 @@ for _ in $(seq 100); do grep -q '^Try it' banner && break; sleep 0.1; done
 curl_line=$(grep -A1 '^Try it' banner | tail -n 1)
 first=$(bash -c "$curl_line" 2>/dev/null)
 second=$(bash -c "$curl_line" 2>/dev/null)
+address=$(sed -n 's/^Console: //p' banner)
+page=$(curl -sf "$address/sandboxes/default")
+curl -sf "$address/static/base.css" >/dev/null
 kill -TERM "$server"
 wait "$server" || { echo "serve did not end cleanly" >&2; exit 1; }
 server=
 grep -q '200 OK' <<<"$first" || { echo "$first" >&2; cat log >&2; exit 1; }
 grep -q 'order-1-ship' <<<"$first" || { echo "$first" >&2; exit 1; }
 grep -q 'STEP_COMPLETED' <<<"$second" || { echo "$second" >&2; exit 1; }
-echo "wheel: the printed curl line got 200, its repetition 412, and SIGTERM ended the server cleanly"
+grep -q 'order-1-approve' <<<"$page" || { echo "the console does not show the exchanges: $page" >&2; exit 1; }
+echo "wheel: the printed curl line got 200, its repetition 412, the console shows both, and SIGTERM ended the server cleanly"

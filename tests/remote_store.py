@@ -158,6 +158,9 @@ class RemoteStore:
     async def clock(self) -> ClockState:
         return await self._kept.clock()
 
+    async def revision(self) -> str:
+        return await self._kept.revision()
+
     async def change_clock(self, advance: float, frozen: bool | None) -> ClockState:
         return await self._kept.change_clock(advance, frozen)
 

@@ -217,6 +217,9 @@ CASES = [
     Case("createSandbox", 201, b"null"),
     Case("createSandbox", 201, {"scenario": "long-chain"}),
     Case("createSandbox", 201, {"processes": [{"id": "p", "steps": STEPS}]}),
+    Case("createSandbox", 201, {"name": "x" * 200}),
+    Case("createSandbox", 400, {"name": "x" * 201}),
+    Case("createSandbox", 400, {"name": ""}),
     Case("createSandbox", 400, {"scenario": "no-such"}),
     Case("createSandbox", 400, {"scenario": "/etc/passwd"}),
     Case("createSandbox", 400, {"scenario": "two-steps", "processes": []}),
@@ -225,6 +228,10 @@ CASES = [
     Case("createSandbox", 400, b"{"),
     Case("createSandbox", 400, []),
     Case("createSandbox", 409, given=without_room),
+    Case("listSandboxes", 200, query={"limit": 1}),
+    Case("listSandboxes", 400, query={"limit": 0}),
+    Case("getSandbox", 200),
+    Case("getSandbox", 200, given=lambda control: control.complete("order-1-ship")),
     Case("deleteSandbox", 204),
     Case("deleteSandbox", 409, given=in_the_default_sandbox),
     Case("resetSandbox", 200),
@@ -232,6 +239,7 @@ CASES = [
     Case("resetSandbox", 200, {"processes": []}),
     Case("resetSandbox", 400, {"scenario": "no-such"}),
     Case("resetSandbox", 400, {"anything": 1}),
+    Case("resetSandbox", 400, {"name": "only a new one has a name to choose"}),
     Case("getReadings", 200),
     Case("createSandbox", 201, {"readings": {"bad-body": 400, "last-step-id": "absent"}}),
     Case("createSandbox", 400, {"readings": {"bad-body": 401}}),
@@ -280,7 +288,10 @@ CASES = [
     Case("listExchanges", 200, given=lambda control: control.complete("order-1-ship")),
     Case("listExchanges", 200, given=lambda control: control.complete("order-1-approve")),
     Case("listExchanges", 200, query={"processStepId": "x", "status": 412, "operation": "x"}),
+    Case("listExchanges", 200, query={"refused": "true", "order": "newest-first", "before": 9}),
     Case("listExchanges", 400, query={"status": 99}),
+    Case("listExchanges", 400, query={"order": "oldest"}),
+    Case("listExchanges", 400, query={"text": ""}),
     Case("listExchanges", 400, query={"after": "x"}),
     Case("clearJournal", 204),
     Case("verifyCompleted", 200, STARTED),
@@ -494,6 +505,49 @@ def test_a_step_that_a_test_fails_is_refused_from_then_on(control: Control) -> N
     failed = control("failStep", **STARTED)
     assert (failed["status"], failed["failure"]) == ("FAILED", "failed by a test")
     assert control.complete("order-1-approve") == 412
+
+
+def listed(control: Control, **query: Any) -> list[int]:
+    """The numbers of the exchanges that a query of the journal finds, on all its pages."""
+    page = control("listExchanges", query=query)
+    numbers = [exchange["number"] for exchange in page["exchanges"]]
+    if "next" not in page:
+        return numbers
+    on = "before" if query.get("order") == "newest-first" else "after"
+    return numbers + listed(control, **{**query, on: page["next"]})
+
+
+def test_the_journal_is_read_from_either_end(control: Control) -> None:
+    for _ in range(5):
+        control.complete("nowhere")
+    assert listed(control, limit=2) == [1, 2, 3, 4, 5]
+    assert listed(control, limit=2, order="newest-first") == [5, 4, 3, 2, 1]
+    assert listed(control, order="newest-first", before=3) == [2, 1]
+    assert listed(control, order="newest-first", before=4, after=1) == [3, 2]
+    assert listed(control, before=0) == []
+
+
+def test_the_journal_is_searched_for_a_text(control: Control) -> None:
+    control.complete("order-1-approve")
+    control.complete("order-1-approve")
+    control("addFault", {"phase": "before", "action": "delay", "seconds": 0}, status=201)
+    control.send("POST", COMPLETE_STEP, {"processStepId": "Żółw"})
+    assert listed(control, text="COMPLETED; only a") == [2]  # the reason
+    assert listed(control, text="order-1-APPROVE") == [1, 2]
+    assert listed(control, text="żÓŁW") == [3]
+    assert listed(control, text="order-1-ship") == [1]  # only its response names the next step
+    assert listed(control, text="nothing has it") == []
+    assert listed(control, refused="true") == [2, 3]
+    assert listed(control, refused="false") == [1]
+
+
+def test_the_calls_that_start_a_step_are_found_by_it(control: Control) -> None:
+    control("resetSandbox", {"scenario": "long-chain"})
+    for number in range(1, 4):
+        assert control.complete(f"chain-1-0{number}") == 200
+    found = control("listDelegateCalls", query={"processStepId": "chain-1-03"})
+    assert [call["exchangeNumber"] for call in found["delegateCalls"]] == [2]
+    assert found["total"] == 1
 
 
 def test_delegate_calls_are_paged(control: Control) -> None:

@@ -101,8 +101,8 @@ def run(command: str, address: str) -> str:
         assert arguments[0] == "install"  # a test of its own
         assert arguments[1] in {".", ".[pytest]", ".[verify]"}
         return ""
-    if command.startswith(("pytest --stepstub-readings each", "stepstub try ")):
-        return ""  # of a user's suite: test_trying.py and test_try_command.py
+    if command.startswith(("pytest --stepstub-readings each", "stepstub try ", "stepstub run ")):
+        return ""  # of a user's suite: test_trying, test_try_command and test_readiness
     local = command.replace("http://127.0.0.1:8080", address)
     return shell(local.replace("--report-dir reports", f"--report-dir {mkdtemp()}"))
 

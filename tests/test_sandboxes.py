@@ -4,21 +4,25 @@ import gc
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from types import NoneType
 
+import msgspec
 import pytest
 import requests
 
 import stepstub
 from stepstub.app import create_app
+from stepstub.client import Transport
 from stepstub.concurrency import CallLimit, EventLoopConcurrency, run_inline
 from stepstub.delegates import StepStart
 from stepstub.journal import Entry
 from stepstub.model import Status
 from stepstub.serving.server import serve_in_thread
-from stepstub.settings import Settings
+from stepstub.settings import DEFAULT_TOKEN, Limits, Settings
+from stepstub.views import SandboxList, SandboxView
 from support import Client, in_time, processes
 
 STEP = "order-1-approve"
@@ -363,3 +367,102 @@ def test_stubs_of_one_process_share_nothing_but_the_gate() -> None:
     asked = [client.request("GET", "/_stub/clock", headers=headers) for client in (small, strict)]
     assert [response.status for response in asked] == [200, 401]
     assert closed.request("GET", "/_stub/clock", headers=headers).status == 404
+
+
+# How they are listed
+
+
+def summary(sandbox: stepstub.Sandbox) -> SandboxView:
+    return sandbox.call("GET", "sandboxes/current", SandboxView)
+
+
+def test_sandboxes_are_listed_by_name_and_never_by_token() -> None:
+    with (
+        stepstub.LiveServer("last-step") as server,
+        server.sandbox("two-steps", name="test_retry") as named,
+        server.sandbox() as nameless,
+    ):
+        post(named)
+        post(named)
+        post(named, "nowhere")
+        named.fault("before", "delay")
+        content = requests.get(
+            f"{server.url}/_stub/sandboxes", headers=nameless.headers, timeout=10
+        ).content
+        listed = msgspec.json.decode(content, type=SandboxList)
+        default, first, second = listed.sandboxes
+        assert listed.total == 3
+        assert (default.id, default.name, default.processes) == ("default", None, 1)
+        assert (first.name, first.processes, first.exchanges, first.faults) == (
+            "test_retry",
+            1,
+            3,
+            1,
+        )
+        assert first.last_refusal
+        assert (first.last_refusal.exchange_number, first.last_refusal.status) == (3, 412)
+        assert "There is no step nowhere" in first.last_refusal.reason
+        assert (second.name, second.exchanges, second.last_refusal) == (None, 0, None)
+        assert default.created_at <= first.created_at <= second.created_at
+        assert len({each.id for each in listed.sandboxes}) == 3
+        for secret in (server.token, named.token, nameless.token):
+            assert secret.encode() not in content
+        assert summary(named) == first
+
+
+def test_a_reset_keeps_name_and_id_and_a_long_name_is_cut() -> None:
+    with stepstub.LiveServer() as server, server.sandbox(name="x" * 500) as sandbox:
+        before = summary(sandbox)
+        sandbox.reset("two-steps")
+        after = summary(sandbox)
+        assert after.name == before.name == "x" * 200
+        assert (after.id, after.created_at) == (before.id, before.created_at)
+        assert sandbox.token not in after.id
+
+
+def test_a_fixture_names_its_sandbox_by_the_test(
+    stepstub_sandbox: stepstub.Sandbox, request: pytest.FixtureRequest
+) -> None:
+    assert summary(stepstub_sandbox).name == request.node.nodeid
+
+
+def test_exchanges_are_counted_beyond_the_bound_and_a_clearing() -> None:
+    client = Client(create_app(processes("two-steps"), Settings(limits=Limits(journal=2))))
+    sandbox = stepstub.Sandbox("http://stepstub.test", DEFAULT_TOKEN, transport=carried(client))
+    for _ in range(5):
+        client.complete("nowhere")
+    assert summary(sandbox).exchanges == 5
+    sandbox.call("DELETE", "journal", NoneType)
+    assert summary(sandbox).exchanges == 5
+    assert summary(sandbox).last_refusal is None
+
+
+def carried(client: Client) -> Transport:
+    def carry(method: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        sent = {name.lower(): value for name, value in headers.items()}
+        response = client.request(method, path, body, sent)
+        return response.status, response.body
+
+    return carry
+
+
+CHANGES: dict[str, Callable[[stepstub.Sandbox], object]] = {
+    "an exchange": lambda sandbox: post(sandbox, "nowhere"),
+    "a completion": post,
+    "a process": lambda sandbox: sandbox.start_process([{}]),
+    "a failure": lambda sandbox: sandbox.fail_step(STEP),
+    "a fault": lambda sandbox: sandbox.fault("before"),
+    "no faults": lambda sandbox: sandbox.clear_faults(),
+    "the clock": lambda sandbox: sandbox.clock.advance(1),
+    "the journal": lambda sandbox: sandbox.call("DELETE", "journal", NoneType),
+    "a reset": lambda sandbox: sandbox.reset(),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_change_is_another_revision(server: stepstub.LiveServer, name: str) -> None:
+    with server.sandbox("two-steps") as sandbox:
+        before = summary(sandbox).revision
+        assert summary(sandbox).revision == before
+        CHANGES[name](sandbox)
+        assert summary(sandbox).revision != before

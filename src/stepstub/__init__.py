@@ -6,17 +6,17 @@ The layout, from the outside in; imports run downwards only::
     contract_tests                    the conformance suite, for any server
     trying                            a client under one set of readings after another
     live  inprocess                   a stub that listens; a stub without a socket
-    client                            a sandbox as a test sees it
     interception  httpx_transport     the calls of requests and httpx, brought to it
-    socketless                        the wire of a stub without a socket
     serving  logs                     HTTP over TCP, by uvicorn; a line per exchange
     app                               the composition root: puts a stub together
     stub                              one exchange from request to response
+    console                           pages on which a person sees what a stub has seen
     gate                              Connexion: routing, credentials, body
     fault_injection  pages            faults at work; the contract to read and try
     operations                        a row for each operation          another one: here
     handlers                          what an operation does            ... and here
     exchange                          one request on its way
+    client  socketless                a sandbox as a test sees it; a request without a socket
     responses  views  verification    what goes out, in either form; the control API's types
     shaping  wire                     which readings shaped a response; how it goes wrong
     sandbox                           one token's world, and all of them
@@ -28,6 +28,7 @@ The layout, from the outside in; imports run downwards only::
     scenario  contract                YAML with processes; openapi.yaml at work
     variations                        what every client tolerates        another kind: here
     schema  outbound                  JSON Schema in words; the POST of an http delegate
+    shell                             what a stub suggests to type into a shell
     advice                            what docs/readings.md tells a client to do
     errors  budget                    what can go wrong; time and bytes of an HTTP exchange
     model  settings  clock  ids  concurrency  framing

@@ -6,6 +6,7 @@ from functools import cache
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stepstub.concurrency import Concurrency, InlineConcurrency
+from stepstub.exchange import exchange_of
 from stepstub.gate.stack import gate
 from stepstub.model import Process
 from stepstub.sandbox import Sandboxes
@@ -25,6 +26,9 @@ def create_app(
     an `EventLoopConcurrency` under a server.
     """
     concurrency = concurrency or InlineConcurrency()
+    pages: dict[str, ASGIApp] = {"contract": _pages}
+    if settings.with_control and concurrency.is_event_loop:
+        pages["console"] = _Console()
     return Stub(
         Sandboxes(
             settings.token,
@@ -37,7 +41,7 @@ def create_app(
         settings=settings,
         concurrency=concurrency,
         gate=gate(with_control=settings.with_control),
-        pages=_pages,
+        pages=pages,
     )
 
 
@@ -51,3 +55,17 @@ def _built_pages() -> ASGIApp:
     from stepstub.pages import pages
 
     return pages()
+
+
+class _Console:
+    """The console of one stub; likewise built when a page of it is first asked for."""
+
+    def __init__(self) -> None:
+        self._mounted: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._mounted is None:
+            from stepstub.console.mount import Mount
+
+            self._mounted = Mount(exchange_of(scope).stub)
+        await self._mounted(scope, receive, send)

@@ -16,10 +16,11 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from stepstub import profiles
 from stepstub.delegates import StepStart
-from stepstub.errors import StepstubError
+from stepstub.errors import StepstubError, Violation
 from stepstub.faults import Action, Fault, Phase, Place
 from stepstub.readings import DEFAULT, Readings, as_mapping, credentials_headers, with_values
 from stepstub.scenario import load
@@ -41,6 +42,7 @@ from stepstub.views import (
     ProcessView,
     ReadingsView,
     SandboxCreated,
+    SandboxRequest,
     SandboxStart,
     StepView,
     TokenRequest,
@@ -60,15 +62,24 @@ ReadingsChoice = str | Path | Mapping[str, Any] | Readings | None
 _TURN = 0.25
 """Seconds that a thread waits for a verification before the event loop is asked again."""
 
+MAX_NAME = 200
+"""Characters of the name of a sandbox."""
+
 COMPLETE_STEP = "/api/v1/processes/complete-step"
 """Path of the contract's one operation."""
 
 
 class ControlFailed(StepstubError):
-    """The control API refused a call; the message says why. `status` is the HTTP status."""
+    """The control API refused a call; the message says why. `status` is the HTTP status.
 
-    def __init__(self, status: int, detail: str) -> None:
+    `violations` are the fields of the body that are wrong, if that is why.
+    """
+
+    def __init__(
+        self, status: int, detail: str, violations: Mapping[str, Violation] | None = None
+    ) -> None:
         self.status = status
+        self.violations = violations or {}
         super().__init__(detail)
 
 
@@ -171,6 +182,7 @@ class Sandbox:
         scenario: str | Path | None = None,
         readings: ReadingsChoice = None,
         vary: VaryChoice = None,
+        name: str | None = None,
         control_token: str | None = None,
     ) -> "NewSandbox":
         """A fresh sandbox on the stub at `url`, for a with statement, which deletes it in the end::
@@ -181,10 +193,11 @@ class Sandbox:
         `token` is that of any sandbox there is. Without a scenario, a built-in one's name or a
         file's path, it begins empty. `readings` are a profile, by name or path, or single values
         in place of those of the stub: `{"last-step-id": "absent"}`. `vary` is a seed, or a seed and
-        kinds, by which responses vary: `{"seed": 1, "only": ["member-order"]}`.
+        kinds, by which responses vary: `{"seed": 1, "only": ["member-order"]}`. `name` is what the
+        console calls it, cut at 200 characters.
         """
         origin = Sandbox(url, token, control_token=control_token)
-        return NewSandbox(origin, scenario, readings, vary)
+        return NewSandbox(origin, scenario, readings, vary, name)
 
     def _sibling(self, token: str) -> "Sandbox":
         return Sandbox(
@@ -472,7 +485,7 @@ class Sandbox:
         content = b"" if body is None else msgspec.json.encode(body)
         status, response = self._transport(method, target, headers, content)
         if status >= 400:
-            raise ControlFailed(status, _detail(status, response))
+            raise _failure(status, response)
         return msgspec.json.decode(response or b"null", type=returns)
 
 
@@ -485,15 +498,19 @@ class NewSandbox:
         scenario: str | Path | None,
         readings: ReadingsChoice = None,
         vary: VaryChoice = None,
+        name: str | None = None,
     ) -> None:
         self._origin = origin
+        self._name = name
         self._scenario = scenario
         self._readings = readings
         self._vary = vary
 
     def __enter__(self) -> Sandbox:
         start = _start(self._scenario, self._readings, self._vary)
-        created = self._origin.call("POST", "sandboxes", SandboxCreated, start)
+        name = self._name[:MAX_NAME] if self._name else None
+        request = SandboxRequest(name=name, **asdict(start))
+        created = self._origin.call("POST", "sandboxes", SandboxCreated, request)
         self._made = self._origin._sibling(created.token)  # noqa: SLF001 - of the same module
         return self._made
 
@@ -574,8 +591,16 @@ def render_journal(exchanges: Sequence[ExchangeView]) -> str:
     return "\n".join(lines) or "(no exchanges)"
 
 
-def _detail(status: int, response: bytes) -> str:
+class _Problem(Struct):
+    """The problem details of a refusal."""
+
+    detail: str
+    violations: dict[str, Violation] = {}
+
+
+def _failure(status: int, response: bytes) -> ControlFailed:
     try:
-        return str(msgspec.json.decode(response)["detail"])
-    except (msgspec.DecodeError, KeyError, TypeError):
-        return f"the control API responded {status}"
+        problem = msgspec.json.decode(response, type=_Problem)
+    except msgspec.DecodeError:
+        return ControlFailed(status, f"the control API responded {status}")
+    return ControlFailed(status, problem.detail, problem.violations)

@@ -116,6 +116,9 @@ class Changes:
 class Concurrency(Protocol):
     """The ways a request can wait."""
 
+    is_event_loop: bool
+    """Whether requests run on an event loop, to which a thread can hand another one."""
+
     async def call(self, function: Callable[[], None], limit: CallLimit | None = None) -> None:
         """Run a function that blocks, within `limit`, or else within one that all share."""
 
@@ -137,6 +140,8 @@ class Concurrency(Protocol):
 class InlineConcurrency:
     """For a caller that has a thread of its own: blocks it."""
 
+    is_event_loop = False
+
     async def call(self, function: Callable[[], None], limit: CallLimit | None = None) -> None:
         function()
 
@@ -157,6 +162,8 @@ class InlineConcurrency:
 
 class EventLoopConcurrency:
     """For a server: blocking work goes to threads."""
+
+    is_event_loop = True
 
     def __init__(self) -> None:
         self._threads = _DaemonThreads("stepstub-delegate")

@@ -1,7 +1,7 @@
 """One request on its way through the stub."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 from starlette.types import Receive, Scope, Send
@@ -24,6 +24,9 @@ class Host(Protocol):
     sandboxes: Sandboxes
     concurrency: Concurrency
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond to one request (ASGI)."""
+
     def health(self) -> HealthView:
         """The stub's versions, and what went wrong in it."""
 
@@ -37,10 +40,12 @@ class Api(Struct, frozen=True):
     """What the requests below one path prefix have in common, whether they match an operation.
 
     Those of the contract are journalled and held to it, and have the responses of the sandbox's
-    readings. Others have `responses` of their own.
+    readings. Others have `responses` of their own. What matches no operation is a page, if the API
+    has pages.
     """
 
     prefix: str
+    pages: Literal["contract", "console"] | None = None
     is_contract: bool = False
     responses: Responses | None = None
 

@@ -9,17 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from stepstub import profiles, scenario, variations
 from stepstub.app import create_app
 from stepstub.client import ReadingsChoice, Sandbox
 from stepstub.concurrency import InlineConcurrency, run_inline
 from stepstub.errors import InvalidVariations
-from stepstub.framing import FRAMED
 from stepstub.interception import Carried, Interception
 from stepstub.settings import DEFAULT_TOKEN, Settings
-from stepstub.socketless import WireWithoutSocket, body_of
+from stepstub.socketless import Call, WireWithoutSocket
 from stepstub.variations import VaryChoice
 
 if TYPE_CHECKING:
@@ -120,39 +119,15 @@ class InProcess(Sandbox):
         `target` is path and query as on the wire, `timeout` how many seconds the client would
         wait. Raises `Disconnected` and `TimedOut`; a delay takes no time here.
         """
-        path, _, query = target.partition(b"?")
-        sent: list[Any] = []
-        pending: list[dict[str, Any]] = [{"type": "http.request", "body": body}]
-
-        async def receive() -> dict[str, Any]:
-            return pending.pop() if pending else {"type": "http.disconnect"}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        scope: dict[str, Any] = {
-            "type": "http",
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": unquote(path.decode("latin-1")),
-            "raw_path": path,
-            "query_string": query,
-            "root_path": "",
-            "headers": [(name.lower(), value) for name, value in headers],
-            "extensions": {},
-        }
+        call = Call(method, target, headers, body)
         with self._patience.counting() as delays:
-            wire = scope["extensions"]["stepstub.wire"] = WireWithoutSocket(sent, delays, timeout)
+            wire = WireWithoutSocket(call.sent, delays, timeout)
+            call.scope["extensions"]["stepstub.wire"] = wire
             try:
-                run_inline(self.app(scope, receive, send))
+                run_inline(self.app(call.scope, call.receive, call.send))
             finally:
                 wire.check_delays()
-        start = sent[0]
-        fields = start["headers"]
-        if (framing := start.get(FRAMED)) is not None:
-            fields = framing.arranged(fields)
-        return start["status"], fields, b"" if method == "HEAD" else body_of(sent)
+        return call.response
 
     def _carry(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes

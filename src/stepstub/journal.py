@@ -75,25 +75,50 @@ def redacted(
 
 
 class ExchangeQuery(Struct, frozen=True):
-    """Which exchanges are wanted; None is any. `limit` None is all of them."""
+    """Which exchanges are wanted; None is any. `limit` None is all of them.
+
+    `refused` are those with a reason, or those without one. `text` is looked for in whatever there
+    is to read of an exchange, in upper or lower case; bodies are cut at `MAX_JOURNALED_BODY`.
+    """
 
     step_id: str | None = None
     status: int | None = None
     operation: str | None = None
+    refused: bool | None = None
+    text: str | None = None
     after: int = 0
+    before: int | None = None
+    newest_first: bool = False
     limit: int | None = None
 
     def matches(self, entry: Entry) -> bool:
         return (
             entry.number > self.after
+            and (self.before is None or entry.number < self.before)
             and self.step_id in (None, entry.step_id)
             and self.status in (None, entry.status)
             and self.operation in (None, entry.operation)
+            and self.refused in (None, entry.reason is not None)
+            and (self.text is None or _mentions(entry, self.text))
         )
 
     def among(self, entries: Iterable[Entry]) -> list[Entry]:
-        """The entries that match, at most `limit` of them."""
+        """The entries that match, at most `limit` of them, oldest first as `entries` are.
+
+        With `newest_first` the other way round.
+        """
+        if self.newest_first:
+            entries = reversed(list(entries))
         return list(islice(filter(self.matches, entries), self.limit))
+
+
+def _mentions(entry: Entry, text: str) -> bool:
+    sought = text.casefold()
+    words = (entry.step_id, entry.reason, entry.fault, entry.path, entry.method)
+    return any(word is not None and sought in word.casefold() for word in words) or any(
+        sought in body.decode("utf-8", "replace").casefold()
+        for body in (entry.body, entry.response)
+    )
 
 
 ALL = ExchangeQuery()
@@ -142,10 +167,11 @@ class Journal:
     def candidates(self, query: ExchangeQuery) -> Iterable[Entry]:
         """The exchanges among which those that match are, as they are at this moment."""
         if query.step_id is None:
-            # Numbers have no gaps, so those up to `after` need not be looked at.
+            # Numbers have no gaps, so only those between `after` and `before` need be looked at.
             entries = self._entries.copy()
-            before = query.after + 1 - entries[0].number if entries else 0
-            return islice(entries, max(0, before), None)
+            first = entries[0].number if entries else 0
+            end = None if query.before is None else max(0, query.before - first)
+            return islice(entries, max(0, query.after + 1 - first), end)
         known = self._by_step.get(query.step_id, ())
         return (known,) if isinstance(known, Entry) else copy(known)
 

@@ -73,13 +73,14 @@ class LiveServer:
         *,
         readings: ReadingsChoice = None,
         vary: VaryChoice = None,
+        name: str | None = None,
     ) -> NewSandbox:
         """A fresh sandbox on this server, for a with statement, which deletes it in the end.
 
         `readings` are a profile, or single values in place of the server's; `vary` likewise, False
-        for responses that do not vary.
+        for responses that do not vary. `name` is what the console calls it.
         """
-        return NewSandbox(self.default_sandbox(), scenario, readings, vary)
+        return NewSandbox(self.default_sandbox(), scenario, readings, vary, name)
 
     def refusing_connections(self) -> AbstractContextManager[None]:
         """While the with statement lasts, nobody can connect to this server: to no sandbox at all.

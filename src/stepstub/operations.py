@@ -14,7 +14,9 @@ from stepstub.responses.problem import Problem
 _ROWS = (
     Operation("completeStep", complete_step, faultable=True),
     Operation("getHealth", control.get_health),
+    Operation("listSandboxes", control.list_sandboxes),
     Operation("createSandbox", control.create_sandbox, HTTPStatus.CREATED),
+    Operation("getSandbox", control.get_sandbox),
     Operation("getReadings", control.get_readings),
     Operation("deleteSandbox", control.delete_sandbox, HTTPStatus.NO_CONTENT),
     Operation("resetSandbox", control.reset_sandbox),
@@ -41,9 +43,13 @@ OPERATIONS: Mapping[str, Operation] = {row.id: row for row in _ROWS}
 """The operations by their id, that of `openapi.yaml` or `control.yaml`."""
 
 _CONTROL = Api("/_stub/", responses=Problem())
-_CONTRACT = Api("/", is_contract=True)
+_CONSOLE = Api("/_stub/console", pages="console", responses=Problem())
+_CONTRACT = Api("/", pages="contract", is_contract=True)
 
 
 def api_of(path: str) -> Api:
     """The API that a path belongs to, whether or not it leads to an operation."""
-    return _CONTROL if path.startswith(_CONTROL.prefix) else _CONTRACT
+    if not path.startswith(_CONTROL.prefix):
+        return _CONTRACT
+    inside = path == _CONSOLE.prefix or path.startswith(f"{_CONSOLE.prefix}/")
+    return _CONSOLE if inside else _CONTROL

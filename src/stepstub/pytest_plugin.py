@@ -183,7 +183,8 @@ def stepstub_sandbox(
 ) -> "Iterator[Sandbox]":
     """A fresh sandbox on `stepstub_server`, for clients in any library, thread or process."""
     readings, vary = _readings(request, stepstub_trial), _vary(request, stepstub_trial)
-    with stepstub_server.sandbox(readings=readings, vary=vary) as sandbox:
+    name = request.node.nodeid
+    with stepstub_server.sandbox(readings=readings, vary=vary, name=name) as sandbox:
         how_to_reach = f"It is at {sandbox.url}, for requests that bear its token."
         default = stepstub_server.default_sandbox()
         with _remembered(request, sandbox, default, how_to_reach, stepstub_server):

@@ -7,11 +7,13 @@ import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import blake2b
+from itertools import islice
 from threading import Lock
 
 from msgspec.structs import replace
 
 from stepstub import contract, transitions
+from stepstub.clock import SystemClock
 from stepstub.concurrency import CallLimit, Concurrency, run_inline
 from stepstub.delegates import ACCEPTED, IN_PROGRESS, DelegateCall, Delegates, StepStart
 from stepstub.errors import DelegateFailed, InConflict, Refusal, StepRefused, Unauthorized
@@ -36,7 +38,8 @@ class Sandbox:
     """Everything that belongs to one bearer token. Two sandboxes share nothing.
 
     A reset makes a new one under the same token, so requests in flight end in the old world and
-    cannot touch the new one.
+    cannot touch the new one. `name` is for people; `created_at` is when the token was made, in
+    milliseconds on the machine's clock.
     """
 
     def __init__(
@@ -48,8 +51,12 @@ class Sandbox:
         concurrency: Concurrency,
         readings: Readings = DEFAULT,
         vary: Vary | None = None,
+        name: str | None = None,
+        created_at: int = 0,
     ) -> None:
         self.token = token
+        self.name = name
+        self.created_at = created_at
         self.scenario = processes
         self.store = store
         self.concurrency = concurrency
@@ -334,12 +341,21 @@ class Sandboxes:
         self._lock = Lock()
         self._concurrency = concurrency
         self._limits = limits
+        self._clock = SystemClock()
+        self._default_token = token
         self._by_digest: dict[bytes, Sandbox] = {}
+        self._by_id: dict[str, Sandbox] = {}
         self._further: dict[bytes, Sandbox] = {}  # by the digests of tokens that were issued later
         self.default = self._put(run_inline(self._filled(token, processes, readings, vary)))
 
     def __len__(self) -> int:
         return len(self._by_digest)
+
+    def page(self, offset: int, limit: int) -> list[Sandbox]:
+        """At most `limit` sandboxes after the first `offset`, in the order they were created."""
+        with self._lock:
+            offset = min(offset, len(self))
+            return list(islice(self._by_digest.values(), offset, offset + limit))
 
     def by_token(self, token: bytes) -> Sandbox:
         """The sandbox of a token. Raises `Unauthorized` when there is none."""
@@ -350,24 +366,30 @@ class Sandboxes:
             raise Unauthorized("The bearer token is not known to this server.")
         return sandbox
 
-    def name_of(self, sandbox: Sandbox) -> str:
-        """What the log calls a sandbox: default, or what a hash makes of its token.
+    def id_of(self, sandbox: Sandbox) -> str:
+        """What names a sandbox where its token must not be: default, or a hash of the token.
 
         The default one's token may be a word that a hash would give away.
         """
-        if sandbox.token == self.default.token:
-            return "default"
-        return blake2b(sandbox.token.encode(), digest_size=4).hexdigest()
+        return "default" if sandbox.token == self._default_token else _id(sandbox.token)
+
+    def by_id(self, sandbox_id: str) -> Sandbox | None:
+        """The sandbox of an id, if there is one."""
+        if sandbox_id == "default":
+            return self.default
+        return self._by_id.get(sandbox_id)
 
     async def create(
         self,
         processes: Sequence[Process],
         readings: Readings | None = None,
         vary: Vary | None = None,
+        name: str | None = None,
     ) -> Sandbox:
         """A new sandbox with a token of its own. Raises `InConflict` when there are too many."""
         token = f"sandbox-{secrets.token_urlsafe(16)}"
         sandbox = await self._filled(token, processes, readings or self.readings, vary)
+        sandbox.name = name
         with self._lock:
             if len(self) > self._limits.sandboxes:
                 raise InConflict(
@@ -408,9 +430,10 @@ class Sandboxes:
             # One that was deleted, or reset by somebody else, meanwhile is no longer the owner.
             replaced = self.by_token(sandbox.token.encode())
             fresh.delegates.function = replaced.delegates.function
+            fresh.name, fresh.created_at = replaced.name, replaced.created_at
             self._withdraw(replaced)
             self._put(fresh)
-            if fresh.token == self.default.token:
+            if fresh.token == self._default_token:
                 self.default = fresh
         await _let_go(replaced)
         return fresh
@@ -421,10 +444,11 @@ class Sandboxes:
 
     async def delete(self, sandbox: Sandbox) -> None:
         """Forget a sandbox and its token. Raises `InConflict` for the default one."""
-        if sandbox.token == self.default.token:
+        if sandbox.token == self._default_token:
             raise InConflict("The default sandbox cannot be deleted; reset it instead.")
         with self._lock:
             deleted = self._by_digest.pop(self._digest(sandbox.token.encode()), sandbox)
+            self._by_id.pop(_id(sandbox.token), None)
             self._withdraw(deleted)
         await _let_go(deleted)
 
@@ -444,12 +468,15 @@ class Sandboxes:
             concurrency=self._concurrency,
             readings=readings,
             vary=vary,
+            created_at=self._clock.now(),
         )
 
     def _put(self, sandbox: Sandbox) -> Sandbox:
         if sandbox.readings.credentials == "api-key":
             self.key_headers |= {sandbox.readings.credentials_header.lower().encode()}
         self._by_digest[self._digest(sandbox.token.encode())] = sandbox
+        if sandbox.token != self._default_token:
+            self._by_id[_id(sandbox.token)] = sandbox
         return sandbox
 
     def _withdraw(self, sandbox: Sandbox) -> None:
@@ -460,6 +487,10 @@ class Sandboxes:
         keyed = self._keyed.copy()  # to set a key up anew takes longer
         keyed.update(token)
         return keyed.digest()
+
+
+def _id(token: str) -> str:
+    return blake2b(token.encode(), digest_size=6).hexdigest()
 
 
 async def _let_go(sandbox: Sandbox) -> None:

@@ -4,12 +4,56 @@ No time passes. As for a real client, a time-out is for each wait on its own, no
 response.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
+from urllib.parse import unquote
 
 from stepstub.errors import Disconnected, NeedsServer, Received, TimedOut
+from stepstub.framing import FRAMED
 
 Message = dict[str, Any]
+
+
+class Call:
+    """One request for an ASGI application, without a socket, and what is sent back.
+
+    `target` is path and query as on the wire. `app(call.scope, call.receive, call.send)` runs it.
+    """
+
+    def __init__(
+        self, method: str, target: bytes, headers: Iterable[tuple[bytes, bytes]], body: bytes
+    ) -> None:
+        path, _, query = target.partition(b"?")
+        self.sent: list[Any] = []
+        self._pending: list[Message] = [{"type": "http.request", "body": body}]
+        self.scope: dict[str, Any] = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": unquote(path.decode("latin-1")),
+            "raw_path": path,
+            "query_string": query,
+            "root_path": "",
+            "headers": [(name.lower(), value) for name, value in headers],
+            "extensions": {},
+        }
+
+    async def receive(self) -> Message:
+        return self._pending.pop() if self._pending else {"type": "http.disconnect"}
+
+    async def send(self, message: Any) -> None:
+        self.sent.append(message)
+
+    @property
+    def response(self) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """Status, headers and body of the response."""
+        start = self.sent[0]
+        fields = start["headers"]
+        if (framing := start.get(FRAMED)) is not None:
+            fields = framing.arranged(fields)
+        body = b"" if self.scope["method"] == "HEAD" else body_of(self.sent)
+        return start["status"], fields, body
 
 
 def body_of(sent: Sequence[Message]) -> bytes:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from importlib import metadata
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -30,7 +31,8 @@ access_log = logging.getLogger("stepstub.access")
 class Stub:
     """Refusals are raised on the way and become responses in `__call__`, nowhere else.
 
-    `gate` is what a request passes first, `pages` what it gets where it matches no operation.
+    `gate` is what a request passes first, `pages` what it gets where it matches no operation, by
+    the `pages` of its API.
     `violations` counts the stub's own responses that broke the contract.
     """
 
@@ -41,7 +43,7 @@ class Stub:
         settings: Settings,
         concurrency: Concurrency,
         gate: ASGIApp,
-        pages: ASGIApp,
+        pages: Mapping[str, ASGIApp],
         clock: Clock | None = None,
     ) -> None:
         self.sandboxes = sandboxes
@@ -111,9 +113,10 @@ class Stub:
         """Call the handler of the operation that the request has been routed to."""
         operation = exchange.operation
         if operation is None:
-            if not exchange.api.is_contract:
+            pages = self._pages.get(exchange.api.pages or "")
+            if pages is None:
                 raise nothing_here()
-            await self._pages(scope, receive, send)
+            await pages(scope, receive, send)
         elif operation.faultable:
             await fault_injection.handle(exchange)
         else:
@@ -167,7 +170,7 @@ class Stub:
 
     def _log(self, exchange: Exchange) -> None:
         if access_log.isEnabledFor(logging.INFO):
-            sandbox = exchange.known and self.sandboxes.name_of(exchange.known)
+            sandbox = exchange.known and self.sandboxes.id_of(exchange.known)
             access_log.info("", extra={"entry": exchange.entry, "sandbox": sandbox})
 
 

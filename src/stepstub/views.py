@@ -62,6 +62,12 @@ class SandboxStart(_Request, frozen=True, kw_only=True):
     vary: VaryView | None = None
 
 
+class SandboxRequest(SandboxStart, frozen=True, kw_only=True):
+    """A sandbox to create: how it begins, and what people are to call it."""
+
+    name: str | None = None
+
+
 class ProcessStart(_Request, frozen=True, kw_only=True):
     """What to start: a built-in scenario, processes as in a file, or one from its steps."""
 
@@ -243,8 +249,46 @@ class ProcessList(_Response, frozen=True, kw_only=True):
 class SandboxCreated(_Response, frozen=True, kw_only=True):
     """A new sandbox: its token, which is told only here, and its processes."""
 
+    id: str
     token: str
     processes: tuple[ProcessView, ...]
+
+
+class RefusalView(_Response, frozen=True, kw_only=True):
+    """A refused request in short; the journal has the rest under its number."""
+
+    exchange_number: int
+    reason: str
+    status: int | None = None
+
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        return cls(
+            exchange_number=entry.number, reason=entry.reason or "", status=entry.status or None
+        )
+
+
+class SandboxView(_Response, frozen=True, kw_only=True):
+    """A sandbox in short, by an id that gives no access. `exchanges` counts the dropped ones, too.
+
+    `revision` is another whenever something has changed but the time.
+    """
+
+    id: str
+    name: str | None = None
+    created_at: datetime
+    processes: int
+    exchanges: int
+    faults: int
+    revision: str
+    last_refusal: RefusalView | None = None
+
+
+class SandboxList(_Response, frozen=True, kw_only=True):
+    """A page of sandboxes; `total` counts all that there are."""
+
+    sandboxes: tuple[SandboxView, ...]
+    total: int
 
 
 class TokenView(_Response, frozen=True, kw_only=True):
@@ -361,7 +405,7 @@ class ExchangeView(_Response, frozen=True, kw_only=True):
 
 
 class ExchangeList(_Response, frozen=True, kw_only=True):
-    """A page of exchanges. `next` is the `after` of the next page."""
+    """A page of exchanges. `next` is the `after` of the next page, or newest first its `before`."""
 
     exchanges: tuple[ExchangeView, ...]
     dropped: int

@@ -1,8 +1,6 @@
 """Puts foreign servers on sockets of this machine."""
 
-import hashlib
 import os
-import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -15,11 +13,11 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from foreign import fastapi_server, flask_server, spring_server
 from foreign.workflow import TOKEN, Workflow
+from npm_packages import install
 from stepstub.serving.server import listen, url_of
 
 HERE = Path(__file__).parent
 BUILD = HERE.parent.parent / "build" / "express"
-_INSTALL_TIMEOUT = 300  # seconds
 PARCEL = {"strValue": "Parcel Post", "type": "STRING"}
 
 Served = AbstractContextManager[str]
@@ -74,7 +72,7 @@ def spring() -> Served:
 @contextmanager
 def express() -> Iterator[str]:
     """The server with Express, in a Node.js of its own; installs Express when that is needed."""
-    _install_express()
+    install([HERE / "express" / name for name in ("package.json", "server.js")], BUILD)
     with subprocess.Popen(
         ["node", BUILD / "server.js"],
         stdin=subprocess.PIPE,
@@ -88,20 +86,6 @@ def express() -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
-
-
-def _install_express() -> None:
-    BUILD.mkdir(parents=True, exist_ok=True)
-    for name in ("package.json", "server.js"):
-        shutil.copy(HERE / "express" / name, BUILD)
-    stamp = BUILD / "installed.sha256"
-    digest = hashlib.sha256((BUILD / "package.json").read_bytes()).hexdigest()
-    if stamp.exists() and stamp.read_text("utf-8") == digest:
-        return
-    npm = shutil.which("npm") or "npm"
-    options = ["--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund"]
-    subprocess.run([npm, "install", *options], cwd=BUILD, timeout=_INSTALL_TIMEOUT, check=True)
-    stamp.write_text(digest, "utf-8")
 
 
 PYTHON: dict[str, Callable[[], Served]] = {"flask": flask, "fastapi": fastapi, "spring": spring}

@@ -612,6 +612,30 @@ def test_exchanges_are_found_by_what_they_are_about(kept: Kept) -> None:
     assert found(limit=2, after=2) == [3, 4]
     assert found(after=4) == []
     assert found(step_id="p1", after=1, limit=1) == [3]
+    assert found(before=3) == [1, 2]
+    assert found(newest_first=True) == [4, 3, 2, 1]
+    assert found(newest_first=True, before=4, after=1, limit=1) == [3]
+    assert found(step_id="p1", newest_first=True, before=4) == [3, 1]
+    assert found(refused=True) == found(text="nobody's") == []
+
+
+def test_a_store_says_whether_anything_has_changed(kept: Kept, backend: Backend) -> None:
+    def revision() -> str:
+        return kept.run(kept.store.revision())
+
+    seen = [revision()]
+    for change in (
+        lambda: kept.opened("p1"),
+        lambda: kept.run(kept.store.add_fault(Fault(phase="before", action="delay", remaining=1))),
+        lambda: kept.run(kept.store.clear_faults()),
+        lambda: kept.run(kept.store.change_clock(1, None)),
+        lambda: kept.run(kept.store.clear_journal()),
+    ):
+        change()
+        seen.append(revision())
+        assert seen[-1] == revision()
+    seen.append(backend.run(backend.make_store(Clock()).revision()))
+    assert len(set(seen)) == len(seen)
 
 
 def test_what_has_been_pushed_out_is_not_found(backend: Backend, clock: Clock) -> None:

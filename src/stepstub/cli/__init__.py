@@ -1,6 +1,7 @@
 """The command line. Heavy imports wait until a command needs them, so `--help` is instant.
 
 serve.py     `stepstub serve`
+running.py   `stepstub run`
 trying.py    `stepstub try`
 listings.py  `stepstub scenarios`, `readings`, `variations` and `spec`
 verify.py    `stepstub verify`
@@ -15,6 +16,7 @@ import click
 
 from stepstub.cli.listings import readings, scenarios, spec, variations
 from stepstub.cli.options import Group
+from stepstub.cli.running import run
 from stepstub.cli.serve import serve
 from stepstub.cli.trying import try_
 from stepstub.cli.verify import verify
@@ -26,5 +28,5 @@ def main() -> None:
     """A stateful stub of the Complete Step API, for tests of its clients."""
 
 
-for command in (serve, scenarios, readings, variations, spec, verify, try_):
+for command in (serve, run, scenarios, readings, variations, spec, verify, try_):
     main.add_command(command)

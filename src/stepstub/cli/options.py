@@ -1,6 +1,7 @@
 """What commands have in common: options, errors that a user can make, lines of output."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -60,6 +61,18 @@ def wrong(name: str, what: str) -> click.BadParameter:
     return click.BadParameter(what, *_parameter(name))
 
 
+@contextmanager
+def usage_of(name: str) -> Iterator[None]:
+    """Whatever is refused while it lasts is a wrong value of this parameter: exit status 2.
+
+    For commands of which 1 is a result.
+    """
+    try:
+        yield
+    except StepstubError as error:
+        raise wrong(name, str(error)) from error
+
+
 def missing(name: str) -> click.MissingParameter:
     """The error for a parameter of the present command that is required in this use of it."""
     context, parameter = _parameter(name)
@@ -80,6 +93,24 @@ def with_options(command: Command, options: Sequence[Callable[[Command], Command
     for add in reversed(options):
         command = add(command)
     return command
+
+
+scenario_option = click.option(
+    "--scenario",
+    "scenarios",
+    envvar="STEPSTUB_SCENARIO",
+    multiple=True,
+    metavar="NAME|PATH",
+    help=f"Scenario to start with; may be given several times.  [default: {DEFAULT_SCENARIO}]",
+)
+
+
+def scenario_processes(scenarios: Sequence[str]) -> "tuple[Process, ...]":
+    """The processes of the scenarios that were chosen, each of them once."""
+    from stepstub import scenario
+
+    names = dict.fromkeys(scenarios or (DEFAULT_SCENARIO,))
+    return scenario.merge([scenario.load(name) for name in names])
 
 
 def readings_options(command: Callable[..., None]) -> Callable[..., None]:

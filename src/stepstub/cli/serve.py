@@ -3,24 +3,29 @@
 import errno
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from socket import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from stepstub.cli.options import (
-    DEFAULT_SCENARIO,
     check_token,
     chosen_readings,
     is_from_environment,
     is_started,
     listed,
     readings_options,
+    scenario_option,
+    scenario_processes,
     wrong,
 )
 
 if TYPE_CHECKING:
     from stepstub.model import Process
+    from stepstub.readiness import ReadyFile
     from stepstub.readings import Readings
     from stepstub.variations import Vary
 
@@ -41,14 +46,7 @@ if TYPE_CHECKING:
     type=click.IntRange(0, 65535),
     help="Port to listen on; 0 picks a free one.",
 )
-@click.option(
-    "--scenario",
-    "scenarios",
-    envvar="STEPSTUB_SCENARIO",
-    multiple=True,
-    metavar="NAME|PATH",
-    help=f"Scenario to start with; may be given several times.  [default: {DEFAULT_SCENARIO}]",
-)
+@scenario_option
 @readings_options
 @click.option(
     "--vary",
@@ -74,6 +72,14 @@ if TYPE_CHECKING:
     help="Bearer token the stub accepts.",
 )
 @click.option(
+    "--ready-file",
+    "ready_path",
+    envvar="STEPSTUB_READY_FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write URL, port and pid to this file as JSON once the stub listens; removed in the end.",
+)
+@click.option(
     "--max-body-bytes",
     envvar="STEPSTUB_MAX_BODY_BYTES",
     default=1024 * 1024,
@@ -87,7 +93,7 @@ if TYPE_CHECKING:
     default="text",
     show_default=True,
     type=click.Choice(["text", "json"]),
-    help="How each exchange is logged on stderr.",
+    help="How each exchange is logged on stderr; with json, the start on stdout as well.",
 )
 @click.option(
     "--log-level",
@@ -109,7 +115,10 @@ if TYPE_CHECKING:
     help="Token the control API asks for in X-Stepstub-Control-Token.",
 )
 @click.option(
-    "--no-control", is_flag=True, envvar="STEPSTUB_NO_CONTROL", help="No control API at all."
+    "--no-control",
+    is_flag=True,
+    envvar="STEPSTUB_NO_CONTROL",
+    help="No control API and no console at all.",
 )
 @click.option(
     "--allow-host",
@@ -153,6 +162,7 @@ def serve(
     seed: int | None,
     kinds: tuple[str, ...],
     token: str,
+    ready_path: Path | None,
     max_body_bytes: int,
     log_format: str,
     log_level: str,
@@ -180,34 +190,21 @@ def serve(
             " have their own. Start several stubs on several ports instead.",
         )
 
-    from stepstub import logs, scenario, variations
+    from stepstub import logs, variations
 
     readings = chosen_readings(profile, single_readings)
     if kinds and seed is None:
         raise wrong("kinds", "it goes with a seed: give --vary, too.")
     vary = None if seed is None else variations.checked(seed, kinds)
-    processes = scenario.merge(
-        [scenario.load(name) for name in dict.fromkeys(scenarios or (DEFAULT_SCENARIO,))]
-    )
+    processes = scenario_processes(scenarios)
 
     from stepstub.app import create_app
     from stepstub.concurrency import EventLoopConcurrency
-    from stepstub.serving.server import is_loopback, listen, serve, url_of
+    from stepstub.readiness import Ready, notify
+    from stepstub.serving.server import is_loopback, serve, url_of
     from stepstub.settings import DEFAULT_TOKEN, Limits, Settings
 
-    try:
-        listener = listen(host, port)
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or "there is no such host"
-        raise click.ClickException(
-            f"Cannot listen on {host} port {port}: {reason}. {_remedy(error)}"
-        ) from error
-    if not (is_loopback(listener) or control_token or no_control):
-        listener.close()
-        raise click.ClickException(
-            f"On {host} others can reach the control API, which needs no password: give a"
-            " --control-token, or --no-control to switch it off."
-        )
+    listener = _listener(host, port, is_guarded=no_control or bool(control_token))
     if token == DEFAULT_TOKEN and not is_loopback(listener):
         click.echo(
             f"Warning: others can reach the stub on {host}, and everybody knows the token {token};"
@@ -229,13 +226,55 @@ def serve(
         concurrency=EventLoopConcurrency(),
     )
     shown = _Token(token, is_secret=is_from_environment(click.get_current_context(), "token"))
-    banner = _banner(url_of(listener), shown, processes, readings, vary)
-    serve(
-        app,
-        listener,
-        lambda: None if quiet else click.echo(banner),
-        allow_hosts=allow_hosts,
-    )
+    url = url_of(listener)
+    banner = _banner(url, shown, processes, readings, vary, with_console=not no_control)
+    ready = Ready.at(url, control=not no_control)
+    with _ready_file(ready_path) as file:
+
+        def started() -> None:
+            if file is not None:
+                file.write(ready)
+            notify("READY=1")
+            if not quiet:
+                click.echo(ready.as_json() if log_format == "json" else banner)
+
+        serve(app, listener, started, allow_hosts=allow_hosts)
+        notify("STOPPING=1")
+
+
+def _listener(host: str, port: int, *, is_guarded: bool) -> socket:
+    from stepstub.serving.server import is_loopback, listen
+
+    try:
+        listener = listen(host, port)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "there is no such host"
+        raise click.ClickException(
+            f"Cannot listen on {host} port {port}: {reason}. {_remedy(error)}"
+        ) from error
+    if not (is_guarded or is_loopback(listener)):
+        listener.close()
+        raise click.ClickException(
+            f"On {host} others can reach the control API, which needs no password: give a"
+            " --control-token, or --no-control to switch it off."
+        )
+    return listener
+
+
+@contextmanager
+def _ready_file(path: Path | None) -> "Iterator[ReadyFile | None]":
+    """The file that says that the stub is ready, if one is asked for; removed in the end."""
+    from stepstub.readiness import ReadyFile
+
+    try:
+        file = None if path is None else ReadyFile(path)
+    except OSError as error:
+        raise wrong("ready_path", f"cannot write {path}: {error.strerror}.") from error
+    try:
+        yield file
+    finally:
+        if file is not None:
+            file.remove()
 
 
 def _remedy(error: Exception) -> str:
@@ -262,16 +301,10 @@ class _Token(NamedTuple):
 
     def options(self, readings: "Readings") -> str:
         """The options of curl that send it as the readings ask, quoted for a shell."""
-        from stepstub.readings import credentials_headers
+        from stepstub.shell import credentials_options
 
-        if self.is_secret and readings.credentials == "basic":
-            return '-u "stepstub:$STEPSTUB_TOKEN"'
         value = "$STEPSTUB_TOKEN" if self.is_secret else self.value
-        headers = credentials_headers(readings, value)
-        lines = [f"{name}: {text}" for name, text in headers.items()]
-        return " ".join(
-            f'-H "{line}"' if self.is_secret else shlex.join(["-H", line]) for line in lines
-        )
+        return credentials_options(readings, value, is_variable=self.is_secret)
 
 
 def _banner(
@@ -280,11 +313,15 @@ def _banner(
     processes: "Sequence[Process]",
     readings: "Readings",
     vary: "Vary | None",
+    *,
+    with_console: bool,
 ) -> str:
     from stepstub.readings import differing
     from stepstub.schema import printable
 
     lines = [f"Stepstub listens on {url} (page: {url}/docs), token {token}", *listed(processes)]
+    if with_console:
+        lines.insert(1, f"Console: {url}/_stub/console")
     if changed := differing(readings):
         shown = ", ".join(f"{name}: {printable(str(value))}" for name, value in changed.items())
         lines.append(f"  readings that differ from the default: {shown}")

@@ -2,15 +2,17 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from stepstub.cli.options import DEFAULT_SCENARIO, WrongUsage, is_default, wrong
-
-if TYPE_CHECKING:
-    from stepstub.model import Process
-    from stepstub.trying.choice import Trial
+from stepstub.cli.options import (
+    WrongUsage,
+    is_default,
+    scenario_option,
+    scenario_processes,
+    usage_of,
+    wrong,
+)
 
 
 @click.command("try", context_settings={"ignore_unknown_options": True})
@@ -23,13 +25,7 @@ if TYPE_CHECKING:
     help="What to try: every value in turn, pairs of values, N random sets, a profile, or single"
     " values separated by commas.",
 )
-@click.option(
-    "--scenario",
-    "scenarios",
-    multiple=True,
-    metavar="NAME|PATH",
-    help=f"Scenario that each stub has; may be given several times.  [default: {DEFAULT_SCENARIO}]",
-)
+@scenario_option
 @click.option(
     "--time-limit",
     "seconds",
@@ -59,16 +55,22 @@ def try_(
     0: it passed under all. 1: some broke it. 2: it cannot be run or sends no request, or it fails
     under the default readings already. 130: it was interrupted.
     """
+    import secrets
     from functools import partial
 
+    from stepstub.readings import DEFAULT
     from stepstub.trying import section
+    from stepstub.trying.choice import parse, with_seed
     from stepstub.trying.commands import Commands, NothingSeen
     from stepstub.trying.outcomes import unwritable
 
     if json_file is not None and (why := unwritable(json_file)):
         raise wrong("json_file", why)
-    processes = _processes(scenarios)
-    choice, trials = _chosen(choice)
+    with usage_of("scenarios"):
+        processes = scenario_processes(scenarios)
+    with usage_of("choice"):
+        choice = with_seed(choice, secrets.randbelow(10**6))
+        trials = parse(choice, DEFAULT)
     options = [text for name in scenarios for text in ("--scenario", name)]
     if not is_default("seconds"):
         options += ["--time-limit", f"{seconds:g}"]
@@ -96,29 +98,3 @@ def try_(
     if found.interrupted:
         raise SystemExit(130)
     raise SystemExit(1 if found.broken else 0)
-
-
-def _processes(scenarios: tuple[str, ...]) -> "tuple[Process, ...]":
-    from stepstub import scenario
-    from stepstub.errors import ScenarioError, UnknownScenario
-
-    names = dict.fromkeys(scenarios or (DEFAULT_SCENARIO,))
-    try:
-        return scenario.merge([scenario.load(name) for name in names])
-    except (ScenarioError, UnknownScenario) as error:
-        raise wrong("scenarios", str(error)) from error
-
-
-def _chosen(choice: str) -> "tuple[str, list[Trial]]":
-    """The choice, with a seed where it needs one, and its trials."""
-    import secrets
-
-    from stepstub.errors import InvalidReadings, InvalidVariations
-    from stepstub.readings import DEFAULT
-    from stepstub.trying.choice import CannotChoose, parse, with_seed
-
-    choice = with_seed(choice, secrets.randbelow(10**6))
-    try:
-        return choice, parse(choice, DEFAULT)
-    except (CannotChoose, InvalidReadings, InvalidVariations) as error:
-        raise wrong("choice", str(error)) from error

@@ -60,10 +60,7 @@ class JsonBody(AbstractRequestBodyValidator):  # type: ignore[misc]
         limit = exchange.stub.settings.max_body_bytes
         if _declared_length(scope["headers"]) > limit:
             raise _too_large(limit)
-        try:
-            body = await exchange.stub.concurrency.within(BODY_TIMEOUT, _read(receive, limit))
-        except TimeoutError:
-            raise HttpRefusal(408, f"The body did not arrive within {BODY_TIMEOUT:g} s.") from None
+        body = await read_body(exchange, receive, limit)
         exchange.entry.body = body[:MAX_JOURNALED_BODY]
         exchange.entry.body_size = len(body)
         if body or self._needed:
@@ -91,6 +88,17 @@ class JsonBody(AbstractRequestBodyValidator):  # type: ignore[misc]
             first_only = len(body) > _EVERY_VIOLATION_UP_TO
             raise BodyRefused(schema.violations(value, first_only=first_only))
         return value
+
+
+async def read_body(exchange: Exchange, receive: Receive, limit: int) -> bytes:
+    """The body of a request, of at most `limit` bytes.
+
+    Raises `HttpRefusal` (408, 413), and `ClientDisconnected`.
+    """
+    try:
+        return await exchange.stub.concurrency.within(BODY_TIMEOUT, _read(receive, limit))
+    except TimeoutError:
+        raise HttpRefusal(408, f"The body did not arrive within {BODY_TIMEOUT:g} s.") from None
 
 
 async def _read(receive: Receive, limit: int) -> bytes:

@@ -4,9 +4,10 @@ No method suspends, so a completion can be driven without an event loop. The loc
 dictionary work only, never while a delegate runs.
 """
 
+import secrets
 from collections import deque
 from collections.abc import Iterable
-from itertools import islice
+from itertools import count, islice
 from threading import Lock
 
 from msgspec.structs import replace
@@ -42,6 +43,9 @@ class MemoryStore:
         self._faults = Faults()
         self._ids = Ids()
         self._retired = False
+        self._name = secrets.token_hex(4)
+        self._revisions = count(1)  # `next` is atomic, where += is not
+        self._revision = 0
         self.changes = Changes()
 
     # --- one exchange
@@ -84,20 +88,27 @@ class MemoryStore:
                 fault = self._fault("delegate", entry)
             if call is not None and call.outcome in (IN_PROGRESS, ACCEPTED):
                 self._keep(call)
+        self._changed()
         self.changes.notify()
         return Applied(now, fault)
 
     async def confirm(self, entry: Entry | None, call: DelegateCall) -> Applied:
         with self._lock:
             applied = Applied(self._clock.now(), self._fault("after", entry))
+        self._changed()
         self.changes.notify()
         return applied
 
     async def close(self, entry: Entry) -> None:
+        self._changed()
         self.changes.notify()
+
+    def _changed(self) -> None:
+        self._revision = next(self._revisions)
 
     def _open(self, entry: Entry) -> int:
         self._journal.append(entry)
+        self._changed()
         entry.received_at = now = self._clock.now()
         return now
 
@@ -141,6 +152,7 @@ class MemoryStore:
             self._steps.update(steps)
             for process in placed:
                 self._processes[process.id] = tuple(step.id for step in process.steps)
+            self._changed()
             return placed
 
     async def step(self, step_id: str) -> Loaded:
@@ -187,6 +199,7 @@ class MemoryStore:
             self._journal.clear()
             self._calls.clear()
             self._calls_by_exchange.clear()
+            self._changed()
 
     async def calls(self) -> list[DelegateCall]:
         return list(self._calls.copy())
@@ -212,14 +225,19 @@ class MemoryStore:
         with self._lock:
             named = replace(fault, id=self._ids.next("fault"))
             self._faults.add(named)
+            self._changed()
             return named
 
     async def clear_faults(self) -> None:
         with self._lock:
             self._faults.clear()
+            self._changed()
 
     async def clock(self) -> ClockState:
         return ClockState(self._clock.now(), self._clock.frozen)
+
+    async def revision(self) -> str:
+        return f"{self._name}.{self._revision}"
 
     async def change_clock(self, advance: float, frozen: bool | None) -> ClockState:
         with self._lock:
@@ -228,6 +246,7 @@ class MemoryStore:
                 self._clock.freeze()
             elif frozen is False:
                 self._clock.resume()
+            self._changed()
             return ClockState(self._clock.now(), self._clock.frozen)
 
     # --- its end

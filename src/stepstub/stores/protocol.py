@@ -156,6 +156,12 @@ class Store(Protocol):
     async def clock(self) -> ClockState:
         """The sandbox's time."""
 
+    async def revision(self) -> str:
+        """What is another whenever something has changed, and in every other store.
+
+        Time that passes changes nothing, even where it fails a step.
+        """
+
     async def change_clock(self, advance: float, frozen: bool | None) -> ClockState:
         """Move the time forward by seconds, then freeze or resume it (None: neither).
 

@@ -1,13 +1,9 @@
 """A command in any language, run against a stub under one set of readings after another."""
 
-import os
 import secrets
 import shlex
-import signal
-import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import IO, Literal
 
 from starlette.types import Receive, Scope, Send
@@ -18,6 +14,7 @@ from stepstub.errors import StepstubError
 from stepstub.exchange import Exchange
 from stepstub.model import Process
 from stepstub.readings import DEFAULT, with_values
+from stepstub.running import environment, killed_with_its_children
 from stepstub.serving.server import serve_in_thread
 from stepstub.settings import Settings
 from stepstub.stub import Stub
@@ -128,7 +125,7 @@ class Commands:
         recorded = _Recorded(create_app(self._processes, settings, concurrency=concurrency))
         try:
             with serve_in_thread(recorded) as url, tempfile.TemporaryFile() as printed:
-                failure = self._failure(_environment(url, token, trial), printed)
+                failure = self._failure(environment(url, token, _of_trial(trial)), printed)
                 printed.seek(0)
                 output = printed.read().decode("utf-8", "replace").rstrip()
                 if failure or not trial.values:
@@ -163,46 +160,19 @@ class Commands:
             values=trial.values,
         )
 
-    def _failure(self, environment: Mapping[str, str], printed: IO[bytes]) -> str:
+    def _failure(self, variables: Mapping[str, str], printed: IO[bytes]) -> str:
         """Run the command once; what went wrong, empty if nothing did."""
-        process = subprocess.Popen(  # noqa: S603 - it is what the user asks for
-            list(self._command),
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=printed,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            status = process.wait(self._seconds)
-        except subprocess.TimeoutExpired:
+        status = killed_with_its_children(self._command, variables, printed, self._seconds)
+        if status is None:
             return f"it did not end within {self._seconds:g} s: does it wait, or retry, for ever?"
-        finally:
-            _end(process)
         return f"exit status {status}" if status else ""
 
 
-def _environment(url: str, token: str, trial: Trial) -> dict[str, str]:
-    ours = ("STEPSTUB_READINGS", "STEPSTUB_VARY", "STEPSTUB_VARY_ONLY")
-    environment = {name: value for name, value in os.environ.items() if name not in ours}
-    environment |= {
-        "STEPSTUB_URL": url,
-        "STEPSTUB_TOKEN": token,
-        "STEPSTUB_READING": " ".join(f"{name}={value}" for name, value in trial.readings.items()),
+def _of_trial(trial: Trial) -> dict[str, str]:
+    """The variables by which a command learns what is tried."""
+    variables = {
+        "STEPSTUB_READING": " ".join(f"{name}={value}" for name, value in trial.readings.items())
     }
     if vary := trial.vary:
-        environment |= {
-            "STEPSTUB_VARY": str(vary.seed),
-            "STEPSTUB_VARY_ONLY": " ".join(vary.only),
-        }
-    return environment
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill the command and what it has started, if that is still there."""
-    if hasattr(os, "killpg"):
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-    elif process.poll() is None:
-        process.kill()
-    process.wait()
+        variables |= {"STEPSTUB_VARY": str(vary.seed), "STEPSTUB_VARY_ONLY": " ".join(vary.only)}
+    return variables

@@ -1,0 +1,121 @@
+"""Who may see the console, and which forms it accepts.
+
+It can do what the control API can, so it is guarded alike. A browser counts a page of another port
+of the same host as the same site, and sends the cookie with its forms; so a form is accepted from
+a page of the console alone.
+"""
+
+from urllib.parse import urlencode, urlsplit
+
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    abort,
+    current_app,
+    make_response,
+    redirect,
+    render_template,
+    request,
+)
+from flask.typing import ResponseReturnValue
+
+from stepstub.console.sessions import Sessions, cookie_name
+from stepstub.errors import Unauthorized
+
+PREFIX = "/_stub/console"
+
+_SAFE = {"GET", "HEAD", "OPTIONS"}
+_FOR_ALL = {"static", "guard.log_in"}
+_HEADERS = {
+    "Content-Security-Policy": "; ".join(
+        [
+            "default-src 'none'",
+            "style-src 'self'",
+            "script-src 'self'",
+            "connect-src 'self'",
+            "img-src 'self'",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        ]
+    ),
+    # With no-referrer, forms would be sent with the origin null.
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
+guard = Blueprint("guard", __name__, url_prefix=PREFIX)
+
+
+def guarded(pages: Flask, sessions: Sessions) -> None:
+    """Have a site ask for the control token, where there is one."""
+    pages.config["SESSIONS"] = sessions
+    pages.before_request(_check_origin)
+    pages.before_request(_check_session)
+    pages.after_request(_with_headers)
+    pages.register_blueprint(guard)
+
+
+def _sessions() -> Sessions:
+    found: Sessions = current_app.config["SESSIONS"]
+    return found
+
+
+def _check_origin() -> None:
+    if request.method in _SAFE:
+        return
+    origin = urlsplit(request.headers.get("Origin", ""))
+    if origin.scheme not in ("http", "https") or origin.netloc.lower() != request.host.lower():
+        abort(
+            403,
+            "This form did not come from a page of this console: the request has no Origin of its"
+            " own. Programs use the control API.",
+        )
+
+
+def _check_session() -> ResponseReturnValue | None:
+    if request.endpoint in _FOR_ALL or _sessions().admit(request.host, request.cookies):
+        return None
+    if request.method != "GET" or request.endpoint == "pages.live":
+        abort(401, "Log in first: the session has ended, or the stub was restarted.")
+    asked_for = urlencode({"back": request.full_path.rstrip("?")})
+    return redirect(f"{PREFIX}/login?{asked_for}")
+
+
+def _with_headers(response: Response) -> Response:
+    response.headers.update(_HEADERS)
+    if request.endpoint != "static":
+        response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def local(address: str | None) -> str:
+    """The address to go back to, if it is one of this console; else its entrance."""
+    if address and address.startswith((f"{PREFIX}/", f"{PREFIX}?")) and "\\" not in address:
+        return address
+    return PREFIX
+
+
+@guard.route("/login", methods=["GET", "POST"])
+def log_in() -> ResponseReturnValue:
+    back = local(request.values.get("back"))
+    if not _sessions().are_needed:
+        return redirect(back)
+    if request.method == "GET":
+        return render_template("login.html", back=back, refused=False)
+    try:
+        session = _sessions().begin(request.form.get("token", ""))
+    except Unauthorized:
+        return render_template("login.html", back=back, refused=True), 401
+    response = make_response(redirect(back, 303))
+    response.set_cookie(
+        cookie_name(request.host), session, path=PREFIX, httponly=True, samesite="Strict"
+    )
+    return response
+
+
+@guard.post("/logout")
+def log_out() -> ResponseReturnValue:
+    _sessions().end(request.host, request.cookies)
+    return redirect(f"{PREFIX}/login", 303)

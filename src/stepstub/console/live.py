@@ -1,0 +1,132 @@
+"""The state of a sandbox at one moment, as far as a page shows it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import render_template
+from msgspec import Struct
+
+from stepstub.client import Sandbox
+from stepstub.console.here import sandbox
+from stepstub.console.lanes import Lanes, lanes
+from stepstub.readings import DEFAULT, as_mapping
+from stepstub.views import (
+    ClockView,
+    ExchangeList,
+    ExchangeView,
+    ProcessList,
+    ReadingUse,
+    SandboxView,
+)
+
+EXCHANGES = 60
+"""Exchanges of one page."""
+
+_PROCESSES = 200  # the newest, of which lanes are drawn
+_OURS = as_mapping(DEFAULT)
+
+
+class Filter(Struct, frozen=True, omit_defaults=True):
+    """Which exchanges are shown, as the address of the page says it."""
+
+    step: str = ""
+    status: str = ""
+    text: str = ""
+    refused: str = ""
+    before: str = ""
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, str]) -> "Filter":
+        return cls(**{name: arguments.get(name, "").strip() for name in cls.__struct_fields__})
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """What goes into an address; what does not filter is left out."""
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {name: value for name, value in values.items() if value}
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """The same without the place in the list."""
+        return {name: value for name, value in self.arguments.items() if name != "before"}
+
+    @property
+    def query(self) -> dict[str, Any]:
+        """The parameters of the control API."""
+        names = {"step": "processStepId", "refused": "refused"}
+        query = {names.get(name, name): value for name, value in self.arguments.items()}
+        if "refused" in query:
+            query["refused"] = "true"
+        return query
+
+
+class State(Struct, frozen=True):
+    """A sandbox in short, its clock, its processes and its newest exchanges."""
+
+    view: SandboxView
+    clock: ClockView
+    lanes: Lanes
+    hidden: int
+    page: ExchangeList
+
+
+def state(of: Sandbox, chosen: Filter) -> State:
+    """Raises `ControlFailed` for a filter that makes no sense."""
+    view = summary(of)  # first: what comes after may be newer than its revision, not older
+    hidden = max(view.processes - _PROCESSES, 0)
+    return State(
+        view=view,
+        clock=of.call("GET", "clock", ClockView),
+        lanes=lanes(
+            of.call(
+                "GET", "processes", ProcessList, query={"offset": hidden, "limit": _PROCESSES}
+            ).processes
+        ),
+        hidden=hidden,
+        page=exchanges(of, limit=EXCHANGES, **chosen.query),
+    )
+
+
+def shown(template: str, **values: Any) -> str:
+    """A page about the sandbox, with what the head of each such page needs."""
+    values.setdefault("next_time_out", None)
+    if "view" not in values:
+        values["view"] = summary(sandbox())
+        values["clock"] = sandbox().call("GET", "clock", ClockView)
+    return render_template(template, **values)
+
+
+def shown_live(template: str, chosen: Filter, number: int | None, **values: Any) -> str:
+    """A page with the processes and exchanges of the sandbox; `number` is of the one it shows."""
+    now = state(sandbox(), chosen)
+    return shown(
+        template,
+        state=now,
+        view=now.view,
+        clock=now.clock,
+        next_time_out=now.lanes.next_time_out,
+        filter=chosen,
+        number=number,
+        **values,
+    )
+
+
+def summary(of: Sandbox) -> SandboxView:
+    return of.call("GET", "sandboxes/current", SandboxView)
+
+
+def exchanges(of: Sandbox, **query: Any) -> ExchangeList:
+    """A page of exchanges, the newest first."""
+    query = {"order": "newest-first", **query}
+    return of.call("GET", "journal", ExchangeList, query=query)
+
+
+def exchange(of: Sandbox, number: int) -> ExchangeView | None:
+    """One exchange, unless the journal no longer holds it."""
+    page = exchanges(of, after=number - 1, before=number + 1)
+    return page.exchanges[0] if page.exchanges else None
+
+
+def unusual(exchange: ExchangeView) -> list[ReadingUse]:
+    """The readings that shaped a response and differ from the default."""
+    return [use for use in exchange.readings if use.value != _OURS[use.name]]

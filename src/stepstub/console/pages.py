@@ -1,0 +1,171 @@
+"""What the console shows."""
+
+from typing import Any
+
+from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from stepstub.client import ControlFailed
+from stepstub.console import retelling
+from stepstub.console.guard import PREFIX
+from stepstub.console.here import about_a_sandbox, base_url, calling, sandbox
+from stepstub.console.lanes import lane
+from stepstub.console.live import Filter, exchange, exchanges, shown, shown_live, summary
+from stepstub.readings import DEFAULT, as_mapping, questions
+from stepstub.views import (
+    DelegateCallList,
+    ExchangeView,
+    ProcessList,
+    ProcessView,
+    ReadingsView,
+    SandboxList,
+)
+
+_PAGE = 100  # sandboxes, or processes
+_STEPS = 500  # of one process
+_ATTEMPTS = 12
+
+overview = Blueprint("overview", __name__, url_prefix=PREFIX)
+pages = about_a_sandbox("pages", __name__)
+
+
+@overview.get("")
+def entrance() -> ResponseReturnValue:
+    if _sandboxes(0, 1).total == 1:
+        return redirect(url_for("pages.home", sandbox_id="default"))
+    return redirect(url_for("overview.sandboxes"))
+
+
+@overview.get("/sandboxes")
+def sandboxes() -> ResponseReturnValue:
+    """The newest first, but for the default one, which is on top of every page."""
+    total = _sandboxes(0, 1).total
+    end = min(request.args.get("end", total, type=int), total)
+    start = max(end - _PAGE, 1)
+    page = _sandboxes(start, end - start).sandboxes if end > start else ()
+    (default,) = _sandboxes(0, 1).sandboxes
+    return render_template(
+        "sandboxes.html",
+        sandboxes=[default, *reversed(page)],
+        total=total,
+        older=start if start > 1 else None,
+    )
+
+
+def _sandboxes(offset: int, limit: int) -> SandboxList:
+    default = calling().sandbox("default", base_url())
+    if default is None:
+        abort(404)
+    query = {"offset": offset, "limit": limit}
+    return default.call("GET", "sandboxes", SandboxList, query=query)
+
+
+@pages.get("")
+def home() -> ResponseReturnValue:
+    chosen = Filter.of(request.args)
+    return shown_live("home.html", chosen, None)
+
+
+@pages.get("/live")
+def live() -> ResponseReturnValue:
+    """What an open page replaces; nothing, if there has been no change since it was asked last."""
+    if request.args.get("seen") == summary(sandbox()).revision:
+        return "", 204
+    chosen = Filter.of(request.args)
+    number = request.args.get("number", type=int)
+    place: dict[str, Any] = {**chosen.arguments, **({"number": number} if number else {})}
+    page = url_for("pages.one" if number else "pages.home", **place)
+    return shown_live("live.html", chosen, number, back_to=page)
+
+
+@pages.get("/exchanges/<int:number>")
+def one(number: int) -> ResponseReturnValue:
+    found = exchange(sandbox(), number)
+    if found is None:
+        abort(
+            404,
+            f"The journal has no exchange {number}: it may be too old, or there was a reset.",
+        )
+    other = request.args.get("diff", type=int)
+    compared = exchange(sandbox(), other) if other is not None else None
+    process, readings = _process_of(found), sandbox().readings
+    chosen = Filter.of(request.args)
+    return shown_live(
+        "exchange.html",
+        chosen,
+        number,
+        exchange=found,
+        process=process,
+        attempts=_attempts(found),
+        other=compared,
+        differences=retelling.differences(found, compared) if compared else None,
+        is_whole=retelling.is_whole(found),
+        curl=retelling.as_curl(found, base_url(), readings),
+        test=retelling.as_test(found, process, readings),
+        scenario=retelling.as_scenario(found, process),
+    )
+
+
+def _attempts(found: ExchangeView) -> list[ExchangeView]:
+    """The attempts at the same step, in their order."""
+    if found.process_step_id is None:
+        return []
+    page = exchanges(sandbox(), processStepId=found.process_step_id, limit=_ATTEMPTS)
+    return list(reversed(page.exchanges))
+
+
+def _process_of(found: ExchangeView) -> ProcessView | None:
+    """The process that the step of an exchange belongs to."""
+    if found.process_step_id is None:
+        return None
+    try:
+        return sandbox().process(sandbox().step(found.process_step_id).process_id)
+    except ControlFailed:
+        return None
+
+
+@pages.get("/steps")
+def step() -> ResponseReturnValue:
+    """One step with its history. The id is no part of the path, where `..` would mean another."""
+    step_id = request.args.get("id", "")
+    found = sandbox().step(step_id)
+    query = {"processStepId": step_id, "limit": 20}
+    calls = sandbox().call("GET", "delegate-calls", DelegateCallList, query=query)
+    return shown(
+        "step.html",
+        step=found,
+        process=sandbox().process(found.process_id),
+        calls=calls.delegate_calls,
+        attempts=exchanges(sandbox(), processStepId=step_id, limit=50).exchanges,
+    )
+
+
+@pages.get("/processes")
+def processes() -> ResponseReturnValue:
+    offset = max(request.args.get("offset", 0, type=int), 0)
+    query = {"offset": offset, "limit": _PAGE}
+    page = sandbox().call("GET", "processes", ProcessList, query=query)
+    return shown(
+        "processes.html",
+        lanes=[lane(process, around=_STEPS) for process in page.processes],
+        offset=offset,
+        next=offset + _PAGE if offset + _PAGE < page.total else None,
+        total=page.total,
+    )
+
+
+@pages.get("/readings")
+def readings() -> ResponseReturnValue:
+    found = sandbox().call("GET", "readings", ReadingsView)
+    ours = as_mapping(DEFAULT)
+    names = sorted(questions(), key=lambda name: found.readings[name] == ours[name])
+    changed = sum(found.readings[name] != ours[name] for name in names)
+    return shown(
+        "readings.html",
+        names=names,
+        changed=changed,
+        questions=questions(),
+        values=found.readings,
+        ours=ours,
+        vary=found.vary,
+    )

@@ -1,0 +1,144 @@
+"""What is copied from an exchange works: the command, the test, the scenario."""
+
+import os
+import re
+import subprocess
+import sys
+from html import unescape
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+
+import stepstub
+from console_support import DEFAULT, Visitor, complete
+from stepstub import scenario
+from stepstub.console.lanes import lanes
+from stepstub.console.retelling import state_before
+from stepstub.views import ExchangeView
+from support import TIMEOUT
+
+STEP, NEXT = "order-1-approve", "order-1-ship"
+
+
+def copied(visitor: Visitor, number: int, what: str) -> str:
+    """What the copy button of an exchange's page puts into the clipboard."""
+    page = visitor.get(f"{DEFAULT}/exchanges/{number}").text
+    (text,) = re.findall(rf'<code id="{what}-text">(.*?)</code>', page, re.DOTALL)
+    return unescape(str(text))
+
+
+def send(sandbox: stepstub.Sandbox, body: bytes, **headers: str) -> int:
+    sent = {"Content-Type": "application/json", **sandbox.headers, **headers}
+    return requests.post(
+        sandbox.complete_step_url, data=body, headers=sent, timeout=TIMEOUT
+    ).status_code
+
+
+BODIES = [
+    b'{"processStepId": "order-1-approve", "params": {"a": {"strValue": "it\'s $5 \\\\ `x`"}}}',
+    b'{"processStepId":\n  "nowhere"}\n',
+    '{"processStepId": "\u202e\x1bżółw \U0001f600"}'.encode(),
+    b"{",
+    b"'",
+    b"",
+]
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_the_curl_line_sends_the_same_request(
+    visitor: Visitor, sandbox: stepstub.Sandbox, body: bytes
+) -> None:
+    send(sandbox, body, **{"X-Note": "a 'note' of $HOME"})
+    line = copied(visitor, 1, "curl")
+    assert "$TOKEN" in line
+    assert sandbox.token not in line
+    sandbox.reset()
+    environment = {**os.environ, "TOKEN": sandbox.token}
+    subprocess.run(["bash", "-c", line], env=environment, check=True, capture_output=True)
+    (again,) = sandbox.journal()
+    assert again.body.encode() == body
+    assert ("x-note", "a 'note' of $HOME") in again.headers
+    assert dict(again.headers)["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("credentials", ["basic", "api-key"])
+def test_the_curl_line_bears_the_token_as_the_readings_ask(
+    visitor: Visitor, sandbox: stepstub.Sandbox, credentials: str
+) -> None:
+    sandbox.reset(readings={"credentials": credentials})
+    assert complete(sandbox, STEP) == 200
+    line = copied(visitor, 1, "curl")
+    sandbox.reset()
+    environment = {**os.environ, "TOKEN": sandbox.token}
+    subprocess.run(["bash", "-c", line], env=environment, check=True, capture_output=True)
+    assert [exchange.status for exchange in sandbox.journal()] == [200]
+
+
+@pytest.fixture
+def seen(visitor: Visitor, sandbox: stepstub.Sandbox) -> list[ExchangeView]:
+    """One exchange of each kind."""
+    sandbox.reset(readings={"unknown-step": 404})
+    complete(sandbox, NEXT)
+    complete(sandbox, STEP, params={"a": {"strValue": "\u202e", "type": "STRING"}})
+    complete(sandbox, STEP)
+    complete(sandbox, "nowhere")
+    send(sandbox, b'{"processStepId": ')
+    send(sandbox, b"{}", Authorization="Bearer unknown")
+    requests.get(f"{sandbox.url}/nowhere", timeout=TIMEOUT)
+    sandbox.fail_step(NEXT)
+    complete(sandbox, NEXT)
+    return sandbox.journal()
+
+
+def test_the_copied_tests_pass(visitor: Visitor, seen: list[ExchangeView], tmp_path: Path) -> None:
+    for exchange in seen:
+        (tmp_path / f"test_{exchange.number}.py").write_text(
+            copied(visitor, exchange.number, "test"), encoding="utf-8"
+        )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert f"{len(seen)} passed" in done.stdout, done.stdout
+
+
+def test_a_copied_scenario_leads_to_the_same_response(
+    visitor: Visitor, sandbox: stepstub.Sandbox, seen: list[ExchangeView], tmp_path: Path
+) -> None:
+    about_a_step = [each for each in seen if each.process_step_id is not None]
+    assert len(about_a_step) >= 5
+    for exchange in about_a_step:
+        file = tmp_path / f"scenario-{exchange.number}.yaml"
+        file.write_text(copied(visitor, exchange.number, "scenario"), encoding="utf-8")
+        assert yaml.safe_load(file.read_text("utf-8"))["description"]
+        scenario.load(file)
+        readings = {"unknown-step": 404}
+        with stepstub.Sandbox.create(
+            sandbox.url, sandbox.token, scenario=file, readings=readings
+        ) as fresh:
+            assert send(fresh, exchange.body.encode()) == exchange.status, exchange
+
+
+def test_what_came_later_does_not_count(sandbox: stepstub.Sandbox) -> None:
+    sandbox.reset("long-chain")
+    for number in range(1, 6):
+        complete(sandbox, f"chain-1-0{number}")
+    (process,) = sandbox.processes()
+    third = sandbox.journal()[2]
+    statuses = [spec["status"] for spec in state_before(third, process)]
+    assert statuses[:4] == ["COMPLETED", "COMPLETED", "STARTED", "PENDING"]
+    assert set(statuses[4:]) == {"PENDING"}
+
+
+def test_processes_that_moved_last_come_first(sandbox: stepstub.Sandbox) -> None:
+    for name in "abc":
+        sandbox.start_process([{}, {}], id=name)
+    complete(sandbox, "b-1")
+    drawn = lanes(sandbox.processes())
+    assert [lane.process.id for lane in drawn.open] == ["b", "c", "a", "order-1"]
+    assert drawn.next_time_out is None
