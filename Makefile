@@ -10,7 +10,7 @@ LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .PHONY: help serve demo test lint lint-contract types unit wheel proof coverage test-pythons test-lowest test-clients \
-        test-express test-browser screenshots bench bench-quick bench-smoke lock clean
+        test-express test-languages test-browser screenshots bench bench-quick bench-smoke lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -74,6 +74,9 @@ test-clients: $(VENV)/run  ## generate clients from both OpenAPI documents and c
 
 test-express: $(VENV)/dev  ## verify a server written with Express (needs Node)
 	$(BIN)/python -m pytest -q -m node
+
+test-languages: $(VENV)/run  ## test the helpers for TypeScript and Java (needs Node and a JDK)
+	@$(BIN)/python clients/languages.py
 
 test-browser: $(VENV)/dev  ## drive the console with a browser (needs Chromium and Node)
 	$(BIN)/python -m pytest -q -m browser
