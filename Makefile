@@ -3,14 +3,18 @@ VENV := .venv
 # The requirements to install; test-lowest uses others.
 RUN_PINS := requirements/build.txt
 DEV_PINS := requirements/dev.txt
+# What `make image` builds, on what, and with the first of these that works.
+IMAGE := stepstub
+BASE := python:3.13-slim
+BUILDERS := docker podman buildah
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras \
         --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test lint lint-contract types unit wheel proof coverage test-pythons test-lowest test-clients \
-        test-express test-languages test-browser screenshots bench bench-quick bench-smoke lock clean
+.PHONY: help serve demo test lint lint-contract types unit dist test-dist proof coverage test-pythons test-lowest test-clients \
+        test-express test-languages test-browser test-image image screenshots bench bench-quick bench-smoke lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -21,13 +25,17 @@ serve: $(VENV)/run  ## run the stub (ARGS="--port 0 --scenario every-status")
 demo: $(VENV)/dev  ## run a whole process with a third-party application
 	@$(BIN)/python examples/demo.py
 
-test: lint types unit wheel  ## style, types, tests, the built wheel: run this before a commit
+test: lint types unit test-dist  ## style, types, tests, the packages: run this before a commit
 
-lint: $(VENV)/dev  ## style, import rules, validity of the OpenAPI documents
+lint: $(VENV)/dev  ## style, import rules, validity of the OpenAPI documents, scripts and container files
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports
 	$(BIN)/openapi-spec-validator openapi.yaml src/stepstub/control.yaml
+	$(BIN)/shellcheck .ci/run tests/*.sh
+	$(BIN)/hadolint Containerfile examples/Containerfile
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml
 
 lint-contract: $(VENV)/dev  ## lint both OpenAPI documents, also with spectral and redocly (needs Node)
 	$(BIN)/openapi-spec-validator openapi.yaml src/stepstub/control.yaml
@@ -37,20 +45,27 @@ types: $(VENV)/dev  ## mypy --strict
 	$(BIN)/mypy
 
 unit: $(VENV)/dev  ## the tests, without the longer ones
-	$(BIN)/python -m pytest -q -n 2 -m "not bench and not proof and not node and not browser"
+	$(BIN)/python -m pytest -q -n 2 -m "not bench and not proof and not node and not browser and not image and not index"
 	$(BIN)/python -m pytest -q contract_tests
 
-wheel: $(VENV)/dev  ## build the wheel and test it in a fresh environment
-	bash tests/check_wheel.sh $(BIN)/python
+# Dated by the last commit, so that the same commit makes the same bytes.
+dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+dist: $(VENV)/dev  ## build the wheel and the source archive into dist/
+	@rm -rf dist
+	$(BIN)/python -m build --no-isolation
+
+test-dist: $(VENV)/dev  ## test both, and the action, in fresh environments (needs a package index)
+	bash tests/check_dist.sh $(BIN)/python $(PYTHON)
+	$(BIN)/python -m pytest -q -m index
 
 proof: $(VENV)/dev  ## the longer tests, with random profiles, contracts and histories
 	$(BIN)/python -m pytest -q -n 2 -m "proof and not node and not browser"
 
 coverage: $(VENV)/dev  ## all tests, with branch coverage
-	$(BIN)/python -m pytest -q -n 2 -m "not bench and not node and not browser" --cov --cov-report=
+	$(BIN)/python -m pytest -q -n 2 -m "not bench and not node and not browser and not image and not index" --cov --cov-report=
 	$(BIN)/python -m pytest -q contract_tests --cov --cov-append --cov-report=term
 
-test-pythons: $(VENV)/python  ## the tests on every other installed Python from 3.11 on
+test-pythons: $(VENV)/dev  ## the tests and the packages on every other installed Python from 3.11 on
 	@tested=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	pythons=$$(bash tests/pythons.sh) || exit; \
 	echo "Pythons found:" $$(echo "$$pythons" | cut -d ' ' -f 1) "($$tested is the one of make test)"; \
@@ -58,6 +73,7 @@ test-pythons: $(VENV)/python  ## the tests on every other installed Python from 
 	  [ "$$version" != "$$tested" ] || continue; \
 	  echo "Python $$version:"; \
 	  $(MAKE) --no-print-directory unit VENV=.venv-$$version PYTHON=$$python </dev/null || exit; \
+	  bash tests/check_dist.sh $(BIN)/python $$python </dev/null || exit; \
 	done
 
 test-lowest:  ## the tests on the oldest installed Python with the lowest versions that pyproject.toml allows
@@ -71,6 +87,11 @@ test-lowest:  ## the tests on the oldest installed Python with the lowest versio
 
 test-clients: $(VENV)/run  ## generate clients from both OpenAPI documents and call a stub with each (needs Node and a JDK)
 	@$(BIN)/python clients/check.py clients
+
+test-image: $(VENV)/dev  ## build the container image and run it (needs root on Debian; installs buildah and mmdebstrap)
+	@{ command -v buildah && command -v mmdebstrap && command -v ip; } >/dev/null || \
+	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends buildah mmdebstrap iproute2; } >/dev/null
+	$(BIN)/python -m pytest -q -m image
 
 test-express: $(VENV)/dev  ## verify a server written with Express (needs Node)
 	$(BIN)/python -m pytest -q -m node
@@ -93,10 +114,22 @@ bench-quick: $(VENV)/dev  ## the same in two minutes, into build/bench
 bench-smoke: $(VENV)/dev  ## check that the benchmark works, without figures (needs wrk)
 	$(BIN)/python -m pytest -q -m bench
 
-lock:  ## pin the requirements of pyproject.toml (needs uv; ARGS=--upgrade updates every pin)
-	$(LOCK) requirements/build.txt --extra build $(ARGS)
-	$(LOCK) requirements/dev.txt --extra dev $(ARGS)
-	$(LOCK) requirements/lowest.txt --extra dev --resolution lowest-direct $(ARGS)
+lock: $(VENV)/dev  ## pin the requirements of pyproject.toml and the examples (ARGS=--upgrade updates every pin)
+	$(LOCK) requirements/build.txt pyproject.toml --extra build $(ARGS)
+	$(LOCK) requirements/verify.txt pyproject.toml --extra verify $(ARGS)
+	$(LOCK) requirements/dev.txt pyproject.toml --extra dev $(ARGS)
+	$(LOCK) requirements/lowest.txt pyproject.toml --extra dev --resolution lowest-direct $(ARGS)
+	$(LOCK) examples/requirements.txt examples/requirements.in $(ARGS)
+
+# The other format that podman and buildah have knows no HEALTHCHECK.
+image:  ## build the container image with docker, podman or buildah (IMAGE=stepstub BASE=python:3.13-slim)
+	@for tool in $(BUILDERS); do $$tool info >/dev/null 2>&1 && break || tool=; done; \
+	case $$tool in \
+	  '') echo "None of these works here: $(BUILDERS). Install one; docker also needs its engine to run." >&2; exit 1;; \
+	  docker) options=;; \
+	  *) options="--format docker";; \
+	esac; \
+	$$tool build $$options --file Containerfile --build-arg BASE=$(BASE) --tag $(IMAGE) $(ARGS) .
 
 clean:  ## remove everything that the targets created
 	rm -rf .venv .venv-* build dist reports .coverage* .mypy_cache .pytest_cache .ruff_cache

@@ -6,6 +6,7 @@ its delegate is called.
 
 import argparse
 import logging
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -98,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, default=8090)
     parser.add_argument("--stub", default="http://127.0.0.1:8080", metavar="URL")
-    parser.add_argument("--token", default="stub-token")
+    parser.add_argument("--token", default=os.environ.get("STEPSTUB_TOKEN", "stub-token"))
     options = parser.parse_args()
     create_app(options.stub, options.token).run(port=options.port)
 

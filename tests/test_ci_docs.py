@@ -2,11 +2,9 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -63,27 +61,6 @@ def run(line: str, place: Path, environment: dict[str, str]) -> subprocess.Compl
         timeout=120,
         check=False,
     )
-
-
-@pytest.mark.parametrize("job", ["server", "client"])
-def test_the_installation(environment: dict[str, str], tmp_path: Path, job: str) -> None:
-    line, _ = run_lines(job)
-    checkouts = [step.get("with", {}) for step in steps(job) if "checkout" in step.get("uses", "")]
-    (path,) = (each["path"] for each in checkouts if "repository" in each)
-    hidden_or_built = shutil.ignore_patterns(".*", "build", "dist", "reports", "*-info")
-    shutil.copytree(ROOT, tmp_path / path, ignore=hidden_or_built)
-    # All dependencies are installed in this environment, so nothing has to be fetched.
-    offline = {"PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1"}
-    target = tmp_path / "installed"
-
-    done = run(line, tmp_path, {**environment, **offline, "PIP_TARGET": str(target)})
-
-    assert done.returncode == 0, done.stdout + done.stderr
-    (installed,) = distributions(name="stepstub", path=[str(target)])
-    extras = re.findall(r"\[(\w+)\]", line)
-    assert extras
-    assert set(extras) <= set(installed.metadata.get_all("Provides-Extra") or ())
-    assert {point.name for point in installed.entry_points} == {"stepstub"}
 
 
 def test_the_gate_of_a_server(environment: dict[str, str], tmp_path: Path) -> None:

@@ -723,6 +723,41 @@ def test_a_control_token_has_to_fit_into_a_header(token: str) -> None:
     assert "--control-token" in refused("--control-token", token)
 
 
+def test_a_generated_control_token_is_printed_and_is_another_one_each_time() -> None:
+    environment = {**ENVIRONMENT, "STEPSTUB_CONTROL_TOKEN": "generate", "STEPSTUB_HOST": "0.0.0.0"}
+    drawn = set()
+    for _ in range(2):
+        with subprocess.Popen(
+            [*COMMAND, "--port", "0", "--token", "mine"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as server:
+            try:
+                assert server.stdout
+                port = server.stdout.readline().split()[3].rpartition(":")[2]
+                printed = next(line for line in server.stdout if "control token: " in line)
+                token = printed.split()[-1]
+                for given, status in {"generate": 401, token: 200}.items():
+                    response = requests.get(
+                        f"http://127.0.0.1:{port}/_stub/processes",
+                        headers={
+                            "Authorization": "Bearer mine",
+                            "X-Stepstub-Control-Token": given,
+                        },
+                        timeout=5,
+                    )
+                    assert response.status_code == status
+                drawn.add(token)
+            finally:
+                server.terminate()
+    assert len(drawn) == 2
+
+
+def test_no_control_token_is_generated_that_nobody_would_learn() -> None:
+    assert "--quiet" in refused("--control-token", "generate", "--quiet")
+
+
 def test_the_environment_bounds_what_a_sandbox_keeps_and_asks_for_the_control_token() -> None:
     environment = {
         **ENVIRONMENT,

@@ -7,9 +7,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import requests
 
 import stepstub
 from plugin_suite import Suite
+from stepstub.views import SandboxList
 
 HEAVY = {
     *("connexion", "starlette", "uvicorn", "responses", "requests", "httpx", "yaml", "msgspec"),
@@ -350,3 +352,38 @@ def test_two(stepstub_sandbox):
     assert stepstub_sandbox.journal() == []
 """
     suite.run(code, passed=2)
+
+
+ON_A_SERVER = """
+import requests
+
+def complete(sandbox):
+    step = sandbox.start_process([{}]).steps[0]
+    body, headers = {"processStepId": step.id, "params": {}}, sandbox.headers
+    return requests.post(sandbox.complete_step_url, json=body, headers=headers).status_code
+
+def test_passing(stepstub, stepstub_sandbox, stepstub_server):
+    assert stepstub.url == stepstub_sandbox.url == stepstub_server.url
+    assert complete(stepstub) == complete(stepstub_sandbox) == 200
+
+def test_failing(stepstub_sandbox):
+    assert complete(stepstub_sandbox) == 412
+"""
+
+
+def test_a_stub_that_is_running_already_shows_what_a_failed_test_did(suite: Suite) -> None:
+    with stepstub.LiveServer() as server:
+        output = suite.run(ON_A_SERVER, "--stepstub-server", server.url, passed=1, failed=1)
+        (link,) = re.findall(r"stepstub console -+\n(\S+)", output)
+        page = requests.get(link, timeout=10)
+        _, kept = server.default_sandbox().call("GET", "sandboxes", SandboxList).sandboxes
+    assert kept.name == "test_it.py::test_failing"
+    assert page.status_code == 200
+    assert "process-1-1" in page.text
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "https://example.org", "nonsense"])
+def test_a_server_that_is_not_there_ends_the_run(suite: Suite, url: str) -> None:
+    output = suite.run_any(ON_A_SERVER, "--stepstub-server", url)
+    assert f"--stepstub-server {url}: " in output
+    assert "passed" not in output

@@ -328,7 +328,7 @@ def test_only_some_messages_are_shown_at_once(page: Callable[[Report], Page]) ->
     assert "The others are in report.json." in hidden
 
 
-STYLE = resources.files("stepstub.contract_tests.rendering").joinpath("page", "style.css")
+STYLE = resources.files("stepstub").joinpath("console", "static", "palette.css")
 
 
 def palettes() -> Iterator[dict[str, str]]:

@@ -1,6 +1,7 @@
 """`stepstub try`, with commands that are small Python programs."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -144,3 +145,19 @@ if os.environ["STEPSTUB_READING"] == "version=2":
     assert "last-step-id=absent" in {each["trial"] for each in found["broken"]}
     (test,) = found["broken"][0]["tests"]
     assert test["output"].endswith("AssertionError")
+
+
+def test_the_result_is_a_page_too_and_what_was_sent_is_escaped(
+    client: Path, tmp_path: Path
+) -> None:
+    code = ITS_OWN_SANDBOX.replace('"params": {}', '"params": {"<b>\\u202e": {"strValue": "x"}}')
+    page = tmp_path / "tried.html"
+    result = tried(client, code, "--readings", "last-step-id=absent", "--html", str(page))
+    assert result.exit_code == 1
+    text = page.read_text("utf-8")
+    assert "<strong>1 of 1 trials broke a command.</strong>" in text
+    assert "Take null, an absent field" in text
+    assert "&lt;b&gt;" in text
+    assert "<b>" not in text
+    assert "\u202e" not in text
+    assert not re.search(r"<script|<link|https?://(?!127)", text)

@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from stepstub.contract_tests.rendering import facts, visible
 from stepstub.contract_tests.rendering.facts import Facts
 from stepstub.contract_tests.results import Exit, Outcome, Report, plural
 from stepstub.readings import questions
+from stepstub.reports import environment
 
 MAX_MESSAGES = 4
 """How many of the messages of a cause are shown at once."""
@@ -47,22 +48,15 @@ def render(report: Report) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("stepstub.contract_tests.rendering", "page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    made = environment("stepstub.contract_tests.rendering")
+    made.filters |= {
         "line": visible.line,
         "curl": _command,
         "body": visible.body,
         "unbroken": _unbroken,
         "plural": plural,
-        "markdown": _code_spans,
     }
-    return environment
+    return made
 
 
 def _command(line: str) -> Markup:
@@ -80,8 +74,3 @@ def _choices(words: Iterable[str], order: Iterable[str]) -> list[tuple[str, int]
     """The words that there are, in an order, each with its number."""
     given = list(words)
     return [(word, given.count(word)) for word in order if word in given]
-
-
-def _code_spans(text: str) -> Markup:
-    """Markdown that has no markup but code spans, as HTML."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))

@@ -2,6 +2,7 @@
 
 The layout, from the outside in; imports run downwards only::
 
+    __main__                          the command starts here
     cli  pytest_plugin  verify        ways to use it
     contract_tests                    the conformance suite, for any server
     trying                            a client under one set of readings after another

@@ -44,6 +44,7 @@ from stepstub.views import (
     SandboxCreated,
     SandboxRequest,
     SandboxStart,
+    SandboxView,
     StepView,
     TokenRequest,
     TokenView,
@@ -275,6 +276,12 @@ class Sandbox:
         """Set a STARTED step to FAILED. Raises `ControlFailed` when it is not STARTED."""
         return self.call("POST", f"steps/{quote(step_id, safe='')}/fail", StepView)
 
+    def console_url(self, exchange_number: int | None = None) -> str:
+        """Where the console shows this sandbox, or one of its exchanges, to a person."""
+        sandbox_id = self.call("GET", "sandboxes/current", SandboxView).id
+        url = f"{self.url}/_stub/console/sandboxes/{sandbox_id}"
+        return url if exchange_number is None else f"{url}/exchanges/{exchange_number}"
+
     def journal(
         self, *, step_id: str | None = None, status: int | None = None
     ) -> list[ExchangeView]:
@@ -490,7 +497,12 @@ class Sandbox:
 
 
 class NewSandbox:
-    """A sandbox that is still to be made: a with statement makes it, gives it and deletes it."""
+    """A sandbox that is still to be made: a with statement makes it, gives it and deletes it.
+
+    Unless it is `kept`, for somebody to look at.
+    """
+
+    kept = False
 
     def __init__(
         self,
@@ -515,7 +527,8 @@ class NewSandbox:
         return self._made
 
     def __exit__(self, *_: object) -> None:
-        self._made.call("DELETE", "sandboxes/current", NoneType)
+        if not self.kept:
+            self._made.call("DELETE", "sandboxes/current", NoneType)
 
     if not TYPE_CHECKING:  # a type checker says so by itself
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stepstub.inprocess import InProcess
     from stepstub.live import LiveServer
     from stepstub.readings import Readings
+    from stepstub.remote import RemoteServer
     from stepstub.trying.choice import Trial
     from stepstub.trying.plugin import Exchanges
     from stepstub.variations import Vary
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 _UNUSED_FAULTS = "stepstub_unused_faults"
 _OTHER_READINGS = "stepstub_readings"
-_READINGS_JSON = "stepstub_readings_json"
+_READINGS_FILES = ("stepstub_readings_json", "stepstub_readings_html")
+_SERVER = "stepstub_server"
 _OF_MARKER = {"readings", "vary", "faults"}
 
 
@@ -34,17 +36,18 @@ class _Used:
     """A sandbox that a test has, and what its report needs to know of it.
 
     `default` is where requests go that name no sandbox, `how_to_reach` what to say when none came,
-    `server` the one of this process that has the sandbox, if it listens.
+    `server` the one that has the sandbox, if it listens.
     """
 
     sandbox: "Sandbox"
     default: "Sandbox"
     how_to_reach: str
     began: datetime
-    server: "LiveServer | None"
+    server: "LiveServer | RemoteServer | None"
 
 
 _used = pytest.StashKey[list[_Used]]()
+_failed = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -59,6 +62,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="default",
     )
     group = parser.getgroup("stepstub")
+    group.addoption(
+        "--stepstub-server",
+        metavar="URL",
+        help="let the fixtures use the stub that is running there; its tokens are taken from"
+        " STEPSTUB_TOKEN and STEPSTUB_CONTROL_TOKEN, and what a failed test did stays there to see",
+    )
     group.addoption(
         "--stepstub-readings",
         metavar="each|pairs|random:N[:SEED]|NAME|FILE|READING=VALUE",
@@ -76,6 +85,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--stepstub-readings-json",
         metavar="FILE",
         help="write what the other readings broke to this file, as JSON",
+    )
+    group.addoption(
+        "--stepstub-readings-html",
+        metavar="FILE",
+        help="write it to this file as a page",
     )
     parser.addini(
         _UNUSED_FAULTS,
@@ -97,8 +111,10 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     if config.getoption(_OTHER_READINGS):
         _try_other_readings(config)
-    elif config.getoption(_READINGS_JSON):
-        raise pytest.UsageError("--stepstub-readings-json goes with --stepstub-readings")
+        return
+    for option in _READINGS_FILES:
+        if config.getoption(option):
+            raise pytest.UsageError(f"{_spelt(option)} goes with --stepstub-readings")
 
 
 def _try_other_readings(config: pytest.Config) -> None:
@@ -116,9 +132,11 @@ def _try_other_readings(config: pytest.Config) -> None:
     seconds = config.getoption("stepstub_time_limit")
     if not seconds > 0:
         raise pytest.UsageError(f"--stepstub-time-limit is more than 0 seconds, not {seconds:g}")
-    base, json_file = _configured(config), config.getoption(_READINGS_JSON)
-    if json_file and (why := unwritable(Path(json_file))):
-        raise pytest.UsageError(f"--stepstub-readings-json: {why}")
+    base = _configured(config)
+    files = [Path(name) if (name := config.getoption(each)) else None for each in _READINGS_FILES]
+    for option, file in zip(_READINGS_FILES, files, strict=True):
+        if file and (why := unwritable(file)):
+            raise pytest.UsageError(f"{_spelt(option)}: {why}")
     try:
         trials = choice.parse(asked, base)
     except StepstubError as error:
@@ -129,9 +147,14 @@ def _try_other_readings(config: pytest.Config) -> None:
         base,
         exchanges=_exchanges,
         seconds=seconds,
-        json_file=Path(json_file) if json_file else None,
+        json_file=files[0],
+        html_file=files[1],
     )
     config.pluginmanager.register(plugin, "stepstub-other-readings")
+
+
+def _spelt(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
 
 
 @pytest.fixture
@@ -144,16 +167,27 @@ def stepstub_trial(request: pytest.FixtureRequest) -> "Trial | None":
 @pytest.fixture
 def stepstub(
     request: pytest.FixtureRequest, stepstub_trial: "Trial | None"
-) -> "Iterator[InProcess]":
+) -> "Iterator[InProcess | Sandbox]":
     """A stub in this process: it responds to what requests sends to `stepstub.url`.
 
-    It begins without processes; `stepstub.start_process("two-steps")` makes the first.
+    It begins without processes; `stepstub.start_process("two-steps")` makes the first. With
+    `--stepstub-server` it is a sandbox on that server, as `stepstub_sandbox` is.
     """
+    if request.config.getoption(_SERVER):
+        with _on_server(request, stepstub_trial) as sandbox:
+            yield sandbox
+    else:
+        with _in_process(request, stepstub_trial) as sandbox:
+            yield sandbox
+
+
+@contextmanager
+def _in_process(request: pytest.FixtureRequest, trial: "Trial | None") -> "Iterator[InProcess]":
     from stepstub.inprocess import InProcess
 
-    url, readings = request.config.getini("stepstub_url"), _readings(request, stepstub_trial)
-    vary = _vary(request, stepstub_trial)
-    if vary and stepstub_trial and vary == stepstub_trial.vary and not vary.without_a_connection:
+    url, readings = request.config.getini("stepstub_url"), _readings(request, trial)
+    vary = _vary(request, trial)
+    if vary and trial and vary == trial.vary and not vary.without_a_connection:
         vary = None  # the trial is about the other fixture of this test
     with InProcess(url=url, readings=readings, vary=vary) as sandbox:
         how_to_reach = (
@@ -167,29 +201,59 @@ def stepstub(
 
 
 @pytest.fixture(scope="session")
-def stepstub_server(pytestconfig: pytest.Config) -> "Iterator[LiveServer]":
-    """A stub that listens on a free port, once for the whole run (and once for an xdist worker)."""
+def stepstub_server(pytestconfig: pytest.Config) -> "Iterator[LiveServer | RemoteServer]":
+    """A stub that listens on a free port, once for the whole run (and once for an xdist worker).
+
+    Or else the one that `--stepstub-server` names.
+    """
+    if url := pytestconfig.getoption(_SERVER):
+        yield _running(url)
+        return
     from stepstub.live import LiveServer
 
     with LiveServer(readings=_configured(pytestconfig)) as server:
         yield server
 
 
+def _running(url: str) -> "RemoteServer":
+    """The stub at `url`, once it has been seen to be one."""
+    from stepstub.errors import StepstubError
+    from stepstub.remote import RemoteServer
+
+    try:
+        server = RemoteServer(url)
+        server.default_sandbox().clock.now()
+    except (StepstubError, ValueError, OSError) as error:
+        pytest.exit(f"--stepstub-server {url}: {error}", returncode=4)
+    return server
+
+
 @pytest.fixture
 def stepstub_sandbox(
     request: pytest.FixtureRequest,
-    stepstub_server: "LiveServer",
+    stepstub_server: "LiveServer | RemoteServer",
     stepstub_trial: "Trial | None",
 ) -> "Iterator[Sandbox]":
     """A fresh sandbox on `stepstub_server`, for clients in any library, thread or process."""
-    readings, vary = _readings(request, stepstub_trial), _vary(request, stepstub_trial)
-    name = request.node.nodeid
-    with stepstub_server.sandbox(readings=readings, vary=vary, name=name) as sandbox:
+    with _on_server(request, stepstub_trial) as sandbox:
+        yield sandbox
+
+
+@contextmanager
+def _on_server(request: pytest.FixtureRequest, trial: "Trial | None") -> "Iterator[Sandbox]":
+    """A sandbox of the test's name; after a failure it stays where the server outlives the run."""
+    server: LiveServer | RemoteServer = request.getfixturevalue("stepstub_server")
+    new = server.sandbox(
+        readings=_readings(request, trial), vary=_vary(request, trial), name=request.node.nodeid
+    )
+    with new as sandbox:
         how_to_reach = f"It is at {sandbox.url}, for requests that bear its token."
-        default = stepstub_server.default_sandbox()
-        with _remembered(request, sandbox, default, how_to_reach, stepstub_server):
+        with _remembered(request, sandbox, server.default_sandbox(), how_to_reach, server):
             _add_faults(request, sandbox)
             yield sandbox
+        new.kept = bool(request.config.getoption(_SERVER)) and request.node.stash.get(
+            _failed, False
+        )
 
 
 def _readings(request: pytest.FixtureRequest, trial: "Trial | None") -> "Readings":
@@ -261,7 +325,7 @@ def _remembered(
     sandbox: "Sandbox",
     default: "Sandbox",
     how_to_reach: str,
-    server: "LiveServer | None" = None,
+    server: "LiveServer | RemoteServer | None" = None,
 ) -> Iterator[None]:
     """While it lasts the test's report has what there is to say of the sandbox."""
     # Journals have times in whole milliseconds.
@@ -295,8 +359,10 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.when != "teardown" and report.failed:
+        item.stash[_failed] = True
         for used in item.stash.get(_used, []):
             for title, text in (
+                ("stepstub console", _text(_console, used)),
                 ("stepstub journal", _text(_journal, used)),
                 ("stepstub requests that named no sandbox", _text(_strays, used)),
                 ("stepstub faults that never struck", _text(_unused_faults, used)),
@@ -313,6 +379,16 @@ def _text(function: Callable[[_Used], str], used: _Used) -> str:
         return function(used)
     except (StepstubError, OSError) as error:  # it must not hide why the test failed
         return f"(unavailable: {error})"
+
+
+def _console(used: _Used) -> str:
+    """Where a person sees what the test did, on a server that outlives the run."""
+    from stepstub.remote import RemoteServer
+
+    if not isinstance(used.server, RemoteServer):
+        return ""
+    last = used.sandbox.journal()[-1:]
+    return used.sandbox.console_url(last[0].number if last else None)
 
 
 def _journal(used: _Used) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from msgspec import Struct, json
+from msgspec.structs import asdict
 
 
 class Ready(Struct, frozen=True):
@@ -29,9 +30,10 @@ class Ready(Struct, frozen=True):
             url, urlsplit(url).port or 80, os.getpid(), metadata.version("stepstub"), control
         )
 
-    def as_json(self) -> bytes:
-        """The facts in one line."""
-        return json.encode(self)
+    def as_json(self, control_token: str | None = None) -> bytes:
+        """The facts in one line; a control token that was drawn is told with them."""
+        told = {} if control_token is None else {"controlToken": control_token}
+        return json.encode({**asdict(self), **told})
 
 
 class ReadyFile:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import secrets
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from stepstub.readiness import ReadyFile
     from stepstub.readings import Readings
     from stepstub.variations import Vary
+
+GENERATE = "generate"
+"""In the place of a control token: one is drawn at the start."""
 
 
 @click.command()
@@ -118,7 +122,8 @@ if TYPE_CHECKING:
 @click.option(
     "--control-token",
     envvar="STEPSTUB_CONTROL_TOKEN",
-    help="Token the control API asks for in X-Stepstub-Control-Token.",
+    help="Token the control API asks for in X-Stepstub-Control-Token; `generate` draws one and"
+    " prints it.",
 )
 @click.option(
     "--no-control",
@@ -186,8 +191,8 @@ def serve(
     Every option can also be given in the environment, --log-format as STEPSTUB_LOG_FORMAT.
     """
     check_token(token, "token")
-    if control_token is not None:
-        check_token(control_token, "control_token")
+    drawn = _drawn(control_token, quiet=quiet) if not no_control else None
+    control_token = drawn or control_token
     for name in allow_hosts:
         _check_host(name)
     if workers > 1:
@@ -235,7 +240,7 @@ def serve(
     )
     shown = _Token(token, is_secret=is_from_environment(click.get_current_context(), "token"))
     url = url_of(listener)
-    banner = _banner(url, shown, processes, readings, vary, with_console=not no_control)
+    banner = _banner(url, shown, drawn, processes, readings, vary, with_console=not no_control)
     ready = Ready.at(url, control=not no_control)
     with _ready_file(ready_path) as file:
 
@@ -246,10 +251,21 @@ def serve(
             if until_eof:
                 standard_input.end_with_it()
             if not quiet:
-                click.echo(ready.as_json() if log_format == "json" else banner)
+                click.echo(ready.as_json(drawn) if log_format == "json" else banner)
 
         serve(app, listener, started, allow_hosts=allow_hosts)
         notify("STOPPING=1")
+
+
+def _drawn(control_token: str | None, *, quiet: bool) -> str | None:
+    """A control token, if one is to be drawn. Any other is checked."""
+    if control_token != GENERATE:
+        if control_token is not None:
+            check_token(control_token, "control_token")
+        return None
+    if quiet:
+        raise wrong("control_token", "nobody would learn a generated token with --quiet.")
+    return secrets.token_urlsafe()
 
 
 def _listener(host: str, port: int, *, is_guarded: bool) -> socket:
@@ -266,7 +282,7 @@ def _listener(host: str, port: int, *, is_guarded: bool) -> socket:
         listener.close()
         raise click.ClickException(
             f"On {host} others can reach the control API, which needs no password: give a"
-            " --control-token, or --no-control to switch it off."
+            f" --control-token, which may be `{GENERATE}`, or --no-control to switch it off."
         )
     return listener
 
@@ -320,6 +336,7 @@ class _Token(NamedTuple):
 def _banner(
     url: str,
     token: _Token,
+    control_token: str | None,
     processes: "Sequence[Process]",
     readings: "Readings",
     vary: "Vary | None",
@@ -332,6 +349,8 @@ def _banner(
     lines = [f"Stepstub listens on {url} (page: {url}/docs), token {token}", *listed(processes)]
     if with_console:
         lines.insert(1, f"Console: {url}/_stub/console")
+    if control_token is not None:
+        lines.append(f"  control token: {control_token}")
     if changed := differing(readings):
         shown = ", ".join(f"{name}: {printable(str(value))}" for name, value in changed.items())
         lines.append(f"  readings that differ from the default: {shown}")

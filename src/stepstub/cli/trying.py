@@ -40,12 +40,19 @@ from stepstub.cli.options import (
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Write the result to this file, too.",
 )
+@click.option(
+    "--html",
+    "html_file",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write the result to this file as a page, too.",
+)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def try_(
     choice: str,
     scenarios: tuple[str, ...],
     seconds: float,
     json_file: Path | None,
+    html_file: Path | None,
     command: tuple[str, ...],
 ) -> None:
     """Run COMMAND against servers that read the document differently.
@@ -62,10 +69,12 @@ def try_(
     from stepstub.trying import section
     from stepstub.trying.choice import parse, with_seed
     from stepstub.trying.commands import Commands, NothingSeen
+    from stepstub.trying.html_report import write
     from stepstub.trying.outcomes import unwritable
 
-    if json_file is not None and (why := unwritable(json_file)):
-        raise wrong("json_file", why)
+    for name, file in (("json_file", json_file), ("html_file", html_file)):
+        if file is not None and (why := unwritable(file)):
+            raise wrong(name, why)
     with usage_of("scenarios"):
         processes = scenario_processes(scenarios)
     with usage_of("choice"):
@@ -88,8 +97,7 @@ def try_(
         raise WrongUsage(f"Cannot run {shlex.join(command)}: {error.strerror}.") from error
     except NothingSeen as error:
         raise WrongUsage(str(error)) from error
-    if json_file is not None:
-        json_file.write_bytes(found.as_json())
+    write(found, "command", json_file=json_file, html_file=html_file)
     if found.failed_by_default:
         raise WrongUsage("The command fails under the default readings, so nothing was tried.")
     click.echo(f"--- {section.TITLE} ({choice})")

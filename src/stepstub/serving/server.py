@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
+from uvicorn.server import HANDLED_SIGNALS
 
 from stepstub.errors import InConflict
 from stepstub.serving.connection import Connection
@@ -92,9 +93,6 @@ def serve(
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
-    # uvicorn raises the signal again once it has shut down; ignore that one.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
     _Server(app, started, hosts_of(listener, allow_hosts)).run(sockets=[listener])
 
 
@@ -244,6 +242,23 @@ class _Server(uvicorn.Server):
         listener.listen(_BACKLOG)
         protocol = partial(self._protocol, self.config, self.server_state, self.lifespan.state)
         self.servers.append(await self._loop.create_server(protocol, sock=listener))
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn's, but the signals that ended the server are not raised again after it.
+
+        Until here they are left to the handlers that there are, so that none gets lost.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        for number in HANDLED_SIGNALS:
+            signal.signal(number, self.handle_exit)
+        try:
+            yield
+        finally:
+            for number in HANDLED_SIGNALS:  # nothing is left that another one could end
+                signal.signal(number, signal.SIG_IGN)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """End gracefully on the first signal, at once on the second."""

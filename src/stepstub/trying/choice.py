@@ -127,7 +127,7 @@ def _pairs(base: Readings) -> Iterator[Trial]:
         from allpairspy import AllPairs
     except ImportError:
         raise CannotChoose(
-            "Pairs need allpairspy, which is not installed: pip install 'stepstub[pairs]'."
+            "Pairs need allpairspy, which is not installed: pip install allpairspy"
         ) from None
     ours = as_mapping(base)
     others = other_values(base)

@@ -14,6 +14,7 @@ from stepstub.client import Sandbox
 from stepstub.readings import Readings, questions
 from stepstub.trying import section
 from stepstub.trying.choice import VARIATION, Trial
+from stepstub.trying.html_report import write
 from stepstub.trying.limit import TimeLimit
 from stepstub.trying.noticing import noticeable
 from stepstub.trying.outcomes import (
@@ -55,6 +56,7 @@ class OtherReadings:
         exchanges: Callable[[pytest.Item], Exchanges],
         seconds: float,
         json_file: Path | None,
+        html_file: Path | None,
     ) -> None:
         self._choice = choice
         self._trials = trials
@@ -65,7 +67,7 @@ class OtherReadings:
             " readings: does the client wait, or try again, for ever?"
         )
         self._limit = TimeLimit(seconds, lambda: pytest.fail.Exception(why))
-        self._json_file = json_file
+        self._files = {"json_file": json_file, "html_file": html_file}
         self._by_default: dict[str, Exchanges | None] = {}
         self._seen = pytest.StashKey[Exchanges]()
         self._outcomes: list[Outcome] = []
@@ -133,8 +135,7 @@ class OtherReadings:
         terminalreporter.section(section.TITLE)
         for line in section.lines(found):
             terminalreporter.write_line(line)
-        if self._json_file is not None:
-            self._json_file.write_bytes(found.as_json())
+        write(found, "test", **self._files)
 
     def _summary(self) -> Summary:
         return summary(self._choice, self._outcomes)

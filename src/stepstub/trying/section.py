@@ -51,7 +51,7 @@ def _of(broken: Broken) -> Iterator[str]:
     if len(broken.values) > 1:
         yield "  Most likely because of:"
     for name in broken.readings:
-        yield from _wrapped(_meaning(name, broken.values[name]), 2)
+        yield from _wrapped(meaning(name, broken.values[name]), 2)
     for outcome in broken.tests[:_MAX_TESTS]:
         yield from _failed(outcome)
     if (more := len(broken.tests) - _MAX_TESTS) > 0:
@@ -61,12 +61,13 @@ def _of(broken: Broken) -> Iterator[str]:
     yield f"  Repeat: {broken.tests[0].repeat}"
 
 
-def _meaning(name: str, value: Value) -> str:
+def meaning(name: str, value: Value) -> str:
+    """What one value of a trial means, in a line."""
     if name == VARIATION:
         return f"A variation: {KINDS[str(value)].meaning}."
     question = questions()[name]
-    meaning = question.meanings.get(value, "")
-    return f"{question.number}. {question.text} {value}{f': {meaning}' if meaning else ''}"
+    meant = question.meanings.get(value, "")
+    return f"{question.number}. {question.text} {value}{f': {meant}' if meant else ''}"
 
 
 def _failed(outcome: Outcome) -> Iterator[str]:
