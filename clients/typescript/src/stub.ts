@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { open, mkdtemp, readFile, rm } from "node:fs/promises";
-import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -129,9 +128,7 @@ export async function startStub(options: StartOptions = {}): Promise<Stub> {
       stdio: ["pipe", "ignore", log.fd],
       windowsHide: true,
     });
-    // Neither keeps this process alive, so that a test run without a `close` ends all the same.
-    child.unref();
-    (child.stdin as Socket | null)?.unref();
+    child.unref(); // or else a test run without a `close` would never end
     const url = await urlOf(child, readyFile, startTimeoutInSeconds).catch(async (error) => {
       child.kill("SIGKILL");
       const written = (await readFile(join(directory, "stderr.txt"), "utf8")).trim();

@@ -83,7 +83,9 @@ describe("a stub", () => {
   test("ends with the process that started it, whether it exits or is killed", async () => {
     const start = `const { startStub } = await import("stepstub");
       console.log((await startStub()).url);`;
-    const { stdout } = await run(process.execPath, ["--input-type=module", "-e", start]);
+    const { stdout } = await run(process.execPath, ["--input-type=module", "-e", start], {
+      timeout: 30_000, // or else it would wait for ever for a process that the stub keeps alive
+    });
     await gone(stdout.trim());
 
     const killed = `${start} setInterval(() => {}, 1000);`;
