@@ -130,7 +130,7 @@ def write_first(name: str, project: Path, assertion: str) -> None:
     *before, _ = (line for line in found[1].partition(assertion)[0].splitlines() if line.strip())
     if len(before) > MAX_LINES_BEFORE:
         raise Failed(
-            f"{name} has {len(before)} lines before its assertion, not {MAX_LINES_BEFORE}."
+            f"{name} has {len(before)} lines before its assertion; {MAX_LINES_BEFORE} are allowed."
         )
     (project / name).write_text(found[1], "utf-8")
 

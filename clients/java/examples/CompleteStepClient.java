@@ -7,7 +7,7 @@ import java.net.http.HttpResponse;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.time.Duration;
 
-/** An integrator's client of Complete Step, as small as a right one can be. */
+/** A small client of Complete Step that retries. docs/robust-clients.md: what a robust one does. */
 final class CompleteStepClient {
   // HTTP/2 would be offered by an upgrade, which not every server ignores as it should.
   private static final HttpClient CLIENT =
@@ -24,7 +24,8 @@ final class CompleteStepClient {
 
   /**
    * Completes a step, in three attempts at most. A lost response and a 500 are retried. After that
-   * the step may be completed already, so being told that it is COMPLETED is a success then.
+   * the step may be completed already, so being told that it is, by a 412 or a 409, is a success
+   * then.
    */
   static void completeStep(String url, String token, String stepId)
       throws IOException, InterruptedException {
@@ -39,11 +40,12 @@ final class CompleteStepClient {
     for (int attempt = 0; attempt < 3; attempt++) {
       try {
         HttpResponse<String> response = CLIENT.send(request, BodyHandlers.ofString());
-        boolean isCompleted = response.body().contains("\"STEP_COMPLETED\"");
-        if (response.statusCode() == 200 || (mayBeCompleted && isCompleted)) {
+        int status = response.statusCode();
+        boolean isCompleted = status == 409 || response.body().contains("\"STEP_COMPLETED\"");
+        if (status == 200 || (mayBeCompleted && isCompleted)) {
           return;
         }
-        if (response.statusCode() < 500) {
+        if (status < 500) {
           throw new Refused(response);
         }
       } catch (Refused refused) {

@@ -47,7 +47,7 @@ class CompleteStepTest {
 
   @Test
   void aStepThatTakesTooLongIsRefused() {
-    try (var sandbox = stub.sandbox()) {
+    try (var sandbox = stub.sandbox(Map.of("readings", Map.of("time-out", "fails")))) {
       var process =
           sandbox.startProcess(
               List.of(Map.of("id", "approve", "timeOutInSeconds", 60), Map.of()));

@@ -1,17 +1,18 @@
-/** An integrator's client of Complete Step, as small as a right one can be. */
+/** A small client of Complete Step that retries. docs/robust-clients.md says what a robust one does. */
 
 /** The server refuses to complete the step, and retrying does not help. */
 export class Refused extends Error {}
 
 /**
  * Completes a step, in three attempts at most. A lost response and a 500 are retried. After that the
- * step may be completed already, so being told that it is COMPLETED is a success then.
+ * step may be completed already, so being told that it is, by a 412 or a 409, is a success then.
  */
 export async function completeStep(url: string, token: string, processStepId: string): Promise<void> {
   let mayBeCompleted = false;
   for (let attempt = 0; attempt < 3; attempt++) {
     const { status, body } = await send(url, token, processStepId);
-    if (status === 200 || (mayBeCompleted && body.includes('"STEP_COMPLETED"'))) {
+    const isCompleted = status === 409 || body.includes('"STEP_COMPLETED"');
+    if (status === 200 || (mayBeCompleted && isCompleted)) {
       return;
     }
     if (status !== undefined && status < 500) {

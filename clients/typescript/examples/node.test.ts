@@ -23,7 +23,7 @@ test("a 500 is retried", async () => {
 });
 
 test("a step that takes too long is refused", async () => {
-  await using sandbox = await stub.sandbox();
+  await using sandbox = await stub.sandbox({ readings: { "time-out": "fails" } });
   const process = await sandbox.startProcess([{ id: "approve", timeOutInSeconds: 60 }, {}]);
   await sandbox.clock.advance(61); // without waiting
   await assert.rejects(completeStep(sandbox.url, sandbox.token, "approve"), Refused);
