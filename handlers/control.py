@@ -8,12 +8,14 @@ from typing import Any
 
 from msgspec import convert
 
+from stepstub import contract
 from stepstub.errors import BadRequest, NeedsServer, NotFound
 from stepstub.exchange import Exchange
 from stepstub.faults import Fault
 from stepstub.journal import ExchangeQuery
 from stepstub.model import Process
 from stepstub.readings import as_mapping, with_values
+from stepstub.responses.problem import Document
 from stepstub.sandbox import Sandbox
 from stepstub.scenario import build, load_built_in
 from stepstub.variations import Vary
@@ -32,6 +34,7 @@ from stepstub.views import (
     ProcessList,
     ProcessStart,
     ProcessView,
+    ReadinessView,
     ReadingsView,
     RefusalView,
     SandboxCreated,
@@ -57,6 +60,14 @@ _LAST_REFUSED = ExchangeQuery(refused=True, newest_first=True, limit=1)
 
 async def get_health(exchange: Exchange) -> HealthView:
     return exchange.stub.health()
+
+
+async def get_readiness(exchange: Exchange) -> ReadinessView:
+    return ReadinessView(status="ready")
+
+
+async def get_control_document(exchange: Exchange) -> Document:
+    return Document(contract.control_text(), "application/yaml")
 
 
 async def list_sandboxes(exchange: Exchange) -> SandboxList:

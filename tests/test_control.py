@@ -73,7 +73,7 @@ def check_documented(operation_id: str, status: int, headers: dict[str, str], bo
     ((media_type, content),) = response["content"].items()
     assert headers["content-type"] == media_type
     assert headers["content-length"] == str(len(body))
-    value = json.loads(body)
+    value = json.loads(body) if media_type.endswith("json") else yaml.safe_load(body)
     schema = {**content["schema"], "components": COMPONENTS}
     errors = [error.message for error in OAS30Validator(schema).iter_errors(value)]
     assert not errors, (operation_id, status, errors, value)
@@ -120,7 +120,9 @@ class Control:
         assert headers["cache-control"] == "no-store"  # one of them bears a token
         if actual == 401:
             assert headers["www-authenticate"] == "Bearer"
-        return json.loads(response) if response else None
+        if not headers.get("content-type", "").endswith("json"):
+            return response.decode() or None
+        return json.loads(response)
 
     def send(
         self, method: str, path: str, body: Any = None, query: dict[str, Any] | None = None
@@ -212,6 +214,8 @@ WITH_A_BODY = [name for name, (_, _, operation) in OPERATIONS.items() if "reques
 
 CASES = [
     Case("getHealth", 200),
+    Case("getReadiness", 200),
+    Case("getControlDocument", 200),
     Case("createSandbox", 201),
     Case("createSandbox", 201, {}),
     Case("createSandbox", 201, b"null"),
@@ -359,7 +363,7 @@ def test_a_token_is_needed(control: Control, operation_id: str, token: str | Non
 
 def test_only_health_needs_no_token(control: Control) -> None:
     control.token = None
-    assert set(OPERATIONS) - set(SECURED) == {"getHealth"}
+    assert set(OPERATIONS) - set(SECURED) == {"getHealth", "getReadiness", "getControlDocument"}
     assert control("getHealth")["status"] == "ok"
 
 
@@ -653,12 +657,17 @@ def test_the_contract_needs_no_control_token(guarded: Control) -> None:
     guarded.control_token = None
     assert guarded.complete("order-1-approve") == 200
     assert guarded("getHealth")["status"] == "ok"
+    assert guarded("getControlDocument") == contract.control_text()
 
 
-def test_without_control_there_is_nothing_at_its_paths() -> None:
+def test_without_control_there_are_only_probes_at_its_paths() -> None:
     processes = scenario.load("two-steps").processes
     control = Control(create_app(processes, Settings(with_control=False)))
-    for method, path, _ in OPERATIONS.values():
+    assert control("getHealth")["status"] == "ok"
+    assert control("getReadiness") == {"status": "ready"}
+    for name, (method, path, _) in OPERATIONS.items():
+        if name in {"getHealth", "getReadiness"}:
+            continue
         status, headers, _ = control.send(method, path.format_map(EXAMPLE_PATH), b"{}")
         assert (status, headers["content-type"]) == (404, "application/problem+json")
     assert control.complete("order-1-approve") == 200

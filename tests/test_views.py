@@ -26,6 +26,7 @@ TYPES: dict[str, type[Struct]] = {
     "FaultList": views.FaultList,
     "FaultRequest": views.FaultRequest,
     "Health": views.HealthView,
+    "Readiness": views.ReadinessView,
     "InitialProcesses": views.SandboxStart,
     "Journal": views.ExchangeList,
     "NewProcess": views.ProcessSpec,
@@ -55,7 +56,7 @@ TYPES: dict[str, type[Struct]] = {
 # builds from parts.
 OTHERS = {
     *("DelegateKind", "FaultAction", "FaultHeaders", "FaultPhase", "FaultPlace"),
-    *("ParamType", "Status"),
+    *("OpenApiDocument", "ParamType", "Status"),
     *("HttpDelegate", "NewDelegate", "Params", "Problem", "ReadingValues", "Violations"),
 }
 

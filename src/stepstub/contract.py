@@ -105,8 +105,23 @@ def effective(readings: Readings) -> Contract:
 @cache
 def control_document() -> dict[str, Any]:
     """The control API's own OpenAPI document."""
-    text = resources.files("stepstub").joinpath("control.yaml").read_text("utf-8")
-    return _parsed(text)
+    return _parsed(control_text())
+
+
+def control_text() -> str:
+    """The control API's own OpenAPI document, as it was written."""
+    return resources.files("stepstub").joinpath("control.yaml").read_text("utf-8")
+
+
+def public_document() -> dict[str, Any]:
+    """What there is of the control API where it is switched off: the probes."""
+    document = control_document()
+    paths = {
+        path: operations
+        for path, operations in document["paths"].items()
+        if all(operation["tags"] == ["probes"] for operation in operations.values())
+    }
+    return {**document, "paths": paths}
 
 
 def compiled(schema: dict[str, Any], components: dict[str, Any]) -> Schema:

@@ -14,6 +14,8 @@ from stepstub.responses.problem import Problem
 _ROWS = (
     Operation("completeStep", complete_step, faultable=True),
     Operation("getHealth", control.get_health),
+    Operation("getReadiness", control.get_readiness),
+    Operation("getControlDocument", control.get_control_document),
     Operation("listSandboxes", control.list_sandboxes),
     Operation("createSandbox", control.create_sandbox, HTTPStatus.CREATED),
     Operation("getSandbox", control.get_sandbox),

@@ -183,6 +183,12 @@ class HealthView(_Response, frozen=True, kw_only=True):
     sandboxes: int
 
 
+class ReadinessView(_Response, frozen=True, kw_only=True):
+    """The stub accepts requests."""
+
+    status: Literal["ready"]
+
+
 class DelegateView(_Response, frozen=True, kw_only=True):
     """What starts a step; a password in `url` is not shown."""
 

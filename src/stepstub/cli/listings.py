@@ -1,9 +1,9 @@
 """The commands that print what there is: scenarios, readings, variations, the contract."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,7 @@ from stepstub.cli.options import (
     count,
     listed,
     readings_options,
+    wrong,
 )
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def variations() -> None:
 
 @click.command()
 @readings_options
+@click.option("--control", is_flag=True, help="The control API's document, as it was written.")
 @click.option("--overlay", is_flag=True, help="Only the overlay that the readings amount to.")
 @click.option(
     "--format",
@@ -100,7 +102,11 @@ def variations() -> None:
     help="As it was written, or as JSON.",
 )
 def spec(
-    profile: str | None, single_readings: tuple[str, ...], overlay: bool, output_format: str
+    profile: str | None,
+    single_readings: tuple[str, ...],
+    control: bool,
+    overlay: bool,
+    output_format: str,
 ) -> None:
     """Print the contract as the readings have it; by default, openapi.yaml itself.
 
@@ -108,10 +114,20 @@ def spec(
     """
     from stepstub import contract
 
+    if control:
+        if overlay:
+            raise wrong("control", "it has no overlays: they are of the contract.")
+        as_json = output_format == "json"
+        click.echo(_as_json(contract.control_document()) if as_json else contract.control_text())
+        return
     effective = contract.effective(chosen_readings(profile, single_readings))
     document = effective.combined_overlay() if overlay else effective.document
     if output_format == "json":
-        text = json.dumps(document, indent=2, ensure_ascii=False)
+        text = _as_json(document)
     else:
         text = contract.as_yaml(document) if overlay else effective.text
     click.echo(text.rstrip("\n"))
+
+
+def _as_json(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False)

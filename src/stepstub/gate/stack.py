@@ -35,8 +35,7 @@ def gate(*, with_control: bool) -> ASGIApp:
         validator_map={"body": {"application/json": JsonBody}},
     )
     stack.add_api(contract.load().document)
-    if with_control:
-        stack.add_api(contract.control_document())
+    stack.add_api(contract.control_document() if with_control else contract.public_document())
     # Connexion builds lazily, and two first requests could race.
     with convertors_restored():
         run_inline(stack({"type": "lifespan"}, _receive_nothing, _send_nothing))

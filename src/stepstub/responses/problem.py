@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
-from msgspec import json
+from msgspec import Struct, json
 
 from stepstub.errors import (
     BadRequest,
@@ -25,11 +25,20 @@ from stepstub.responses.explanations import Failure
 _HEADERS: Headers = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
+class Document(Struct, frozen=True):
+    """A response that is a text in a media type of its own."""
+
+    text: str
+    media_type: str
+
+
 class Problem:
     """The form of the control API's responses."""
 
     def success(self, value: object, status: int, now: int) -> Response:
-        """`value` as JSON; an empty body for 204."""
+        """`value` as JSON, unless it is a `Document`; an empty body for 204."""
+        if isinstance(value, Document):
+            return Response(status, value.text.encode(), _HEADERS, value.media_type.encode())
         body = b"" if status == HTTPStatus.NO_CONTENT else json.encode(value)
         return Response(status, body, _HEADERS)
 
