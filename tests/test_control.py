@@ -514,7 +514,7 @@ def test_processes_are_paged_in_the_order_they_came(control: Control) -> None:
 
 def test_a_step_that_a_test_fails_is_refused_from_then_on(control: Control) -> None:
     failed = control("failStep", **STARTED)
-    assert (failed["status"], failed["failure"]) == ("FAILED", "failed by a test")
+    assert (failed["status"], failed["failure"]) == ("FAILED", "the control API failed it")
     assert control.complete("order-1-approve") == 412
 
 

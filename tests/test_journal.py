@@ -140,7 +140,7 @@ def test_the_reason_of_a_refusal_by_state(sandbox: stepstub.Sandbox) -> None:
     assert again.violations["processStepId"].actual == "COMPLETED"
     assert (again.step_before, again.step_after) == (Status.COMPLETED, Status.COMPLETED)
     assert again.moved_by == winner.number == 2
-    assert "failed by a test" in str(failed.reason)
+    assert "the control API failed it" in str(failed.reason)
     assert failed.moved_by is None  # the test did it, and no request
 
 

@@ -292,7 +292,7 @@ class Sandbox:
         loaded = await self.store.step(step_id)
         step, now = loaded.step, loaded.now
         while True:
-            change = transitions.fail(step_id, step, "failed by a test", now)
+            change = transitions.fail(step_id, step, "the control API failed it", now)
             if isinstance(change, Refusal):
                 raise StepRefused(change)
             outcome = await self.store.apply(change)

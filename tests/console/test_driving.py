@@ -178,15 +178,19 @@ def test_a_replay_gets_the_same_in_a_sandbox_that_stands_as_it_stood(
     assert complete(sandbox, STEP) == 409
     assert complete(sandbox, "nowhere") == 412
     assert complete(sandbox, NEXT) == 200
+    other = sandbox.start_process([{}]).steps[0].id
+    sandbox.fault("before", status=503)
+    assert complete(sandbox, other) == 503
     before = sandbox.journal()
-    for number, status in enumerate((412, 200, 409, 412, 200), 1):
+    # Without the fault, the request gets what it would have got.
+    for number, status in enumerate((412, 200, 409, 412, 200, 200), 1):
         page = visitor.post(f"{DEFAULT}/exchanges/{number}/replay")
         assert page.url.endswith("/exchanges/1")
         shown = text_of(page)
         assert f"{status} " in shown.partition("All exchanges")[2][:8], (number, shown)
     assert sandbox.journal() == before
     names = [each.name for each in listed(sandbox)[1:]]
-    assert names == [f"replay of #{number} in default" for number in range(1, 6)]
+    assert names == [f"replay of #{number} in default" for number in range(1, 7)]
 
 
 def test_what_cannot_be_replayed_says_why(visitor: Visitor, sandbox: stepstub.Sandbox) -> None:

@@ -77,11 +77,32 @@ def test_another_word_is_not_the_control_token(guarded: Visitor, token: str) -> 
 
 @pytest.mark.parametrize(
     "elsewhere",
-    ["http://example.org/", "//example.org/_stub/console/", "/", "/_stub/console\\x", ""],
+    [
+        *("http://example.org/", "//example.org/_stub/console/", "/", "/_stub/console\\x", ""),
+        *(
+            "/_stub/console/../../docs",
+            "/_stub/console/%2e%2E/%2e./docs",
+            "/_stub/console/\r\nX: y",
+        ),
+    ],
 )
 def test_logging_in_leads_nowhere_else(guarded: Visitor, elsewhere: str) -> None:
     response = guarded.post("/login", {"token": SECRET, "back": elsewhere})
     assert response.url == f"{guarded.url}{CONSOLE}{DEFAULT}"
+
+
+def test_what_no_browser_sends_is_no_error_of_the_stub(guarded: Visitor) -> None:
+    address = f"{guarded.url}{CONSOLE}"
+    for headers in (
+        {"Cookie": "a=\xff"},
+        {"Cookie": b"a=\xff"},
+        {"Host": "localhost:99999"},
+    ):
+        for path in ("/login", "/static/base.css", f"{DEFAULT}/live"):
+            status = requests.get(f"{address}{path}", headers=headers, timeout=10).status_code
+            assert status < 500, (headers, path)
+    for origin in ("http://[", "http://localhost:x", "\xff"):
+        assert guarded.post("/login", {"token": SECRET}, origin=origin).status_code == 403
 
 
 def cookie_of(visitor: Visitor) -> Cookie:

@@ -17,7 +17,7 @@ from stepstub import scenario
 from stepstub.console.lanes import lanes
 from stepstub.console.retelling import state_before
 from stepstub.views import ExchangeView
-from support import TIMEOUT
+from support import TIMEOUT, Connection
 
 STEP, NEXT = "order-1-approve", "order-1-ship"
 
@@ -41,6 +41,7 @@ BODIES = [
     b'{"processStepId":\n  "nowhere"}\n',
     '{"processStepId": "\u202e\x1bżółw \U0001f600"}'.encode(),
     b"{",
+    b"@/etc/hostname",  # and not the file of that name
     b"'",
     b"",
 ]
@@ -61,6 +62,39 @@ def test_the_curl_line_sends_the_same_request(
     assert again.body.encode() == body
     assert ("x-note", "a 'note' of $HOME") in again.headers
     assert dict(again.headers)["content-type"] == "application/json"
+
+
+def test_the_curl_line_has_every_header_and_adds_no_media_type(
+    visitor: Visitor, sandbox: stepstub.Sandbox
+) -> None:
+    def ask(*headers: tuple[str, str]) -> tuple[int, list[tuple[str, str]]]:
+        """The status, and the headers that are not the connection's or the client's."""
+        sandbox.reset()
+        line = [f"{name}: {value}" for name, value in headers]
+        authorization = f"Authorization: Bearer {sandbox.token}"
+        head = "\r\n".join(["POST /api/v1/processes/complete-step HTTP/1.1", "Host: localhost"])
+        body = '{"processStepId": "nowhere"}'
+        rest = "\r\n".join([authorization, *line, f"Content-Length: {len(body)}", "", body])
+        with Connection(sandbox.url) as connection:
+            connection.ask(f"{head}\r\n{rest}".encode())
+        return of_the_only_exchange()
+
+    def of_the_only_exchange() -> tuple[int, list[tuple[str, str]]]:
+        (exchange,) = sandbox.journal()
+        named = ("content-type", "x-note")
+        return exchange.status or 0, [each for each in exchange.headers if each[0] in named]
+
+    for headers in (
+        [("x-note", "one"), ("x-note", "two"), ("content-type", "application/json")],
+        [("x-note", "one")],
+        [("content-type", "")],
+    ):
+        before = ask(*headers)
+        line = copied(visitor, 1, "curl")
+        sandbox.reset()
+        environment = {**os.environ, "TOKEN": sandbox.token}
+        subprocess.run(["bash", "-c", line], env=environment, check=True, capture_output=True)
+        assert of_the_only_exchange() == before, headers
 
 
 @pytest.mark.parametrize("credentials", ["basic", "api-key"])

@@ -302,7 +302,8 @@ def test_megabytes_are_cut_with_a_note(visitor: Visitor, sandbox: stepstub.Sandb
     sandbox.start_process([{"params": {"large": {"strValue": long}}}], id="p")
     page = visitor.get(f"{DEFAULT}/exchanges/1")
     assert f"The first {MAX_JOURNALED_BODY // 1024}.0 KiB of 878.9 KiB." in text_of(page)
-    assert "cannot be replayed" in text_of(page)
+    assert "cannot be sent again" in text_of(page)
+    assert "As curl" not in text_of(page)
     assert len(page.content) < 120_000
     assert len(visitor.get(DEFAULT).content) < 60_000
     step = visitor.get(f"{DEFAULT}/steps?id=p-1")

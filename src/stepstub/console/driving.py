@@ -17,7 +17,7 @@ from stepstub.console.calling import target_of
 from stepstub.console.guard import local
 from stepstub.console.here import about_a_sandbox, base_url, calling, sandbox
 from stepstub.console.lanes import lanes
-from stepstub.console.live import exchange, shown, summary
+from stepstub.console.live import exchange, process_of, shown, summary
 from stepstub.errors import ScenarioError
 from stepstub.faults import Fault
 from stepstub.readings import as_mapping, credentials_headers
@@ -179,14 +179,11 @@ def replay(number: int) -> ResponseReturnValue:
         abort(404, f"The journal has no exchange {number}.")
     if not retelling.is_whole(found):
         abort(409, "The journal does not have the whole body of this request.")
-    process = None
-    if found.process_step_id is not None and found.step_before is not None:
-        process = sandbox().process(sandbox().step(found.process_step_id).process_id)
     readings = sandbox().readings
     of = summary(sandbox()).name or g.sandbox_id
     wanted = SandboxRequest(
         name=f"replay of #{number} in {of}"[:200],
-        processes=retelling.processes_before(found, process),
+        processes=retelling.processes_before(found, process_of(found)),
         readings=as_mapping(readings),
         vary=VaryView(),
     )

@@ -5,7 +5,7 @@ of the same host as the same site, and sends the cookie with its forms; so a for
 a page of the console alone.
 """
 
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 from flask import (
     Blueprint,
@@ -65,13 +65,20 @@ def _sessions() -> Sessions:
 def _check_origin() -> None:
     if request.method in _SAFE:
         return
-    origin = urlsplit(request.headers.get("Origin", ""))
-    if origin.scheme not in ("http", "https") or origin.netloc.lower() != request.host.lower():
+    if not _is_own(request.headers.get("Origin", "")):
         abort(
             403,
             "This form did not come from a page of this console: the request has no Origin of its"
             " own. Programs use the control API.",
         )
+
+
+def _is_own(address: str) -> bool:
+    try:
+        origin = urlsplit(address)
+    except ValueError:
+        return False
+    return origin.scheme in ("http", "https") and origin.netloc.lower() == request.host.lower()
 
 
 def _check_session() -> ResponseReturnValue | None:
@@ -92,9 +99,12 @@ def _with_headers(response: Response) -> Response:
 
 def local(address: str | None) -> str:
     """The address to go back to, if it is one of this console; else its entrance."""
-    if address and address.startswith((f"{PREFIX}/", f"{PREFIX}?")) and "\\" not in address:
-        return address
-    return PREFIX
+    if not address or not address.startswith((f"{PREFIX}/", f"{PREFIX}?")):
+        return PREFIX
+    path = unquote(address.partition("?")[0])
+    # A browser takes a backslash for a slash, and leaves out what .. leads away from.
+    leads_away = "\\" in address or ".." in path.split("/") or not address.isprintable()
+    return PREFIX if leads_away else address
 
 
 @guard.route("/login", methods=["GET", "POST"])

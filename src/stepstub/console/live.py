@@ -6,7 +6,7 @@ from typing import Any
 from flask import render_template
 from msgspec import Struct
 
-from stepstub.client import Sandbox
+from stepstub.client import ControlFailed, Sandbox
 from stepstub.console.here import sandbox
 from stepstub.console.lanes import Lanes, lanes
 from stepstub.readings import DEFAULT, as_mapping
@@ -15,6 +15,7 @@ from stepstub.views import (
     ExchangeList,
     ExchangeView,
     ProcessList,
+    ProcessView,
     ReadingUse,
     SandboxView,
 )
@@ -119,6 +120,16 @@ def exchanges(of: Sandbox, **query: Any) -> ExchangeList:
     """A page of exchanges, the newest first."""
     query = {"order": "newest-first", **query}
     return of.call("GET", "journal", ExchangeList, query=query)
+
+
+def process_of(found: ExchangeView) -> ProcessView | None:
+    """The process that the step of an exchange belongs to."""
+    if found.process_step_id is None:
+        return None
+    try:
+        return sandbox().process(sandbox().step(found.process_step_id).process_id)
+    except ControlFailed:
+        return None
 
 
 def exchange(of: Sandbox, number: int) -> ExchangeView | None:

@@ -18,7 +18,9 @@ from stepstub.gate.body import read_body
 MAX_FORM_BYTES = 1024 * 1024
 """Size of a form; a pasted scenario is the largest."""
 
-_THREADS = 4
+_THREADS = 16
+"""Few are busy at a time; but each waits as long as a delegate that a started process calls."""
+
 _LIVE = re.compile(r"/_stub/console/sandboxes/([^/]+)/live")
 
 
@@ -53,9 +55,14 @@ class Mount:
         Most polls of most pages are this, so it takes no thread.
         """
         found = _LIVE.fullmatch(scope["path"])
+        if found is None:
+            return False
         headers = Headers(scope=scope)
-        cookies = parse_cookie(headers.get("cookie", ""))
-        if found is None or not self._sessions.admit(headers.get("host", ""), cookies):
+        try:
+            cookies = parse_cookie(headers.get("cookie", ""))
+        except UnicodeError:  # other applications of this host set cookies as well
+            return False
+        if not self._sessions.admit(headers.get("host", ""), cookies):
             return False
         seen = parse_qs(scope["query_string"].decode("latin-1")).get("seen")
         sandbox = self._stub.sandboxes.by_id(found[1])

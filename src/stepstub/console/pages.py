@@ -5,18 +5,24 @@ from typing import Any
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from stepstub.client import ControlFailed
 from stepstub.console import retelling
 from stepstub.console.guard import PREFIX
 from stepstub.console.here import about_a_sandbox, base_url, calling, sandbox
 from stepstub.console.lanes import lane
-from stepstub.console.live import Filter, exchange, exchanges, shown, shown_live, summary
+from stepstub.console.live import (
+    Filter,
+    exchange,
+    exchanges,
+    process_of,
+    shown,
+    shown_live,
+    summary,
+)
 from stepstub.readings import DEFAULT, as_mapping, questions
 from stepstub.views import (
     DelegateCallList,
     ExchangeView,
     ProcessList,
-    ProcessView,
     ReadingsView,
     SandboxList,
 )
@@ -30,6 +36,7 @@ pages = about_a_sandbox("pages", __name__)
 
 
 @overview.get("")
+@overview.get("/")
 def entrance() -> ResponseReturnValue:
     if _sandboxes(0, 1).total == 1:
         return redirect(url_for("pages.home", sandbox_id="default"))
@@ -88,8 +95,8 @@ def one(number: int) -> ResponseReturnValue:
         )
     other = request.args.get("diff", type=int)
     compared = exchange(sandbox(), other) if other is not None else None
-    process, readings = _process_of(found), sandbox().readings
-    chosen = Filter.of(request.args)
+    process, readings = process_of(found), sandbox().readings
+    chosen, is_whole = Filter.of(request.args), retelling.is_whole(found)
     return shown_live(
         "exchange.html",
         chosen,
@@ -99,9 +106,9 @@ def one(number: int) -> ResponseReturnValue:
         attempts=_attempts(found),
         other=compared,
         differences=retelling.differences(found, compared) if compared else None,
-        is_whole=retelling.is_whole(found),
-        curl=retelling.as_curl(found, base_url(), readings),
-        test=retelling.as_test(found, process, readings),
+        is_whole=is_whole,
+        curl=retelling.as_curl(found, base_url(), readings) if is_whole else "",
+        test=retelling.as_test(found, process, readings) if is_whole else "",
         scenario=retelling.as_scenario(found, process),
     )
 
@@ -112,16 +119,6 @@ def _attempts(found: ExchangeView) -> list[ExchangeView]:
         return []
     page = exchanges(sandbox(), processStepId=found.process_step_id, limit=_ATTEMPTS)
     return list(reversed(page.exchanges))
-
-
-def _process_of(found: ExchangeView) -> ProcessView | None:
-    """The process that the step of an exchange belongs to."""
-    if found.process_step_id is None:
-        return None
-    try:
-        return sandbox().process(sandbox().step(found.process_step_id).process_id)
-    except ControlFailed:
-        return None
 
 
 @pages.get("/steps")

@@ -32,11 +32,11 @@ def is_whole(exchange: ExchangeView) -> bool:
 
 def headers_to_send(exchange: ExchangeView) -> dict[str, str]:
     """The request's headers but for its credentials and what a connection brings by itself."""
-    return {
-        name: value
-        for name, value in exchange.headers
-        if name not in _OF_THE_CONNECTION and value != _REDACTED
-    }
+    return {name: value for name, value in exchange.headers if _is_to_send(name, value)}
+
+
+def _is_to_send(name: str, value: str) -> bool:
+    return name not in _OF_THE_CONNECTION and value != _REDACTED
 
 
 def as_curl(exchange: ExchangeView, url: str, readings: Readings) -> str:
@@ -44,10 +44,15 @@ def as_curl(exchange: ExchangeView, url: str, readings: Readings) -> str:
     words = ["curl", "-i", "-X", exchange.method, _word(url + quote(exchange.path))]
     if any(value == _REDACTED for _, value in exchange.headers):
         words.append(credentials_options(readings, "$TOKEN", is_variable=True))
-    for name, value in headers_to_send(exchange).items():
-        words += ["-H", _word(f"{name}: {value}")]
+    for name, value in exchange.headers:
+        if _is_to_send(name, value):
+            # An empty one has to end in a semicolon, or curl leaves it out.
+            words += ["-H", _word(f"{name}: {value}" if value else f"{name};")]
     if exchange.body:
-        words += ["--data-binary", _word(exchange.body)]
+        if all(name != "content-type" for name, _ in exchange.headers):
+            words += ["-H", "content-type:"]  # or curl would add one of its own
+        # Not as --data or --data-binary, to which a leading @ means a file.
+        words += ["--data-raw", _word(exchange.body)]
     return " ".join(words)
 
 

@@ -44,7 +44,11 @@ class Sessions:
 
 def cookie_name(host: str) -> str:
     """Cookies belong to all ports of a host, so the name has the port that the browser sees."""
-    return f"stepstub-console-{urlsplit(f'//{host}').port or 80}"
+    try:
+        port = urlsplit(f"//{host}").port
+    except ValueError:  # no browser sends such a host
+        port = None
+    return f"stepstub-console-{port or 80}"
 
 
 def _digest(value: str) -> bytes:
