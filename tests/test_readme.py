@@ -232,6 +232,7 @@ def test_each_method_that_is_shown_is_one_of_a_sandbox():
 
 PAGES = [
     *sorted(ROOT.glob("*.md")),
+    ROOT / "llms.txt",
     *sorted(ROOT.glob("docs/*.md")),
     ROOT / "benchmarks" / "README.md",
 ]
