@@ -14,7 +14,7 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 
 .DEFAULT_GOAL := help
 .PHONY: help serve demo test lint lint-contract types unit dist test-dist proof coverage test-pythons test-lowest test-clients \
-        test-express test-browser test-image image screenshots bench bench-quick bench-smoke lock clean
+        test-express test-languages test-browser test-image image screenshots bench bench-quick bench-smoke lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -95,6 +95,9 @@ test-image: $(VENV)/dev  ## build the container image and run it (needs root on 
 
 test-express: $(VENV)/dev  ## verify a server written with Express (needs Node)
 	$(BIN)/python -m pytest -q -m node
+
+test-languages: $(VENV)/run  ## test the helpers for TypeScript and Java (needs Node and a JDK)
+	@$(BIN)/python clients/languages.py
 
 test-browser: $(VENV)/dev  ## drive the console with a browser (needs Chromium and Node)
 	$(BIN)/python -m pytest -q -m browser

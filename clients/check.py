@@ -9,7 +9,6 @@ packages from PyPI and npm; they and the generated code go into build/clients. N
 JDK 17, or newer. The exit status is 1 if anything failed.
 """
 
-import hashlib
 import os
 import re
 import shutil
@@ -20,6 +19,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import tooling
+from tooling import Command, Failed, installation
 
 HERE = Path(__file__).resolve().parent
 CONTRACT = HERE.parent / "openapi.yaml"
@@ -43,8 +45,6 @@ CONTROL_CALLS = (
 
 TOKEN = "stub-token"
 CONTROL_TOKEN = "control-token"
-TIMEOUT = 300  # seconds for any one command
-
 ENVIRONMENT = {
     **os.environ,
     "JAVA_OPTS": "-XX:TieredStopAtLevel=1",  # a generator runs too briefly for optimised code
@@ -54,12 +54,6 @@ ENVIRONMENT = {
     "REDOCLY_TELEMETRY": "off",
     "SCARF_ANALYTICS": "false",
 }
-
-Command = list[str | Path]
-
-
-class Failed(Exception):
-    """A command failed; the text is its output."""
 
 
 @dataclass(frozen=True)
@@ -300,7 +294,7 @@ def stub(control_token: str | None) -> Iterator[str]:
 
 def install_python() -> None:
     requirements = HERE / "requirements.txt"
-    with installation("venv", requirements) as needed:
+    with installation(BUILD / "venv", requirements) as needed:
         if needed:
             venv.create(BUILD / "venv", clear=True, with_pip=True)
             pip: Command = [BIN / "python", "-m", "pip", "--disable-pip-version-check", "--quiet"]
@@ -308,45 +302,11 @@ def install_python() -> None:
 
 
 def install_node() -> None:
-    with installation("node_modules", HERE / "package.json") as needed:
-        if needed:
-            shutil.copy(HERE / "package.json", BUILD)
-            # None of these packages needs its install scripts, and one of those phones home.
-            options = ["--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund"]
-            npm = shutil.which("npm") or "npm"
-            run(npm, "install", *options, directory=BUILD)
-
-
-@contextmanager
-def installation(directory: str, pins: Path) -> Iterator[bool]:
-    """Yield whether `directory` has to be installed because it does not match `pins`."""
-    BUILD.mkdir(parents=True, exist_ok=True)
-    stamp = BUILD / f"{directory}.sha256"
-    digest = hashlib.sha256(pins.read_bytes()).hexdigest()
-    needed = not stamp.exists() or stamp.read_text() != digest
-    yield needed
-    if needed:
-        stamp.write_text(digest)
+    tooling.install_node(HERE / "package.json", BUILD, ENVIRONMENT)
 
 
 def run(*command: str | Path, directory: Path | None = None) -> str:
-    """Return the output of a command. Raises `Failed` with it if the exit status is not 0."""
-    try:
-        done = subprocess.run(
-            command,
-            cwd=directory,
-            env=ENVIRONMENT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=TIMEOUT,
-            check=True,
-        )
-    except subprocess.CalledProcessError as error:
-        raise Failed(f"{error}\n{error.stdout}") from error
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Failed(str(error)) from error
-    return done.stdout
+    return tooling.run(*command, directory=directory, environment=ENVIRONMENT)
 
 
 if __name__ == "__main__":

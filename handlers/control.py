@@ -13,6 +13,7 @@ from stepstub.errors import BadRequest, NeedsServer, NotFound
 from stepstub.exchange import Exchange
 from stepstub.faults import Fault
 from stepstub.journal import ExchangeQuery
+from stepstub.metrics import MEDIA_TYPE
 from stepstub.model import Process
 from stepstub.readings import as_mapping, with_values
 from stepstub.responses.problem import Document
@@ -64,6 +65,14 @@ async def get_health(exchange: Exchange) -> HealthView:
 
 async def get_readiness(exchange: Exchange) -> ReadinessView:
     return ReadinessView(status="ready")
+
+
+async def get_metrics(exchange: Exchange) -> Document:
+    stub = exchange.stub
+    if stub.metrics is None:
+        raise NotFound("There are no metrics: start the stub with --metrics.")
+    text = stub.metrics.render(contract_violations=stub.violations, sandboxes=len(stub.sandboxes))
+    return Document(text, MEDIA_TYPE)
 
 
 async def get_control_document(exchange: Exchange) -> Document:

@@ -3,12 +3,15 @@
 import hmac
 from base64 import b64decode
 from collections.abc import Iterable, Iterator
+from urllib.parse import unquote
 
 from stepstub.errors import Unauthorized
 from stepstub.readings import Readings
 from stepstub.sandbox import Sandbox, Sandboxes
 
 Headers = Iterable[tuple[bytes, bytes]]
+
+_CHOOSING = b"stepstub-sandbox"
 
 _FORMS = {
     "bearer": "The Authorization header must be one of the form: Bearer TOKEN.",
@@ -108,6 +111,24 @@ def _password(encoded: bytes) -> bytes:
         return b64decode(encoded.strip(b" "), validate=True).partition(b":")[2]
     except ValueError:
         return b""
+
+
+def chosen_by_baggage(sandboxes: Sandboxes, sandbox: Sandbox, headers: Headers) -> Sandbox:
+    """The sandbox that a request with the default one's token names in its baggage, if it does.
+
+    So all tests of a system can share one stub, whose token the system knows, and each have a
+    sandbox: `baggage: stepstub-sandbox=NAME` travels with their requests (W3C Baggage).
+    """
+    if not sandboxes.has_names or sandbox is not sandboxes.default:
+        return sandbox
+    for name, value in headers:
+        if name == b"baggage":
+            for member in value.split(b","):
+                key, _, content = member.partition(b";")[0].partition(b"=")
+                if key.strip() == _CHOOSING:
+                    chosen = unquote(content.strip().decode("latin-1"))
+                    return sandboxes.by_name(chosen) or sandbox
+    return sandbox
 
 
 def check_control_token(expected: str | None, given: bytes) -> None:

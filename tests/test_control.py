@@ -26,6 +26,7 @@ from stepstub.cli import main
 from stepstub.concurrency import run_inline
 from stepstub.delegates import StepStart
 from stepstub.handlers.control import MAX_STEPS
+from stepstub.metrics import MEDIA_TYPE
 from stepstub.settings import DEFAULT_TOKEN, Limits, Settings
 from stepstub.stub import Stub
 from stepstub.tokens import MAX_TOKENS
@@ -35,6 +36,11 @@ ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "control-api.md").read_text("utf-8")
 COMPLETE_STEP = "/api/v1/processes/complete-step"
 SECRET = "control-secret"
+READERS: dict[str, Callable[[bytes], Any]] = {
+    MEDIA_TYPE: bytes.decode,
+    "application/yaml": yaml.safe_load,
+}
+PROBES = {"getHealth", "getReadiness", "getMetrics"}
 
 DOCUMENT = contract.control_document()
 OPERATIONS = {
@@ -73,7 +79,7 @@ def check_documented(operation_id: str, status: int, headers: dict[str, str], bo
     ((media_type, content),) = response["content"].items()
     assert headers["content-type"] == media_type
     assert headers["content-length"] == str(len(body))
-    value = json.loads(body) if media_type.endswith("json") else yaml.safe_load(body)
+    value = READERS.get(media_type, json.loads)(body)
     schema = {**content["schema"], "components": COMPONENTS}
     errors = [error.message for error in OAS30Validator(schema).iter_errors(value)]
     assert not errors, (operation_id, status, errors, value)
@@ -215,6 +221,7 @@ WITH_A_BODY = [name for name, (_, _, operation) in OPERATIONS.items() if "reques
 CASES = [
     Case("getHealth", 200),
     Case("getReadiness", 200),
+    Case("getMetrics", 404),
     Case("getControlDocument", 200),
     Case("createSandbox", 201),
     Case("createSandbox", 201, {}),
@@ -363,7 +370,7 @@ def test_a_token_is_needed(control: Control, operation_id: str, token: str | Non
 
 def test_only_health_needs_no_token(control: Control) -> None:
     control.token = None
-    assert set(OPERATIONS) - set(SECURED) == {"getHealth", "getReadiness", "getControlDocument"}
+    assert set(OPERATIONS) - set(SECURED) == {*PROBES, "getControlDocument"}
     assert control("getHealth")["status"] == "ok"
 
 
@@ -374,8 +381,8 @@ def test_every_documented_response_is_tried() -> None:
         for status in operation["responses"]
     }
     tried = {(case.operation, case.status) for case in CASES} | {(name, 401) for name in SECURED}
-    on_a_socket = {("refuseConnections", 204)}  # among the faults of the wire
-    assert documented == tried | on_a_socket
+    elsewhere = {("refuseConnections", 204), ("getMetrics", 200)}  # on a socket; where they are on
+    assert documented == tried | elsewhere
 
 
 @pytest.mark.parametrize(
@@ -666,7 +673,7 @@ def test_without_control_there_are_only_probes_at_its_paths() -> None:
     assert control("getHealth")["status"] == "ok"
     assert control("getReadiness") == {"status": "ready"}
     for name, (method, path, _) in OPERATIONS.items():
-        if name in {"getHealth", "getReadiness"}:
+        if name in PROBES:
             continue
         status, headers, _ = control.send(method, path.format_map(EXAMPLE_PATH), b"{}")
         assert (status, headers["content-type"]) == (404, "application/problem+json")

@@ -52,7 +52,7 @@ RUNS.remove(("refuseConnections", GenerationMode.POSITIVE))  # nothing could be 
 @pytest.fixture(scope="module")
 def stub() -> Stub:
     return create_app(
-        settings=Settings(limits=Limits(journal=50, sandboxes=100_000)),
+        settings=Settings(with_metrics=True, limits=Limits(journal=50, sandboxes=100_000)),
         concurrency=EventLoopConcurrency(),
     )
 

@@ -1,6 +1,7 @@
 """The checkout is what is installed, and each lower bound is a version that the tests ran with."""
 
 import importlib
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -35,6 +36,12 @@ def test_a_traceback_leads_to_the_file_to_edit() -> None:
         Path(caught.traceback[-1].path).resolve()
         == (ROOT / "handlers" / "credentials.py").resolve()
     )
+
+
+def test_the_helper_for_typescript_has_the_same_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    helper = json.loads((ROOT / "clients" / "typescript" / "package.json").read_text("utf-8"))
+    assert helper["version"] == project["version"]
 
 
 def requirements() -> list[Requirement]:

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stepstub.cli import main
+from test_cli import run
 
 CLIENT = """
 import json, os, sys, urllib.request
@@ -137,9 +138,12 @@ if os.environ["STEPSTUB_READING"] == "version=2":
     os.kill(os.getppid(), signal.SIGINT)
     signal.pause()
 """
-    result = tried(client, code + ITS_OWN_SANDBOX, "--json", str(tmp_path / "tried.json"))
-    assert result.exit_code == 130
-    assert "Interrupted: the rest was not tried.\n" in result.output
+    client.write_text(CLIENT + code + ITS_OWN_SANDBOX)
+    # In a process of its own, whose main thread gets the signal.
+    options = ["--json", str(tmp_path / "tried.json"), "--", sys.executable, str(client)]
+    ended = run("try", *options)
+    assert ended.returncode == 130
+    assert "Interrupted: the rest was not tried.\n" in ended.stdout
     found = json.loads((tmp_path / "tried.json").read_text())
     assert found["interrupted"]
     assert "last-step-id=absent" in {each["trial"] for each in found["broken"]}

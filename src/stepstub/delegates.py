@@ -16,6 +16,11 @@ from stepstub.model import Params, Step
 HTTP_TIMEOUT = 10.0
 """Seconds in which a third-party application has to respond, from the call to the status."""
 
+Headers = tuple[tuple[bytes, bytes], ...]
+
+_HANDED_ON = {b"traceparent", b"tracestate", b"baggage"}
+"""What makes one trace of all that a request causes (W3C Trace Context and Baggage)."""
+
 IN_PROGRESS = "in progress"
 ACCEPTED = "accepted"
 
@@ -31,7 +36,8 @@ class StepStart(Struct, frozen=True, rename="camel"):
 class DelegateCall(Struct, kw_only=True):
     """One call of a delegate. `called_at` is in milliseconds; `outcome` is filled as it ends.
 
-    `times` says how often it has been made: more than once by a fault alone.
+    `times` says how often it has been made: more than once by a fault alone. `headers` are those
+    of the completion that an http delegate's POST hands on.
     """
 
     called_at: int
@@ -40,6 +46,7 @@ class DelegateCall(Struct, kw_only=True):
     exchange_number: int | None = None
     outcome: str = IN_PROGRESS
     times: int = 1
+    headers: Headers = ()
 
 
 class Delegates:
@@ -61,8 +68,13 @@ class Delegates:
         self._http_timeout = http_timeout
         self.function: Callable[[StepStart], None] | None = None
 
-    def prepare(self, step: Step, now: int, exchange_number: int | None = None) -> DelegateCall:
-        """The call that starts a step. It is accepted at once where nothing is to be called."""
+    def prepare(
+        self, step: Step, now: int, exchange_number: int | None = None, headers: Headers = ()
+    ) -> DelegateCall:
+        """The call that starts a step. It is accepted at once where nothing is to be called.
+
+        `headers` are those of the request that starts it, their names in lower case.
+        """
         kind = step.delegate.kind
         return DelegateCall(
             called_at=now,
@@ -70,6 +82,7 @@ class Delegates:
             start=StepStart(step.process_id, step.id, step.params),
             exchange_number=exchange_number,
             outcome=ACCEPTED if kind == "recorded" and self.function is None else IN_PROGRESS,
+            headers=_handed_on(headers) if kind == "http" else (),
         )
 
     async def make(self, call: DelegateCall, step: Step) -> None:
@@ -94,18 +107,22 @@ class Delegates:
             raise DelegateFailed("it is a delegate that fails on purpose")
         if call.kind == "http":
             url = step.delegate.url or ""
-            await self._concurrency.call(lambda: self._post(url, start), self._limit)
+            await self._concurrency.call(lambda: self._post(url, call), self._limit)
         elif (function := self.function) is not None:
             await self._concurrency.call(lambda: _call(function, start), self._limit)
         elif call.kind == "python":
             raise DelegateFailed("no Python function is registered for it")
 
-    def _post(self, url: str, start: StepStart) -> None:
+    def _post(self, url: str, call: DelegateCall) -> None:
         from stepstub.outbound import post  # takes long to load, and most stubs never call out
 
-        status = post(url, json.encode(start), within=self._http_timeout)
+        status = post(url, json.encode(call.start), call.headers, within=self._http_timeout)
         if not 200 <= status < 300:
             raise DelegateFailed(f"the third-party application responded {status}")
+
+
+def _handed_on(headers: Headers) -> Headers:
+    return tuple([each for each in headers if each[0] in _HANDED_ON])
 
 
 def _call(function: Callable[[StepStart], None], start: StepStart) -> None:

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 from stepstub.concurrency import Concurrency
 from stepstub.faults import Fault
 from stepstub.journal import Entry
+from stepstub.metrics import Metrics
 from stepstub.responses import Response, Responses
 from stepstub.sandbox import Sandbox, Sandboxes
 from stepstub.settings import Settings
@@ -23,6 +24,8 @@ class Host(Protocol):
     settings: Settings
     sandboxes: Sandboxes
     concurrency: Concurrency
+    metrics: Metrics | None
+    violations: int
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to one request (ASGI)."""

@@ -15,6 +15,7 @@ _ROWS = (
     Operation("completeStep", complete_step, faultable=True),
     Operation("getHealth", control.get_health),
     Operation("getReadiness", control.get_readiness),
+    Operation("getMetrics", control.get_metrics),
     Operation("getControlDocument", control.get_control_document),
     Operation("listSandboxes", control.list_sandboxes),
     Operation("createSandbox", control.create_sandbox, HTTPStatus.CREATED),

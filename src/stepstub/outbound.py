@@ -3,6 +3,8 @@
 Imported when the first is sent, because requests takes long to load and most stubs never call out.
 """
 
+from collections.abc import Iterable
+
 import requests
 from urllib3.exceptions import HTTPError
 
@@ -10,8 +12,10 @@ from stepstub.budget import Budget, BudgetSession
 from stepstub.errors import DelegateFailed
 
 
-def post(url: str, body: bytes, *, within: float) -> int:
-    """POST JSON; the status of the response, which has to begin within that many seconds.
+def post(
+    url: str, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), *, within: float
+) -> int:
+    """POST JSON, with more headers; the status of the response, which begins `within` seconds.
 
     The time is for everything but the look-up of the host's name, which cannot be interrupted.
     Raises `DelegateFailed` where there is no response in time.
@@ -24,7 +28,7 @@ def post(url: str, body: bytes, *, within: float) -> int:
             with session.post(
                 url,
                 data=body,
-                headers={"Content-Type": "application/json"},
+                headers={**_as_text(headers), "Content-Type": "application/json"},
                 timeout=within,
                 allow_redirects=False,
                 stream=True,
@@ -35,3 +39,12 @@ def post(url: str, body: bytes, *, within: float) -> int:
             raise DelegateFailed(
                 f"the third-party application did not respond ({type(error).__name__})"
             ) from error
+
+
+def _as_text(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """The headers for requests; several of one name as one line, which is the same."""
+    joined: dict[str, str] = {}
+    for name, value in headers:
+        key, text = name.decode("latin-1"), value.decode("latin-1")
+        joined[key] = f"{joined[key]}, {text}" if key in joined else text
+    return joined

@@ -103,7 +103,8 @@ class Sandbox:
             if not isinstance(change, Change):
                 return self._not_changed(change, now, entry)
             started = change.started
-            call = self.delegates.prepare(started, now, number) if started else None
+            headers = entry.headers
+            call = self.delegates.prepare(started, now, number, headers) if started else None
             pending = call is not None and call.outcome == IN_PROGRESS
             held_back = pending and readings.next_step_started == "after-call"
             written = transitions.hold_back(change) if held_back else change
@@ -345,6 +346,7 @@ class Sandboxes:
         self._default_token = token
         self._by_digest: dict[bytes, Sandbox] = {}
         self._by_id: dict[str, Sandbox] = {}
+        self._by_name: dict[str, Sandbox] = {}  # of those with the same name the newest
         self._further: dict[bytes, Sandbox] = {}  # by the digests of tokens that were issued later
         self.default = self._put(run_inline(self._filled(token, processes, readings, vary)))
 
@@ -378,6 +380,15 @@ class Sandboxes:
         if sandbox_id == "default":
             return self.default
         return self._by_id.get(sandbox_id)
+
+    @property
+    def has_names(self) -> bool:
+        """Whether any sandbox has a name."""
+        return bool(self._by_name)
+
+    def by_name(self, name: str) -> Sandbox | None:
+        """The newest sandbox of a name, if there is one."""
+        return self._by_name.get(name)
 
     async def create(
         self,
@@ -450,6 +461,8 @@ class Sandboxes:
             deleted = self._by_digest.pop(self._digest(sandbox.token.encode()), sandbox)
             self._by_id.pop(_id(sandbox.token), None)
             self._withdraw(deleted)
+            if self._by_name.get(deleted.name or "") is deleted:
+                del self._by_name[deleted.name or ""]
         await _let_go(deleted)
 
     async def _filled(
@@ -477,6 +490,8 @@ class Sandboxes:
         self._by_digest[self._digest(sandbox.token.encode())] = sandbox
         if sandbox.token != self._default_token:
             self._by_id[_id(sandbox.token)] = sandbox
+        if sandbox.name:
+            self._by_name[sandbox.name] = sandbox
         return sandbox
 
     def _withdraw(self, sandbox: Sandbox) -> None:

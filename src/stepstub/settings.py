@@ -24,6 +24,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The bearer token of the default sandbox."""
     max_body_bytes: int = 1024 * 1024
     with_control: bool = True
+    with_metrics: bool = False
     control_token: str | None = None
     """Where given, every request to the control API has to bear it."""
     readings: Readings = DEFAULT

@@ -15,6 +15,7 @@ from stepstub.errors import ClientDisconnected, HttpRefusal, StepRefused, nothin
 from stepstub.exchange import Exchange
 from stepstub.framing import FRAMING
 from stepstub.journal import MAX_JOURNALED_BODY, Entry, redacted
+from stepstub.metrics import Metrics
 from stepstub.operations import api_of
 from stepstub.responses import Response
 from stepstub.responses.explanations import explain
@@ -33,7 +34,8 @@ class Stub:
 
     `gate` is what a request passes first, `pages` what it gets where it matches no operation, by
     the `pages` of its API.
-    `violations` counts the stub's own responses that broke the contract.
+    `violations` counts the stub's own responses that broke the contract, `metrics` everything, if
+    that is asked for.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Stub:
         self.settings = settings
         self.concurrency = concurrency
         self.violations = 0
+        self.metrics = Metrics() if settings.with_metrics else None
         self._gate = gate
         self._pages = pages
         self._clock = clock or SystemClock()
@@ -80,7 +83,7 @@ class Stub:
             entry.duration = time.perf_counter() - began
             if exchange.api.is_contract:
                 await self._opened(exchange)
-                self._log(exchange)
+                await self._ended(exchange)
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes the one response
             exchange.response = await self._refusal(exchange, error)
@@ -100,7 +103,7 @@ class Stub:
             entry.response = seen.body[:MAX_JOURNALED_BODY]
             entry.duration = time.perf_counter() - began
             await sandbox.store.close(entry)
-            self._log(exchange)
+            await self._ended(exchange)
         if exchange.delivery is None or exchange.wire is None:
             await send(wire.head_of(response))
             await send({"type": "http.response.body", "body": response.body})
@@ -168,7 +171,11 @@ class Stub:
             return (await store.clock()).now
         return await store.open(exchange.entry)
 
-    def _log(self, exchange: Exchange) -> None:
+    async def _ended(self, exchange: Exchange) -> None:
+        if self.metrics is not None:
+            number = exchange.entry.number
+            calls = await exchange.nearest_sandbox.store.calls_of([number])
+            self.metrics.count(exchange.entry, calls.get(number))
         if access_log.isEnabledFor(logging.INFO):
             sandbox = exchange.known and self.sandboxes.id_of(exchange.known)
             access_log.info("", extra={"entry": exchange.entry, "sandbox": sandbox})

@@ -84,6 +84,12 @@ GENERATE = "generate"
     help="Write URL, port and pid to this file as JSON once the stub listens; removed in the end.",
 )
 @click.option(
+    "--until-eof",
+    is_flag=True,
+    envvar="STEPSTUB_UNTIL_EOF",
+    help="End when standard input does, as a pipe from the process that started the stub.",
+)
+@click.option(
     "--max-body-bytes",
     envvar="STEPSTUB_MAX_BODY_BYTES",
     default=1024 * 1024,
@@ -124,6 +130,13 @@ GENERATE = "generate"
     is_flag=True,
     envvar="STEPSTUB_NO_CONTROL",
     help="No control API and no console at all.",
+)
+@click.option(
+    "--metrics",
+    "with_metrics",
+    is_flag=True,
+    envvar="STEPSTUB_METRICS",
+    help="Count exchanges, for Prometheus to read at /_stub/metrics.",
 )
 @click.option(
     "--allow-host",
@@ -168,12 +181,14 @@ def serve(
     kinds: tuple[str, ...],
     token: str,
     ready_path: Path | None,
+    until_eof: bool,
     max_body_bytes: int,
     log_format: str,
     log_level: str,
     quiet: bool,
     control_token: str | None,
     no_control: bool,
+    with_metrics: bool,
     allow_hosts: tuple[str, ...],
     journal_size: int,
     max_sandboxes: int,
@@ -206,6 +221,7 @@ def serve(
     from stepstub.app import create_app
     from stepstub.concurrency import EventLoopConcurrency
     from stepstub.readiness import Ready, notify
+    from stepstub.serving import standard_input
     from stepstub.serving.server import is_loopback, serve, url_of
     from stepstub.settings import DEFAULT_TOKEN, Limits, Settings
 
@@ -223,6 +239,7 @@ def serve(
             token=token,
             max_body_bytes=max_body_bytes,
             with_control=not no_control,
+            with_metrics=with_metrics,
             control_token=control_token,
             limits=Limits(journal=journal_size, sandboxes=max_sandboxes),
             readings=readings,
@@ -240,6 +257,8 @@ def serve(
             if file is not None:
                 file.write(ready)
             notify("READY=1")
+            if until_eof:
+                standard_input.end_with_it()
             if not quiet:
                 click.echo(ready.as_json(drawn) if log_format == "json" else banner)
 

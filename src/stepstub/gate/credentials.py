@@ -9,7 +9,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from stepstub.errors import Unauthorized
 from stepstub.exchange import Exchange, exchange_of
 from stepstub.gate.routing import Routed
-from stepstub.handlers.credentials import authorize, bearer_token, check_control_token
+from stepstub.handlers.credentials import (
+    authorize,
+    bearer_token,
+    check_control_token,
+    chosen_by_baggage,
+)
 from stepstub.operations import OPERATIONS
 
 with warnings.catch_warnings():  # Connexion imports what Starlette deprecates
@@ -104,9 +109,12 @@ class Bearer(_Check):
             exchange.token = bearer_token(headers)
             exchange.known = sandboxes.by_token(exchange.token)
             return
-        exchange.known, why_not = authorize(sandboxes, headers)
+        sandbox, why_not = authorize(sandboxes, headers)
+        exchange.known = sandbox
         if why_not is not None:
             raise Unauthorized(why_not)
+        if sandbox is not None:
+            exchange.known = chosen_by_baggage(sandboxes, sandbox, headers)
 
 
 class ControlToken(_Check):
