@@ -4,10 +4,12 @@ import re
 import subprocess
 import sys
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+import stepstub
 from support import ROOT
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
@@ -42,6 +44,19 @@ def test_a_command_that_is_shown_works(line: str) -> None:
         command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_layout_has_every_module_in_the_order_of_imports() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    (layers,) = (each["layers"] for each in contracts if each.get("containers") == ["stepstub"])
+    depth = {module: number for number, row in enumerate(layers) for module in row.split(" | ")}
+    rows = re.findall(r"^    (\S+(?:  ?\S+)*?)(?:   |$)", stepstub.__doc__ or "", re.MULTILINE)
+    drawn = [row.split() for row in rows]
+
+    assert sorted(module for row in drawn for module in row) == sorted(depth)
+    for above, below in pairwise(drawn):
+        assert max(depth[each] for each in above) <= min(depth[each] for each in below), below
 
 
 def test_each_target_has_a_row() -> None:
