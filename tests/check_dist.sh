@@ -48,7 +48,7 @@ sums "$room/again" | diff <(sums "$room/dist") - || fail "the same source made o
 names "$wheel" >"$room/names"
 find -L src/stepstub -name __pycache__ -prune -o -type f -print | sed 's|^src/||' | LC_ALL=C sort >"$room/sources"
 grep -v '\.dist-info/' "$room/names" | LC_ALL=C sort | diff "$room/sources" - || fail "the wheel is not the package"
-for file in handlers/credentials.py fixtures/two-steps.yaml contract_tests/run.py contract_tests/rendering/page/report.html contract_tests/rendering/report.schema.json src/stepstub/readings.md src/stepstub/overlays/timestamp.yaml fixtures/readings/*.yaml openapi.yaml Makefile Containerfile requirements/*.txt tests/*.py docs/*.md examples/*.py; do
+for file in handlers/credentials.py fixtures/two-steps.yaml contract_tests/run.py contract_tests/rendering/page/report.html contract_tests/rendering/report.schema.json src/stepstub/readings.md src/stepstub/overlays/timestamp.yaml fixtures/readings/*.yaml openapi.yaml Makefile Containerfile requirements/*.txt tests/*.py docs/*.md examples/*.py CONTRIBUTING.md AGENTS.md llms.txt; do
   [ -f "$room/unpacked/$file" ] || fail "the source archive has no $file"
 done
 

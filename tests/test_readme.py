@@ -15,10 +15,13 @@ from typing import Any
 import pytest
 import yaml
 
-from stepstub import cli, scenario
+from stepstub import Sandbox, SandboxClock, cli, scenario
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
+COMMAND = (ROOT / "docs" / "command.md").read_text("utf-8")
+RESPONSES = (ROOT / "docs" / "responses.md").read_text("utf-8")
+SCENARIOS = (ROOT / "docs" / "scenarios.md").read_text("utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 CONTRACT = yaml.safe_load((ROOT / "openapi.yaml").read_text("utf-8"))
 # What the README calls `stepstub` is the one that belongs to the Python that runs the tests.
@@ -75,7 +78,7 @@ def sections(text: str) -> list[str]:
 
 
 def options_of_serve(command: str) -> str | None:
-    """The options with which a command of the README serves; None for one that does not."""
+    """The options with which a command of a page serves; None for one that does not."""
     tool, *arguments = shlex.split(command)
     if [tool, *arguments[:1]] == ["stepstub", "serve"] and not {"-h", "--help"} & set(arguments):
         return shlex.join(arguments[1:])
@@ -86,7 +89,7 @@ def options_of_serve(command: str) -> str | None:
 
 
 def run(command: str, address: str) -> str:
-    """Run one command of the README; gives what it printed."""
+    """Run one command of a page; gives what it printed."""
     tool, *arguments = shlex.split(command)
     if tool == "make":
         (target,) = arguments
@@ -123,13 +126,21 @@ def test_the_tests_that_are_shown_pass(tmp_path):
     assert "2 passed" in printed
 
 
-def test_every_command_does_what_is_shown():
+@pytest.mark.parametrize(
+    ("page", "among_them"),
+    [
+        (README, {"make serve", "make test", 'make serve ARGS="--readings spring"'}),
+        (COMMAND, {"pip install .", "stepstub scenarios", "stepstub spec --control"}),
+        (SCENARIOS, {"make demo"}),
+    ],
+    ids=["README", "command", "scenarios"],
+)
+def test_every_command_does_what_is_shown(page, among_them):
     ran = []
     with serving() as address:
-        for section in sections(README):
+        for section in sections(page):
             ran += run_section(section, address)
-    assert {"make serve", "make test", "make demo"} <= set(ran)
-    assert 'make serve ARGS="--readings spring"' in ran
+    assert among_them <= set(ran)
 
 
 def run_section(section: str, address: str) -> list[str]:
@@ -160,20 +171,20 @@ def run_section(section: str, address: str) -> list[str]:
 
 
 def test_own_scenarios_are_shown_as_they_are_written():
-    examples = [content for language, content in blocks(README) if language == "yaml"]
+    examples = [content for language, content in blocks(SCENARIOS) if language == "yaml"]
 
-    assert [scenario.parse(text, name="readme", file="README.md") for text in examples]
+    assert [scenario.parse(text, name="loan", file="scenarios.md") for text in examples]
 
 
-def row(first: str) -> str:
-    """The row of a table in the README that begins with `first`."""
-    (found,) = (line for line in README.splitlines() if line.startswith(f"| {first} "))
+def row(page: str, first: str) -> str:
+    """The row of a table of a page that begins with `first`."""
+    (found,) = (line for line in page.splitlines() if line.startswith(f"| {first} "))
     return found
 
 
 def test_each_documented_status_has_a_row():
     for status in CONTRACT["paths"]["/api/v1/processes/complete-step"]["post"]["responses"]:
-        assert row(status)
+        assert row(RESPONSES, status)
 
 
 def test_each_code_of_a_412_has_a_row():
@@ -184,12 +195,12 @@ def test_each_code_of_a_412_has_a_row():
 
     assert "REQUIRED" in codes
     for code in codes:
-        assert row(code)
+        assert row(RESPONSES, code)
 
 
 @pytest.mark.parametrize("name", scenario.built_in())
 def test_each_scenario_has_a_row_that_names_its_processes_and_started_steps(name):
-    shown = row(f"`{name}`")
+    shown = row(SCENARIOS, f"`{name}`")
 
     for process in scenario.load(name).processes:
         assert f"`{process.id}`" in shown
@@ -200,14 +211,51 @@ def test_each_scenario_has_a_row_that_names_its_processes_and_started_steps(name
     "option", cli.main.commands["serve"].params, ids=lambda option: option.name
 )
 def test_each_option_of_serve_has_a_row(option):
-    shown = row(f"`{option.opts[0]}`")
+    shown = row(COMMAND, f"`{option.opts[0]}`")
 
     assert f"`{option.envvar}`" in shown
     if isinstance(option.default, str | int) and not isinstance(option.default, bool):
         assert f"| {option.default} |" in shown
 
 
-def test_links_lead_to_files():
-    for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "benchmarks" / "README.md"):
-        for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text("utf-8")):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
+def test_each_method_that_is_shown_is_one_of_a_sandbox():
+    page = (ROOT / "docs" / "pytest.md").read_text("utf-8")
+    (table,) = re.findall(r"^\| call \|.*?^$", page, re.DOTALL | re.MULTILINE)
+    calls = "".join(re.findall(r"^\| .*? \|", table, re.MULTILINE))
+    shown = set(re.findall(r"\.([a-z_]+)", calls))
+
+    assert {"fault", "clock", "verify_completed_async"} <= shown
+    of_the_clock = {"advance", "freeze", "resume"}
+    assert of_the_clock <= shown & set(dir(SandboxClock))
+    assert shown - of_the_clock <= set(dir(Sandbox("http://stepstub.test", "a-token")))
+
+
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    ROOT / "llms.txt",
+    *sorted(ROOT.glob("docs/*.md")),
+    ROOT / "benchmarks" / "README.md",
+]
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link can lead to in a page: its headings, and what is named."""
+    text = page.read_text("utf-8")
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", prose, re.MULTILINE)
+    slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return slugs | set(re.findall(r'<a id="([^"]+)">', text))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_and_to_parts_of_them(page):
+    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text("utf-8")):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_the_readme_leads_to_every_page():
+    linked = re.findall(r"\]\((docs/[^)#]+\.md)", README)
+    assert {page.relative_to(ROOT).as_posix() for page in ROOT.glob("docs/*.md")} <= set(linked)

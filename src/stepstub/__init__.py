@@ -6,33 +6,37 @@ The layout, from the outside in; imports run downwards only::
     cli  pytest_plugin  verify        ways to use it
     contract_tests                    the conformance suite, for any server
     trying                            a client under one set of readings after another
-    live  inprocess                   a stub that listens; a stub without a socket
+    live  inprocess  remote           a stub that listens; without a socket; one that is up already
     interception  httpx_transport     the calls of requests and httpx, brought to it
     serving  logs                     HTTP over TCP, by uvicorn; a line per exchange
     app                               the composition root: puts a stub together
     stub                              one exchange from request to response
-    console                           pages on which a person sees what a stub has seen
+    console  pages                    what a stub has seen, for people; the contract to read and try
     gate                              Connexion: routing, credentials, body
-    fault_injection  pages            faults at work; the contract to read and try
+    fault_injection                   faults at work
     operations                        a row for each operation          another one: here
     handlers                          what an operation does            ... and here
     exchange                          one request on its way
     client  socketless                a sandbox as a test sees it; a request without a socket
-    responses  views  verification    what goes out, in either form; the control API's types
-    shaping  wire                     which readings shaped a response; how it goes wrong
+    views  verification               the control API's types; how often a step was completed
+    shaping  wire  metrics            which readings shaped a response; how it goes wrong; counters
     sandbox                           one token's world, and all of them
     late_calls                        delegate calls that a fault puts off
-    stores                            where it keeps its state          another one: here
+    responses  params                 what goes out, in either form; the params that come in
+    stores                            where a sandbox keeps its state     another one: here
     faults  delegates  journal        rules of misbehaviour             another kind: here
-    tokens                            how long the tokens of a sandbox are good
+    tokens  settings                  how long tokens are good; what a stub is set to
     transitions                       what becomes of steps: pure       a decision: here
-    scenario  contract                YAML with processes; openapi.yaml at work
+    scenario  profiles  contract      YAML with processes, with readings; openapi.yaml at work
+    overlay  yaml_source              what readings change in it; YAML from people
     variations                        what every client tolerates        another kind: here
-    schema  outbound                  JSON Schema in words; the POST of an http delegate
     shell                             what a stub suggests to type into a shell
+    readings                          what the document leaves open       a value: here
+    schema  outbound                  JSON Schema in words; the POST of an http delegate
     advice                            what docs/readings.md tells a client to do
     errors  budget                    what can go wrong; time and bytes of an HTTP exchange
-    model  settings  clock  ids  concurrency  framing
+    readiness  running  reports       telling that a stub is up; a command beside it; HTML reports
+    model  clock  ids  concurrency  framing
 """
 
 from typing import TYPE_CHECKING, Any
