@@ -254,7 +254,10 @@
   const keys = {
     j: () => move(1),
     k: () => move(-1),
-    "/": () => $("search")?.focus(),
+    "/": () => {
+      if ($("find")) $("find").open = true; // it folds the fields on a narrow screen
+      $("search")?.focus();
+    },
     c: () => $("curl-text") && copy("curl-text"),
     p: () => $("pause") && pause(),
     "?": () => $("help").showModal(),
