@@ -345,6 +345,67 @@ def test_what_has_the_focus_and_what_is_unfolded_stay_so(
     expect(home.locator("#lanes-more")).to_have_attribute("open", "")
 
 
+def test_an_exchange_is_up_to_date_and_what_is_read_in_it_stays(
+    open_page: Open, visitor: Visitor, sandbox: stepstub.Sandbox
+) -> None:
+    complete(sandbox, STEP)
+    page = open_page(f"{visitor.url}{CONSOLE}{DEFAULT}/exchanges/1")
+    page.get_by_text("As curl", exact=True).click()
+    page.get_by_role("link", name="#1", exact=True).focus()
+    complete(sandbox, STEP)
+    expect(page.locator(".attempts")).to_contain_text("#2 412")
+    expect(page.locator("#curl")).to_have_attribute("open", "")
+    expect(page.locator("#curl").get_by_role("button", name="Copy")).to_be_visible()
+    expect(page.get_by_role("link", name="#1", exact=True)).to_be_focused()
+    page.evaluate("getSelection().selectAllChildren(document.querySelector('#curl-text'))")
+    complete(sandbox, STEP)
+    expect(row(page, 3)).to_be_visible()
+    expect(page.locator(".attempts")).not_to_contain_text("#3")
+    assert "curl -i" in page.evaluate("getSelection().toString()")
+    page.evaluate("getSelection().empty()")
+    expect(page.locator(".attempts")).to_contain_text("#3 412")
+
+
+def test_an_exchange_in_progress_is_shown_when_it_has_ended(
+    open_page: Open, visitor: Visitor, sandbox: stepstub.Sandbox
+) -> None:
+    sandbox.fault("before", "delay", seconds=3)
+    client = threading.Thread(target=complete, args=(sandbox, STEP))
+    client.start()
+    page = open_page(visitor.url + CONSOLE)
+    row(page, 1).click()
+    expect(page.locator(".detail")).to_contain_text("in progress")
+    expect(page.locator(".detail h1")).to_contain_text("200")
+    expect(page.locator(".detail")).not_to_contain_text("in progress")
+    client.join()
+
+
+def test_an_exchange_that_a_reset_took_is_said_to_be_gone(
+    open_page: Open, visitor: Visitor, sandbox: stepstub.Sandbox
+) -> None:
+    complete(sandbox, STEP)
+    page = open_page(f"{visitor.url}{CONSOLE}{DEFAULT}/exchanges/1")
+    expect(page.locator("#state")).to_have_text("Live")
+    sandbox.reset()
+    complete(sandbox, "another")  # which has the same number
+    expect(page.locator(".detail .alert")).to_contain_text("This is gone")
+    page.get_by_role("link", name="Back to the exchanges").click()
+    expect(row(page, 1)).to_contain_text("another")
+
+
+def test_a_step_and_the_processes_are_up_to_date(
+    open_page: Open, visitor: Visitor, sandbox: stepstub.Sandbox
+) -> None:
+    processes = open_page(f"{visitor.url}{CONSOLE}{DEFAULT}/processes")
+    sandbox.start_process([{"id": "short-1", "timeOutInSeconds": 4}, {}], id="short")
+    step = open_page(f"{visitor.url}{CONSOLE}{DEFAULT}/steps?id=short-1")
+    expect(step.locator("h1")).to_contain_text("STARTED")
+    expect(processes.locator(".lane", has_text="short")).to_be_visible()
+    expect(processes.locator(".tabs [aria-current]")).to_contain_text("Processes")
+    expect(step.locator("h1")).to_contain_text("FAILED")
+    expect(processes.locator(".lane", has_text="short")).to_contain_text("FAILED")
+
+
 # Keys
 
 
@@ -438,6 +499,29 @@ def test_thirty_exchanges_fit_on_a_screen(
     boxes = [each.bounding_box() for each in page.locator("a.row").all()]
     assert sum(box is not None and box["y"] + box["height"] <= 900 for box in boxes) >= 30
     assert {box["height"] for box in boxes if box} == {22}
+
+
+LONG = ("identity-verification", "credit-check", "contract-signature", "account-opening")
+LONG += ("card-production", "dispatch-of-the-card", "welcome-letter")
+
+
+@pytest.mark.parametrize("more", [0, 3], ids=["few", "folded"])
+def test_the_legend_overprints_nothing(
+    open_page: Open, visitor: Visitor, sandbox: stepstub.Sandbox, more: int
+) -> None:
+    for number in range(more):
+        sandbox.start_process([{}], id=f"other-{number}")
+    sandbox.start_process([{"id": f"loan-1-{name}"} for name in LONG], id="loan-1")
+    page = open_page(visitor.url + CONSOLE)
+    for width in (700, 1024, 1366):
+        page.set_viewport_size({"width": width, "height": 900})
+        legend = page.locator("#lanes .legend").bounding_box()
+        assert legend is not None
+        for lane in page.locator("#lanes .lane:visible, #lanes summary").all():
+            box = lane.bounding_box()
+            assert box is not None
+            apart_in_y = box["y"] + box["height"] <= legend["y"] + 1
+            assert apart_in_y or box["x"] + box["width"] <= legend["x"], width
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 (() => {
   const EVERY = 1000, SLOWEST = 10000, MOST_ROWS = 1000;
   const $ = (id) => document.getElementById(id);
-  let paused = false, misses = 0, timer = 0, offset = 0, later = false;
+  let paused = false, misses = 0, timer = 0, offset = 0, later = false, owed = false, gone = false;
 
   const say = (text) => { $("said").textContent = text; };
 
@@ -89,31 +89,106 @@
       else if (sameStub && before.innerHTML === row.innerHTML) row.replaceWith(before);
     }
     old.replaceWith(fresh);
-    if (!sameStub) say("The sandbox was reset, or the stub restarted.");
+    if (!sameStub && !gone) say("The sandbox was reset, or the stub restarted.");
   };
 
-  const take = (text) => {
-    const fresh = new DOMParser().parseFromString(text, "text/html");
+  const key = (node) => [node.nodeName, node.id, node.classList?.[0]].join();
+
+  // Changes only what differs, so that the focus, scroll positions and what is unfolded stay.
+  const mend = (old, fresh) => {
+    if (old.nodeType !== Node.ELEMENT_NODE) {
+      if (old.data !== fresh.data) old.data = fresh.data;
+      return;
+    }
+    for (const name of new Set([old, fresh].flatMap((each) => each.getAttributeNames()))) {
+      if (name === "open" || name === "hidden" || old.getAttribute(name) === fresh.getAttribute(name)) continue;
+      if (fresh.hasAttribute(name)) old.setAttribute(name, fresh.getAttribute(name));
+      else old.removeAttribute(name);
+    }
+    let at = old.firstChild;
+    for (const node of [...fresh.childNodes]) {
+      let same = at;
+      while (same && key(same) !== key(node)) same = node.nodeType === Node.ELEMENT_NODE ? same.nextSibling : null;
+      if (!same) {
+        old.insertBefore(node, at);
+        continue;
+      }
+      while (at !== same) [at] = [at.nextSibling, at.remove()];
+      at = same.nextSibling;
+      mend(same, node);
+    }
+    while (at) [at] = [at.nextSibling, at.remove()];
+  };
+
+  const inUse = () => {
+    const current = $("current"), selection = getSelection(), focused = document.activeElement;
+    if (!current) return false;
+    return (!selection.isCollapsed && selection.containsNode(current, true))
+      || (current.contains(focused) && focused.matches("input, textarea, select"));
+  };
+
+  const vanish = (text, to, label) => {
+    gone = true;
+    const note = Object.assign(document.createElement("p"), { className: "alert", textContent: `${text} ` });
+    note.append(Object.assign(document.createElement("a"), { href: document.querySelector(to).href, textContent: label }));
+    $("current").replaceChildren(note);
+    say(text);
+  };
+
+  const parse = (text) => new DOMParser().parseFromString(text, "text/html");
+  const get = (url) => fetch(url, { cache: "no-store", signal: AbortSignal.timeout(8000) });
+  const stub = (part) => part.dataset.revision.split(".")[0];
+
+  // Something has changed. A page of one thing is fetched itself; a list is in `text`.
+  const take = async (text) => {
+    let fresh = parse(text);
+    const current = $("current"), list = fresh.getElementById("exchanges");
+    if (current && !gone) {
+      const response = await get(location.href);
+      const another = $("exchanges") && stub($("exchanges")) !== stub(list); // its numbers mean others
+      if (response.status === 404 || another) {
+        vanish("This is gone: there was a reset, or the stub was restarted.", "#tabs a", "Back to the exchanges");
+      } else if (!response.ok) {
+        throw new Error(response.status);
+      } else {
+        fresh = parse(await response.text());
+        owed = inUse();
+        if (!owed) {
+          mend(current, fresh.getElementById("current"));
+          document.title = fresh.title;
+        }
+      }
+    }
     keepFocus(() => {
-      for (const id of ["tabs", "clock", "lanes"]) if (fresh.getElementById(id)) replace(fresh.getElementById(id));
-      merge(fresh.getElementById("exchanges"));
+      for (const id of ["tabs", "clock", "lanes"]) {
+        if ($(id) && fresh.getElementById(id)) replace(fresh.getElementById(id));
+      }
+      if ($("exchanges")) merge(fresh.getElementById("exchanges"));
+      else current.dataset.revision = list.dataset.revision;
     });
+    reveal();
     synchronise();
     tick();
   };
 
+  const polled = () => $("exchanges") || $("current");
+  const isOld = () => polled().dataset.paged === "yes" && !$("current");
+
   const poll = async () => {
     clearTimeout(timer);
-    const exchanges = $("exchanges");
-    if (paused || document.hidden || exchanges.dataset.paged === "yes") return;
-    const url = new URL(exchanges.dataset.live, location);
-    if (!later) url.searchParams.set("seen", exchanges.dataset.revision);
+    if (paused || document.hidden || isOld()) return;
+    const url = new URL(polled().dataset.live, location);
+    if (!later && (!owed || inUse())) url.searchParams.set("seen", polled().dataset.revision);
     later = false;
     try {
-      const response = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(8000) });
+      const response = await get(url);
       if (response.status === 401) return location.reload();
-      if (response.status === 404) return show("This sandbox is gone", true);
-      if (response.status === 200) take(await response.text());
+      if (response.status === 404) {
+        show("This sandbox is gone", true);
+        if ($("current")) vanish("This sandbox is gone.", ".brand", "Back to the sandboxes");
+        return;
+      }
+      if (response.status === 200) await take(await response.text());
       else if (response.status !== 204) throw new Error(response.status);
       if (misses) say("Live again.");
       misses = 0;
@@ -179,7 +254,10 @@
   const keys = {
     j: () => move(1),
     k: () => move(-1),
-    "/": () => $("search")?.focus(),
+    "/": () => {
+      if ($("find")) $("find").open = true; // it folds the fields on a narrow screen
+      $("search")?.focus();
+    },
     c: () => $("curl-text") && copy("curl-text"),
     p: () => $("pause") && pause(),
     "?": () => $("help").showModal(),
@@ -204,17 +282,21 @@
     }
   });
 
-  for (const each of document.querySelectorAll("[data-copy], #pause, #keys")) each.hidden = false;
+  const reveal = () => {
+    for (const each of document.querySelectorAll("[data-copy], #pause, #keys")) each.hidden = false;
+  };
+
+  reveal();
   $("pause")?.addEventListener("click", pause);
   $("keys")?.addEventListener("click", keys["?"]);
   synchronise();
   tick();
   setInterval(tick, 500);
   document.querySelector(".row[aria-current]")?.scrollIntoView({ block: "center" });
-  if ($("exchanges")) {
-    if ($("exchanges").dataset.paged === "yes") $("pause").hidden = true;
+  if (polled()) {
+    if (isOld()) $("pause").hidden = true;
     document.addEventListener("visibilitychange", () => document.hidden || poll());
     timer = setTimeout(poll, EVERY);
-    show($("exchanges").dataset.paged === "yes" ? "" : "Live");
+    show(isOld() ? "" : "Live");
   }
 })();
