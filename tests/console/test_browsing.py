@@ -432,6 +432,7 @@ def test_the_keys(open_page: Open, visitor: Visitor, sandbox: stepstub.Sandbox) 
     assert "$TOKEN" in copied
     page.keyboard.press("Escape")
     expect(page).to_have_url(f"{visitor.url}{CONSOLE}{DEFAULT}")
+    expect(page.locator("#state")).to_have_text("Live")
     page.keyboard.press("/")
     expect(page.get_by_role("searchbox", name="Text")).to_be_focused()
     page.keyboard.type("jk?c")
