@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stepstub.cli import main
-from test_cli import run
 
 CLIENT = """
 import json, os, sys, urllib.request
@@ -142,9 +142,18 @@ with open({str(tmp_path / "runs")!r}, "a+") as runs:
         signal.pause()
 """
     client.write_text(CLIENT + code + ITS_OWN_SANDBOX)
-    # In a process of its own, whose main thread gets the signal.
+    # In a process of its own, whose main thread gets the signal; and not ignored, as it is in what
+    # a shell has put into the background.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += "from stepstub.cli import main; main()"
     options = ["--readings", "random:5:1", "--json", str(tmp_path / "tried.json")]
-    ended = run("try", *options, "--", sys.executable, str(client))
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "try", *options, "--", sys.executable, str(client)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert ended.returncode == 130, ended.stderr
     assert "Interrupted: the rest was not tried.\n" in ended.stdout
     found = json.loads((tmp_path / "tried.json").read_text())
