@@ -117,7 +117,7 @@ class Concurrency(Protocol):
     """The ways a request can wait."""
 
     is_event_loop: bool
-    """Whether requests run on an event loop, to which a thread can hand another one."""
+    """Whether there is an event loop, on which a thread can have a request handled."""
 
     async def call(self, function: Callable[[], None], limit: CallLimit | None = None) -> None:
         """Run a function that blocks, within `limit`, or else within one that all share."""

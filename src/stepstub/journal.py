@@ -26,6 +26,9 @@ _SECRET = {
 }
 
 
+_AND = "; "  # between two faults of one exchange
+
+
 class Entry(Struct, kw_only=True, gc=False):
     """One exchange. It is filled as the exchange goes on; `status` is None until it has ended.
 
@@ -63,7 +66,13 @@ class Entry(Struct, kw_only=True, gc=False):
 
     def note_fault(self, description: str) -> None:
         """Note a fault that has struck this exchange, perhaps not the first."""
-        self.fault = f"{self.fault}; {description}" if self.fault else description
+        self.fault = f"{self.fault}{_AND}{description}" if self.fault else description
+
+    @property
+    def fault_phases(self) -> list[str]:
+        """The phases of the faults that have struck it."""
+        faults = self.fault.split(_AND) if self.fault else ()
+        return [fault.partition(":")[0] for fault in faults]
 
 
 def redacted(

@@ -48,7 +48,7 @@ class Metrics:
             self._durations[place] += 1
             self._seconds += entry.duration
             if entry.fault is not None:
-                self._faults.update(each.partition(":")[0] for each in entry.fault.split("; "))
+                self._faults.update(entry.fault_phases)
             if call is not None:
                 self._calls[call.kind, call.outcome.partition(":")[0]] += call.times
 

@@ -11,7 +11,7 @@ from flask import abort, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from stepstub import scenario
-from stepstub.client import ControlFailed
+from stepstub.client import MAX_NAME, ControlFailed
 from stepstub.console import retelling
 from stepstub.console.calling import target_of
 from stepstub.console.guard import local
@@ -182,7 +182,7 @@ def replay(number: int) -> ResponseReturnValue:
     readings = sandbox().readings
     of = summary(sandbox()).name or g.sandbox_id
     wanted = SandboxRequest(
-        name=f"replay of #{number} in {of}"[:200],
+        name=f"replay of #{number} in {of}"[:MAX_NAME],
         processes=retelling.processes_before(found, process_of(found)),
         readings=as_mapping(readings),
         vary=VaryView(),
