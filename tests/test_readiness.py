@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from stepstub.readiness import Ready, ReadyFile
+from stepstub.serving.server import listen
 from test_cli import COMMAND, ENVIRONMENT, TIMEOUT, run, serve
 
 HERE = Ready("http://127.0.0.1:1234", 1234, os.getpid(), "0.1.0", control=True)
@@ -132,6 +133,14 @@ signal.pause()
         finally:
             watchdog.cancel()
             process.kill()
+
+
+def test_a_port_in_use_is_not_taken_for_a_command_that_cannot_be_run() -> None:
+    with listen("127.0.0.1", 0) as listener:
+        port = str(listener.getsockname()[1])
+        ended = run("run", "--port", port, "--", sys.executable, "-c", "pass")
+    assert ended.returncode == 2
+    assert f"Cannot listen on 127.0.0.1 port {port}: Address already in use." in ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What commands have in common: options, errors that a user can make, lines of output."""
 
+import errno
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -59,6 +61,19 @@ def is_default(name: str) -> bool:
 def wrong(name: str, what: str) -> click.BadParameter:
     """The error for a parameter of the present command."""
     return click.BadParameter(what, *_parameter(name))
+
+
+def cannot_run(command: Sequence[str], error: OSError) -> WrongUsage:
+    return WrongUsage(f"Cannot run {shlex.join(command)}: {error.strerror}.")
+
+
+def cannot_listen(host: str, port: int, error: Exception) -> str:
+    """Why nobody can listen there, and what may help."""
+    reason = getattr(error, "strerror", None) or "there is no such host"
+    remedy = "--host takes an address of this machine, such as 127.0.0.1."
+    if getattr(error, "errno", None) in (errno.EADDRINUSE, errno.EACCES):
+        remedy = "Another --port may be free; 0 picks one."
+    return f"Cannot listen on {host} port {port}: {reason}. {remedy}"
 
 
 @contextmanager

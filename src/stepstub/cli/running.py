@@ -1,11 +1,13 @@
 """`stepstub run`."""
 
-import shlex
+from collections.abc import Mapping
 
 import click
 
 from stepstub.cli.options import (
     WrongUsage,
+    cannot_listen,
+    cannot_run,
     chosen_readings,
     readings_options,
     scenario_option,
@@ -39,7 +41,7 @@ def run(
 
     from stepstub.app import create_app
     from stepstub.concurrency import EventLoopConcurrency
-    from stepstub.running import environment, in_the_foreground
+    from stepstub.running import environment
     from stepstub.serving.server import serve_in_thread
     from stepstub.settings import Settings
 
@@ -51,7 +53,15 @@ def run(
     app = create_app(processes, settings, concurrency=EventLoopConcurrency())
     try:
         with serve_in_thread(app, port=port) as url:
-            status = in_the_foreground(command, environment(url, settings.token))
+            raise SystemExit(_status(command, environment(url, settings.token)))
     except OSError as error:
-        raise WrongUsage(f"Cannot run {shlex.join(command)}: {error.strerror}.") from error
-    raise SystemExit(status)
+        raise WrongUsage(cannot_listen("127.0.0.1", port, error)) from error
+
+
+def _status(command: tuple[str, ...], environment: Mapping[str, str]) -> int:
+    from stepstub.running import in_the_foreground
+
+    try:
+        return in_the_foreground(command, environment)
+    except OSError as error:
+        raise cannot_run(command, error) from error

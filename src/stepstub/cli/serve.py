@@ -1,6 +1,5 @@
 """`stepstub serve`."""
 
-import errno
 import json
 import secrets
 import shlex
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from stepstub.cli.options import (
+    cannot_listen,
     check_token,
     chosen_readings,
     is_from_environment,
@@ -283,10 +283,7 @@ def _listener(host: str, port: int, *, is_guarded: bool) -> socket:
     try:
         listener = listen(host, port)
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or "there is no such host"
-        raise click.ClickException(
-            f"Cannot listen on {host} port {port}: {reason}. {_remedy(error)}"
-        ) from error
+        raise click.ClickException(cannot_listen(host, port, error)) from error
     if not (is_guarded or is_loopback(listener)):
         listener.close()
         raise click.ClickException(
@@ -310,12 +307,6 @@ def _ready_file(path: Path | None) -> "Iterator[ReadyFile | None]":
     finally:
         if file is not None:
             file.remove()
-
-
-def _remedy(error: Exception) -> str:
-    if getattr(error, "errno", None) in (errno.EADDRINUSE, errno.EACCES):
-        return "Another --port may be free; 0 picks one."
-    return "--host takes an address of this machine, such as 127.0.0.1."
 
 
 def _check_host(name: str) -> None:

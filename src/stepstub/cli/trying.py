@@ -1,12 +1,12 @@
 """`stepstub try`."""
 
-import shlex
 from pathlib import Path
 
 import click
 
 from stepstub.cli.options import (
     WrongUsage,
+    cannot_run,
     is_default,
     scenario_option,
     scenario_processes,
@@ -94,7 +94,7 @@ def try_(
     try:
         found = runs.under(choice, trials)
     except OSError as error:
-        raise WrongUsage(f"Cannot run {shlex.join(command)}: {error.strerror}.") from error
+        raise cannot_run(command, error) from error
     except NothingSeen as error:
         raise WrongUsage(str(error)) from error
     write(found, "command", json_file=json_file, html_file=html_file)
