@@ -7,6 +7,7 @@ here or elsewhere; only what carries the calls differs.
 import asyncio
 import http.client
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -537,6 +538,36 @@ class NewSandbox:
                 "This sandbox has not been made yet. Use it in a with statement:"
                 f" `with ... as sandbox:`, then `sandbox.{name}`."
             )
+
+
+class Server(ABC):
+    """A stub that listens, as its tests see it."""
+
+    url: str
+    token: str
+
+    @abstractmethod
+    def default_sandbox(self) -> Sandbox:
+        """The sandbox of the server's own token."""
+
+    @abstractmethod
+    def accept_connections(self) -> None:
+        """End at once what `refuse_connections` of a sandbox has begun, if that is possible."""
+
+    def sandbox(
+        self,
+        scenario: str | Path | None = None,
+        *,
+        readings: ReadingsChoice = None,
+        vary: VaryChoice = None,
+        name: str | None = None,
+    ) -> NewSandbox:
+        """A fresh sandbox on this server, for a with statement, which deletes it in the end.
+
+        `readings` are a profile, or single values in place of the server's; `vary` likewise, False
+        for responses that do not vary. `name` is what the console calls it.
+        """
+        return NewSandbox(self.default_sandbox(), scenario, readings, vary, name)
 
 
 def _start(

@@ -8,7 +8,7 @@ from typing import Self
 from stepstub import profiles, variations
 from stepstub import scenario as scenarios
 from stepstub.app import create_app
-from stepstub.client import NewSandbox, NotEntered, ReadingsChoice, Sandbox
+from stepstub.client import NotEntered, ReadingsChoice, Sandbox, Server
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.serving.server import running_in_thread
 from stepstub.settings import DEFAULT_TOKEN, Settings
@@ -16,7 +16,7 @@ from stepstub.stub import Stub
 from stepstub.variations import VaryChoice
 
 
-class LiveServer:
+class LiveServer(Server):
     """A stub on a free port of this machine, served from a thread of its own::
 
         with stepstub.LiveServer("two-steps") as server, server.sandbox() as sandbox:
@@ -66,21 +66,6 @@ class LiveServer:
     def __exit__(self, *_: object) -> None:
         self._app = None
         self._stack.close()
-
-    def sandbox(
-        self,
-        scenario: str | Path | None = None,
-        *,
-        readings: ReadingsChoice = None,
-        vary: VaryChoice = None,
-        name: str | None = None,
-    ) -> NewSandbox:
-        """A fresh sandbox on this server, for a with statement, which deletes it in the end.
-
-        `readings` are a profile, or single values in place of the server's; `vary` likewise, False
-        for responses that do not vary. `name` is what the console calls it.
-        """
-        return NewSandbox(self.default_sandbox(), scenario, readings, vary, name)
 
     def refusing_connections(self) -> AbstractContextManager[None]:
         """While the with statement lasts, nobody can connect to this server: to no sandbox at all.

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from stepstub.client import Sandbox
+    from stepstub.client import Sandbox, Server
     from stepstub.inprocess import InProcess
-    from stepstub.live import LiveServer
     from stepstub.readings import Readings
     from stepstub.remote import RemoteServer
     from stepstub.trying.choice import Trial
@@ -43,7 +42,7 @@ class _Used:
     default: "Sandbox"
     how_to_reach: str
     began: datetime
-    server: "LiveServer | RemoteServer | None"
+    server: "Server | None"
 
 
 _used = pytest.StashKey[list[_Used]]()
@@ -201,7 +200,7 @@ def _in_process(request: pytest.FixtureRequest, trial: "Trial | None") -> "Itera
 
 
 @pytest.fixture(scope="session")
-def stepstub_server(pytestconfig: pytest.Config) -> "Iterator[LiveServer | RemoteServer]":
+def stepstub_server(pytestconfig: pytest.Config) -> "Iterator[Server]":
     """A stub that listens on a free port, once for the whole run (and once for an xdist worker).
 
     Or else the one that `--stepstub-server` names.
@@ -231,7 +230,7 @@ def _running(url: str) -> "RemoteServer":
 @pytest.fixture
 def stepstub_sandbox(
     request: pytest.FixtureRequest,
-    stepstub_server: "LiveServer | RemoteServer",
+    stepstub_server: "Server",
     stepstub_trial: "Trial | None",
 ) -> "Iterator[Sandbox]":
     """A fresh sandbox on `stepstub_server`, for clients in any library, thread or process."""
@@ -242,7 +241,7 @@ def stepstub_sandbox(
 @contextmanager
 def _on_server(request: pytest.FixtureRequest, trial: "Trial | None") -> "Iterator[Sandbox]":
     """A sandbox of the test's name; after a failure it stays where the server outlives the run."""
-    server: LiveServer | RemoteServer = request.getfixturevalue("stepstub_server")
+    server: Server = request.getfixturevalue("stepstub_server")
     new = server.sandbox(
         readings=_readings(request, trial), vary=_vary(request, trial), name=request.node.nodeid
     )
@@ -325,7 +324,7 @@ def _remembered(
     sandbox: "Sandbox",
     default: "Sandbox",
     how_to_reach: str,
-    server: "LiveServer | RemoteServer | None" = None,
+    server: "Server | None" = None,
 ) -> Iterator[None]:
     """While it lasts the test's report has what there is to say of the sandbox."""
     # Journals have times in whole milliseconds.

@@ -1,14 +1,12 @@
 """A stub that is running already, for tests that would otherwise start one."""
 
 import os
-from pathlib import Path
 
-from stepstub.client import NewSandbox, ReadingsChoice, Sandbox
+from stepstub.client import Sandbox, Server
 from stepstub.settings import DEFAULT_TOKEN
-from stepstub.variations import VaryChoice
 
 
-class RemoteServer:
+class RemoteServer(Server):
     """What a `LiveServer` is to its tests, at `url`; it outlives them.
 
     Its tokens are those that `stepstub serve` takes from the environment.
@@ -21,17 +19,6 @@ class RemoteServer:
 
     def __repr__(self) -> str:
         return f"<RemoteServer at {self.url}>"
-
-    def sandbox(
-        self,
-        scenario: str | Path | None = None,
-        *,
-        readings: ReadingsChoice = None,
-        vary: VaryChoice = None,
-        name: str | None = None,
-    ) -> NewSandbox:
-        """As `LiveServer.sandbox`."""
-        return NewSandbox(self.default_sandbox(), scenario, readings, vary, name)
 
     def default_sandbox(self) -> Sandbox:
         """The sandbox of the server's own token; other people may use it as well."""
