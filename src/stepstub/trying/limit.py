@@ -11,9 +11,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
 
 AGAIN = (0.25, 0.001, 0.25, 0.003, 0.25, 0.01)
 """Seconds from one interruption to the next, in turn."""
@@ -33,6 +33,18 @@ class TimeLimit:
         self._interruption = interruption
         self._struck = 0
         self._stderr = os.dup(sys.__stderr__.fileno()) if sys.__stderr__ else None
+
+    def around(self) -> Generator[None, object, object]:
+        """The limit around what a hook wrapper of pytest wraps; to be yielded from.
+
+        Whatever is raised there can be shown afterwards, wherever a strike came.
+        """
+        try:
+            with self.kept():
+                return (yield)
+        except BaseException as error:
+            give_lines(error)
+            raise
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -80,3 +92,41 @@ def _is_possible() -> bool:
         and threading.current_thread() is threading.main_thread()
         and signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
     )
+
+
+def give_lines(error: BaseException) -> None:
+    """Give every entry of the tracebacks of `error`, and of those it goes back to, a line number.
+
+    A strike may come at an instruction that the compiler has added, such as the jump at the end of
+    a loop. It has no line, and pytest fails on a traceback with such an entry.
+    """
+    known: set[int] = set()
+    to_do: list[BaseException | None] = [error]
+    while to_do:
+        each = to_do.pop()
+        if each is None or id(each) in known:
+            continue
+        known.add(id(each))
+        each.__traceback__ = _with_lines(each.__traceback__)
+        to_do += [each.__cause__, each.__context__]
+        if isinstance(each, BaseExceptionGroup):
+            to_do += each.exceptions
+
+
+def _with_lines(traceback: TracebackType | None) -> TracebackType | None:
+    entries = []
+    while traceback is not None:
+        entries.append(traceback)
+        traceback = traceback.tb_next
+    if all(entry.tb_lineno is not None for entry in entries):
+        return entries[0] if entries else None
+    for entry in reversed(entries):
+        traceback = TracebackType(traceback, entry.tb_frame, entry.tb_lasti, _line(entry))
+    return traceback
+
+
+def _line(entry: TracebackType) -> int:
+    """The line of an entry, or the last one before it in its function."""
+    code = entry.tb_frame.f_code
+    before = [line for start, _, line in code.co_lines() if line and start <= entry.tb_lasti]
+    return entry.tb_lineno or (before or [code.co_firstlineno])[-1]

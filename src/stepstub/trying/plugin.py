@@ -91,8 +91,7 @@ class OtherReadings:
             return (yield)
         if reason := self._why_not(item, trial):
             pytest.skip(reason)
-        with self._limit.kept():
-            return (yield)
+        return (yield from self._limit.around())
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -104,8 +103,7 @@ class OtherReadings:
             if _trial(item) is None:
                 outcome = yield
             else:
-                with self._limit.kept():
-                    outcome = yield
+                outcome = yield from self._limit.around()
             passed = True
         finally:
             # The stub is gone when the report is made of what came after it.
