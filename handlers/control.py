@@ -60,7 +60,7 @@ _LAST_REFUSED = ExchangeQuery(refused=True, newest_first=True, limit=1)
 
 
 async def get_health(exchange: Exchange) -> HealthView:
-    return exchange.stub.health()
+    return await exchange.stub.health()
 
 
 async def get_readiness(exchange: Exchange) -> ReadinessView:
@@ -71,7 +71,8 @@ async def get_metrics(exchange: Exchange) -> Document:
     stub = exchange.stub
     if stub.metrics is None:
         raise NotFound("There are no metrics: start the stub with --metrics.")
-    text = stub.metrics.render(contract_violations=stub.violations, sandboxes=len(stub.sandboxes))
+    sandboxes = await stub.sandboxes.count()
+    text = stub.metrics.render(contract_violations=stub.violations, sandboxes=sandboxes)
     return Document(text, MEDIA_TYPE)
 
 
@@ -81,13 +82,13 @@ async def get_control_document(exchange: Exchange) -> Document:
 
 async def list_sandboxes(exchange: Exchange) -> SandboxList:
     sandboxes = exchange.stub.sandboxes
-    page = sandboxes.page(*_page(exchange.parameters))
-    views = [await _in_short(exchange, sandbox) for sandbox in page]
-    return SandboxList(sandboxes=tuple(views), total=len(sandboxes))
+    page = await sandboxes.page(*_page(exchange.parameters))
+    views = [await _in_short(sandbox) for sandbox in page]
+    return SandboxList(sandboxes=tuple(views), total=await sandboxes.count())
 
 
 async def get_sandbox(exchange: Exchange) -> SandboxView:
-    return await _in_short(exchange, exchange.sandbox)
+    return await _in_short(exchange.sandbox)
 
 
 async def create_sandbox(exchange: Exchange) -> SandboxCreated:
@@ -95,11 +96,13 @@ async def create_sandbox(exchange: Exchange) -> SandboxCreated:
     sandboxes = exchange.stub.sandboxes
     readings = with_values(sandboxes.readings, wanted.readings)
     vary = _vary(wanted, sandboxes.vary)
-    sandbox = await sandboxes.create(_processes_of(wanted) or (), readings, vary, wanted.name)
+    sandbox, token = await sandboxes.create(
+        _processes_of(wanted) or (), readings, vary, wanted.name
+    )
     processes, _ = await sandbox.store.page(0, len(sandbox.scenario))
     return SandboxCreated(
-        id=sandboxes.id_of(sandbox),
-        token=sandbox.token,
+        id=sandbox.id,
+        token=token,
         processes=tuple(map(ProcessView.of, processes)),
     )
 
@@ -222,13 +225,13 @@ async def clear_faults(exchange: Exchange) -> None:
 async def issue_token(exchange: Exchange) -> TokenView:
     wanted, sandbox = convert(exchange.body, TokenRequest, strict=False), exchange.sandbox
     limit = await sandbox.limit_of(wanted.expires_in_seconds, wanted.requests)
-    return TokenView(token=exchange.stub.sandboxes.issue(sandbox, limit))
+    return TokenView(token=await exchange.stub.sandboxes.issue(sandbox, limit))
 
 
 async def limit_token(exchange: Exchange) -> None:
     wanted, sandbox = convert(exchange.body, TokenRequest, strict=False), exchange.sandbox
     limit = await sandbox.limit_of(wanted.expires_in_seconds, wanted.requests)
-    sandbox.limit_token(exchange.token, limit)
+    await exchange.stub.sandboxes.limit(sandbox, exchange.token, limit)
 
 
 async def refuse_connections(exchange: Exchange) -> None:
@@ -250,7 +253,7 @@ async def set_clock(exchange: Exchange) -> ClockView:
         )
     except ValueError as error:
         raise BadRequest(f"The clock cannot be moved: {error}.") from error
-    await exchange.sandbox.late_calls.make_due()
+    await exchange.sandbox.make_owed_calls()
     return ClockView.of(state)
 
 
@@ -266,14 +269,14 @@ async def list_delegate_calls(exchange: Exchange) -> DelegateCallList:
     return DelegateCallList(delegate_calls=tuple(map(DelegateCallView.of, page)), total=len(calls))
 
 
-async def _in_short(exchange: Exchange, sandbox: Sandbox) -> SandboxView:
+async def _in_short(sandbox: Sandbox) -> SandboxView:
     store = sandbox.store
     revision = await store.revision()  # first, so that it is never newer than what goes with it
     _, processes = await store.page(0, 0)
     last, dropped = await store.exchanges(_LAST)
     refused, _ = await store.exchanges(_LAST_REFUSED)
     return SandboxView(
-        id=exchange.stub.sandboxes.id_of(sandbox),
+        id=sandbox.id,
         name=sandbox.name,
         created_at=instant(sandbox.created_at),
         processes=processes,

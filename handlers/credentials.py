@@ -7,7 +7,8 @@ from urllib.parse import unquote
 
 from stepstub.errors import Unauthorized
 from stepstub.readings import Readings
-from stepstub.sandbox import Sandbox, Sandboxes
+from stepstub.sandbox import Sandbox
+from stepstub.sandboxes import Sandboxes
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -35,15 +36,7 @@ def bearer_token(headers: Headers) -> bytes:
     return token
 
 
-def by_bearer(sandboxes: Sandboxes, headers: Headers) -> Sandbox:
-    """The sandbox of the bearer token of a request, whatever its readings.
-
-    Raises `Unauthorized` as `bearer_token` does, and for a token that nobody has been given.
-    """
-    return sandboxes.by_token(bearer_token(headers))
-
-
-def authorize(sandboxes: Sandboxes, headers: Headers) -> tuple[Sandbox | None, str | None]:
+async def authorize(sandboxes: Sandboxes, headers: Headers) -> tuple[Sandbox | None, str | None]:
     """The sandbox whose token a request bears in any form, and why that is not enough, if so.
 
     The token chooses the sandbox, and the sandbox's readings say which form is right. A request
@@ -51,30 +44,36 @@ def authorize(sandboxes: Sandboxes, headers: Headers) -> tuple[Sandbox | None, s
     """
     try:
         token = bearer_token(headers)
-        sandbox = sandboxes.by_token(token)
+        sandbox = await sandboxes.by_token(token)
     except Unauthorized as refusal:
         why_not = str(refusal)
     else:
         accepted = sandbox.readings.credentials in ("bearer", "none")
-        return sandbox, sandbox.use_token(token) if accepted else _form(sandbox.readings)
-    return _in_another_form(sandboxes, headers, why_not)
+        return sandbox, await _used(sandbox, token) if accepted else _form(sandbox.readings)
+    return await _in_another_form(sandboxes, headers, why_not)
 
 
-def _in_another_form(
+async def _in_another_form(
     sandboxes: Sandboxes, headers: Headers, why_not: str
 ) -> tuple[Sandbox | None, str | None]:
     for form, header, token in _tokens(headers, sandboxes.key_headers):
         try:
-            sandbox = sandboxes.by_token(token)
+            sandbox = await sandboxes.by_token(token)
         except Unauthorized:
             continue
-        return sandbox, _why_not(sandbox.readings, form, header) or sandbox.use_token(token)
+        why_not_this = _why_not(sandbox.readings, form, header)
+        return sandbox, why_not_this or await _used(sandbox, token)
     readings = sandboxes.default.readings
     if readings.credentials == "bearer":
         return None, why_not
     if readings.credentials == "none" and not any(name == b"authorization" for name, _ in headers):
         return sandboxes.default, None
     return None, _form(readings)
+
+
+async def _used(sandbox: Sandbox, token: bytes) -> str | None:
+    """Why a token of this sandbox is not good any more, if so; the request is counted."""
+    return await sandbox.store.use_token(token) if sandbox.limits_tokens else None
 
 
 def _why_not(readings: Readings, form: str, header: bytes) -> str | None:
@@ -113,13 +112,13 @@ def _password(encoded: bytes) -> bytes:
         return b""
 
 
-def chosen_by_baggage(sandboxes: Sandboxes, sandbox: Sandbox, headers: Headers) -> Sandbox:
+async def chosen_by_baggage(sandboxes: Sandboxes, sandbox: Sandbox, headers: Headers) -> Sandbox:
     """The sandbox that a request with the default one's token names in its baggage, if it does.
 
     So all tests of a system can share one stub, whose token the system knows, and each have a
     sandbox: `baggage: stepstub-sandbox=NAME` travels with their requests (W3C Baggage).
     """
-    if not sandboxes.has_names or sandbox is not sandboxes.default:
+    if sandbox is not sandboxes.default:
         return sandbox
     for name, value in headers:
         if name == b"baggage":
@@ -127,7 +126,7 @@ def chosen_by_baggage(sandboxes: Sandboxes, sandbox: Sandbox, headers: Headers) 
                 key, _, content = member.partition(b";")[0].partition(b"=")
                 if key.strip() == _CHOOSING:
                     chosen = unquote(content.strip().decode("latin-1"))
-                    return sandboxes.by_name(chosen) or sandbox
+                    return await sandboxes.by_name(chosen) or sandbox
     return sandbox
 
 

@@ -7,6 +7,7 @@ the protocol promises is found out here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from copy import deepcopy
 from threading import Lock
 from typing import TypeVar
@@ -21,7 +22,8 @@ from stepstub.journal import ALL, Entry, ExchangeQuery
 from stepstub.model import Process, Step
 from stepstub.readings import DEFAULT, Readings
 from stepstub.stores.memory import MemoryStore
-from stepstub.stores.protocol import Applied, ClockState, Conflict, Gone, Loaded
+from stepstub.stores.protocol import Applied, ClockState, Conflict, Gone, Loaded, Owed
+from stepstub.tokens import Limit
 from stepstub.transitions import Change
 
 S = TypeVar("S", Step, Step | None)
@@ -163,6 +165,39 @@ class RemoteStore:
 
     async def change_clock(self, advance: float, frozen: bool | None) -> ClockState:
         return await self._kept.change_clock(advance, frozen)
+
+    def watched(self) -> AbstractAsyncContextManager[None]:
+        return self._kept.watched()
+
+    async def put_off(self, owed: Owed) -> None:
+        written = replace(
+            owed.written,
+            replaces=tuple(map(self._kept_as, owed.written.replaces)),
+            writes=tuple(map(self._kept_as, owed.written.writes)),
+        )
+        noted = self._noted(owed.call)
+        assert noted
+        await self._kept.put_off(replace(owed, written=written, call=noted))
+
+    async def take_owed(self) -> tuple[Sequence[Owed], int | None]:
+        taken, next_in = await self._kept.take_owed()
+        return [self._copy_owed(owed) for owed in taken], next_in
+
+    def _copy_owed(self, owed: Owed) -> Owed:
+        written = replace(
+            owed.written,
+            replaces=tuple(map(self._copy, owed.written.replaces)),
+            writes=tuple(map(self._copy, owed.written.writes)),
+        )
+        call = deepcopy(owed.call)
+        self._calls[id(call)] = call, owed.call
+        return replace(owed, written=written, call=call)
+
+    async def limit_token(self, token: bytes, limit: Limit) -> None:
+        await self._kept.limit_token(token, limit)
+
+    async def use_token(self, token: bytes) -> str | None:
+        return await self._kept.use_token(token)
 
     async def retire(self) -> int:
         return await self._kept.retire()

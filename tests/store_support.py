@@ -58,9 +58,7 @@ class World:
         self.clock = Clock()
         self.run = backend.run
         self.store = store or backend.make_store(self.clock)
-        self.sandbox = Sandbox(
-            "token", processes, store=self.store, concurrency=InlineConcurrency()
-        )
+        self.sandbox = Sandbox(processes, store=self.store, concurrency=InlineConcurrency())
         self.delegates = self.sandbox.delegates
         self.run(self.store.add(processes))
 

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 
 from stepstub import scenario
 from stepstub.app import create_app
-from stepstub.concurrency import EventLoopConcurrency, run_inline
+from stepstub.concurrency import EventLoopConcurrency, Holds, run_inline
 from stepstub.delegates import DelegateCall
 from stepstub.model import Process
 from stepstub.settings import DEFAULT_TOKEN, Settings
@@ -28,6 +28,15 @@ PATH = "/api/v1/processes/complete-step"
 T = TypeVar("T")
 
 TIMEOUT = 10  # seconds; a healthy server has long responded by then
+
+
+def asking(holds: Callable[[], bool]) -> Holds:
+    """What `Changes` asks, where the answer is at hand."""
+
+    async def ask() -> bool:
+        return holds()
+
+    return ask
 
 
 def in_time(function: Callable[[], T]) -> T:

@@ -19,7 +19,7 @@ from stepstub.concurrency import (
     InlineConcurrency,
     run_inline,
 )
-from support import TIMEOUT, in_time
+from support import TIMEOUT, asking, in_time
 
 
 def names_of_threads() -> list[str]:
@@ -220,7 +220,9 @@ def test_a_change_ends_a_wait_inline() -> None:
         timer = threading.Timer(0.02, change)
         timer.start()
         try:
-            return run_inline(InlineConcurrency().wait_for_change(changes, seen.is_set, TIMEOUT))
+            return run_inline(
+                InlineConcurrency().wait_for_change(changes, asking(seen.is_set), TIMEOUT)
+            )
         finally:
             timer.join()
 
@@ -232,7 +234,7 @@ def test_a_change_ends_a_wait_on_a_loop_without_a_thread() -> None:
         waiting, changes, seen = EventLoopConcurrency(), Changes(), threading.Event()
         before = len(names_of_threads())
         waits = [
-            asyncio.create_task(waiting.wait_for_change(changes, seen.is_set, TIMEOUT))
+            asyncio.create_task(waiting.wait_for_change(changes, asking(seen.is_set), TIMEOUT))
             for _ in range(100)
         ]
         await asyncio.sleep(0.01)
@@ -258,8 +260,8 @@ def test_a_change_ends_a_wait_on_a_loop_without_a_thread() -> None:
 def test_a_wait_ends_when_its_time_is_up(kind: Callable[[], Concurrency]) -> None:
     async def play() -> tuple[bool, bool]:
         waiting, changes = kind(), Changes()
-        never = await waiting.wait_for_change(changes, lambda: False, 0.02)
-        already = await waiting.wait_for_change(changes, lambda: True, 0.0)
+        never = await waiting.wait_for_change(changes, asking(lambda: False), 0.02)
+        already = await waiting.wait_for_change(changes, asking(lambda: True), 0.0)
         return never, already
 
     assert asyncio.run(play()) == (False, True)
@@ -284,7 +286,11 @@ def test_no_change_is_missed_between_looking_and_waiting() -> None:
         thread.start()
         for number in range(2000):
             goes.release()
-            assert await changes.until(lambda number=number: count > number, TIMEOUT)  # type: ignore[misc]
+
+            def is_counted(number: int = number) -> bool:
+                return count > number
+
+            assert await changes.until(asking(is_counted), TIMEOUT)
         thread.join()
 
     asyncio.run(play())
@@ -293,7 +299,7 @@ def test_no_change_is_missed_between_looking_and_waiting() -> None:
 def test_a_loop_that_is_gone_does_not_disturb_a_change() -> None:
     changes = Changes()
     loop = asyncio.new_event_loop()
-    waiting = changes.until(lambda: False, TIMEOUT)
+    waiting = changes.until(asking(lambda: False), TIMEOUT)
     wait = loop.create_task(waiting)
     loop.run_until_complete(asyncio.sleep(0))
     wait.cancel()  # too late for the loop to see it

@@ -27,9 +27,9 @@ from stepstub.concurrency import run_inline
 from stepstub.delegates import StepStart
 from stepstub.handlers.control import MAX_STEPS
 from stepstub.metrics import MEDIA_TYPE
+from stepstub.sandboxes import MAX_TOKENS
 from stepstub.settings import DEFAULT_TOKEN, Limits, Settings
 from stepstub.stub import Stub
-from stepstub.tokens import MAX_TOKENS
 from support import asgi_call
 
 ROOT = Path(__file__).parent.parent
@@ -159,7 +159,7 @@ def fresh(*scenarios: str, control_token: str | None = None) -> Control:
     """A caller in a sandbox with these scenarios."""
     app = shared(control_token)
     processes = scenario.merge([scenario.load(name) for name in scenarios])
-    return Control(app, run_inline(app.sandboxes.create(processes)).token, control_token)
+    return Control(app, run_inline(app.sandboxes.create(processes))[1], control_token)
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ def test_whatever_is_sent(stub: Stub, url: str, operation_id: str, mode: Generat
 
     def attempt(case: Any) -> None:
         # A world of its own for each example, or what it gets would hang on those before it.
-        token = run_inline(stub.sandboxes.create(processes)).token
+        _, token = run_inline(stub.sandboxes.create(processes))
         attempts = statuses.total()
         if operation_id == "verifyCompleted" and mode is GenerationMode.POSITIVE:
             case.body["withinSeconds"] = min(case.body.get("withinSeconds", 0), 0.01)

@@ -26,9 +26,7 @@ class World:
     def __init__(self, *processes: Process, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
         self.store = MemoryStore(clock=self.clock)
-        self.sandbox = Sandbox(
-            "token", processes, store=self.store, concurrency=InlineConcurrency()
-        )
+        self.sandbox = Sandbox(processes, store=self.store, concurrency=InlineConcurrency())
         self.delegates = self.sandbox.delegates
         run_inline(self.store.add(processes))
 

@@ -226,14 +226,14 @@ def test_a_deleted_sandbox_leaves_no_memory_behind() -> None:
     app = create_app(concurrency=EventLoopConcurrency())
     with serve_in_thread(app) as url, requests.Session() as session:
         with stepstub.Sandbox.create(url, "stub-token", scenario="two-steps") as sandbox:
-            world = weakref.ref(app.sandboxes.by_token(sandbox.token.encode()))
+            world = weakref.ref(run_inline(app.sandboxes.by_token(sandbox.token.encode())))
             store = weakref.ref(world().store)  # type: ignore[union-attr]
             session.headers.update(sandbox.headers)
             session.post(sandbox.complete_step_url, json={"processStepId": STEP}, timeout=5)
         session.get(url + "/openapi.yaml", timeout=5)  # an open connection knows its last request
         gc.collect()
         assert (world(), store()) == (None, None)
-        assert len(app.sandboxes) == 1
+        assert run_inline(app.sandboxes.count()) == 1
 
 
 def test_one_deleted_while_a_request_is_in_flight(server: stepstub.LiveServer) -> None:
@@ -314,7 +314,7 @@ def test_a_step_failed_by_a_test_during_a_call_that_fails(sandbox: stepstub.Sand
 def test_what_a_sandbox_held_is_free_at_once(how: str) -> None:
     """Without waiting for the garbage collector, which a server asks for rarely."""
     app = create_app()
-    sandbox = run_inline(app.sandboxes.create(processes("long-chain")))
+    sandbox, _ = run_inline(app.sandboxes.create(processes("long-chain")))
     entry = Entry(method="POST", path="/", headers=(), wall_clock=0, step_id="chain-1-01")
     loaded = run_inline(sandbox.store.load("chain-1-01", entry))
     run_inline(sandbox.complete({}, loaded, entry))
@@ -337,13 +337,13 @@ def test_a_large_sandbox_asks_the_garbage_collector_for_what_it_left(
     monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """There, and nowhere else: a collection stops whatever else is going on."""
-    monkeypatch.setattr("stepstub.sandbox._MANY_STEPS", 5)
+    monkeypatch.setattr("stepstub.sandboxes._MANY_STEPS", 5)
     collected: list[bool] = []
     monkeypatch.setattr(gc, "collect", lambda: collected.append(True))
     with stepstub.InProcess("long-chain") as other:
         sandboxes = other.app.sandboxes
         for names in (["two-steps"], ["long-chain"]):
-            sandbox = run_inline(sandboxes.create(processes(*names)))
+            sandbox, _ = run_inline(sandboxes.create(processes(*names)))
             other.start_process("long-chain")
             assert post(other, "chain-1-01").status_code in (200, 412)
             other.journal()

@@ -4,6 +4,7 @@ import pytest
 import requests
 
 import stepstub
+from stepstub.concurrency import run_inline
 
 STEP = "order-1-approve"
 NEXT = "order-1-ship"
@@ -89,6 +90,6 @@ def test_a_deleted_sandbox_has_no_token() -> None:
 
 
 def test_further_tokens_are_no_further_sandboxes(stepstub: stepstub.InProcess) -> None:
-    before = len(stepstub.app.sandboxes)
+    before = run_inline(stepstub.app.sandboxes.count())
     stepstub.new_token()
-    assert len(stepstub.app.sandboxes) == before
+    assert run_inline(stepstub.app.sandboxes.count()) == before

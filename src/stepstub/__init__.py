@@ -20,8 +20,8 @@ The layout, from the outside in; imports run downwards only::
     client  socketless                a sandbox as a test sees it; a request without a socket
     views  verification               the control API's types; how often a step was completed
     shaping  wire  metrics            which readings shaped a response; how it goes wrong; counters
-    sandbox                           one token's world, and all of them
-    late_calls                        delegate calls that a fault puts off
+    sandboxes                         all of them, and their tokens
+    sandbox                           one token's world
     responses  params                 what goes out, in either form; the params that come in
     stores                            where a sandbox keeps its state     another one: here
     faults  delegates  journal        rules of misbehaviour             another kind: here

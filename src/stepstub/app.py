@@ -9,7 +9,7 @@ from stepstub.concurrency import Concurrency, InlineConcurrency
 from stepstub.exchange import exchange_of
 from stepstub.gate.stack import gate
 from stepstub.model import Process
-from stepstub.sandbox import Sandboxes
+from stepstub.sandboxes import MemorySandboxes
 from stepstub.settings import Settings
 from stepstub.stub import Stub
 
@@ -30,7 +30,7 @@ def create_app(
     if settings.with_control and concurrency.is_event_loop:
         pages["console"] = _Console()
     return Stub(
-        Sandboxes(
+        MemorySandboxes(
             settings.token,
             processes,
             concurrency=concurrency,

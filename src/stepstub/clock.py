@@ -7,7 +7,11 @@ from threading import Lock
 from typing import Literal, Protocol
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST = int(datetime(9000, 1, 1, tzinfo=UTC).timestamp() * 1000)
+LATEST = int(datetime(9000, 1, 1, tzinfo=UTC).timestamp() * 1000)
+"""The end of time on a sandbox's clock, in milliseconds."""
+
+BACKWARDS = "time only moves forward"
+BEYOND = "time ends in the year 9000"
 
 
 class Clock(Protocol):
@@ -63,10 +67,10 @@ class SandboxClock:
         """Move the time on at once. Raises ValueError for backwards and beyond the year 9000."""
         milliseconds = round(seconds * 1000)
         if milliseconds < 0:
-            raise ValueError("time only moves forward")
+            raise ValueError(BACKWARDS)
         with self._lock:
-            if self.now() + milliseconds > _LATEST:
-                raise ValueError("time ends in the year 9000")
+            if self.now() + milliseconds > LATEST:
+                raise ValueError(BEYOND)
             if self._frozen_at is None:
                 self._ahead += milliseconds
             else:

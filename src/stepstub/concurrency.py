@@ -15,6 +15,9 @@ from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
+Holds = Callable[[], Coroutine[Any, Any, bool]]
+"""Whether what somebody waits for is so."""
+
 MAX_CALLS = 1000
 """Blocking calls at a time within one `CallLimit`. Delegates may nest: an application that
 completes the next step from inside its call holds its thread until the rest of the chain has been
@@ -84,16 +87,16 @@ class Changes:
                 with suppress(RuntimeError):  # the loop has been closed
                     loop.call_soon_threadsafe(event.set)
 
-    def block_until(self, holds: Callable[[], bool], seconds: float) -> bool:
+    def block_until(self, holds: Holds, seconds: float) -> bool:
         """Block until `holds`, looked at again after every change; False if time is up first."""
         with self._condition:
             self._blocked += 1
             try:
-                return self._condition.wait_for(holds, seconds)
+                return self._condition.wait_for(lambda: run_inline(holds()), seconds)
             finally:
                 self._blocked -= 1
 
-    async def until(self, holds: Callable[[], bool], seconds: float) -> bool:
+    async def until(self, holds: Holds, seconds: float) -> bool:
         """The same on the running event loop, without a thread."""
         event = asyncio.Event()
         waiter = (asyncio.get_running_loop(), event)
@@ -102,11 +105,11 @@ class Changes:
         try:
             async with asyncio.timeout(seconds):
                 # Registered before the first look, so no change can slip in between.
-                while not holds():
+                while not await holds():
                     await event.wait()
                     event.clear()
         except TimeoutError:
-            return holds()
+            return await holds()
         finally:
             with self._condition:
                 self._waiters.discard(waiter)
@@ -122,9 +125,7 @@ class Concurrency(Protocol):
     async def call(self, function: Callable[[], None], limit: CallLimit | None = None) -> None:
         """Run a function that blocks, within `limit`, or else within one that all share."""
 
-    async def wait_for_change(
-        self, changes: Changes, holds: Callable[[], bool], seconds: float
-    ) -> bool:
+    async def wait_for_change(self, changes: Changes, holds: Holds, seconds: float) -> bool:
         """Wait until `holds`, looked at again after every change; False if time is up first."""
 
     async def sleep(self, seconds: float) -> None:
@@ -145,9 +146,7 @@ class InlineConcurrency:
     async def call(self, function: Callable[[], None], limit: CallLimit | None = None) -> None:
         function()
 
-    async def wait_for_change(
-        self, changes: Changes, holds: Callable[[], bool], seconds: float
-    ) -> bool:
+    async def wait_for_change(self, changes: Changes, holds: Holds, seconds: float) -> bool:
         return changes.block_until(holds, seconds)
 
     async def sleep(self, seconds: float) -> None:
@@ -205,9 +204,7 @@ class EventLoopConcurrency:
             raise
         await done
 
-    async def wait_for_change(
-        self, changes: Changes, holds: Callable[[], bool], seconds: float
-    ) -> bool:
+    async def wait_for_change(self, changes: Changes, holds: Holds, seconds: float) -> bool:
         return await changes.until(holds, seconds)
 
     async def sleep(self, seconds: float) -> None:

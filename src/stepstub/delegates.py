@@ -37,7 +37,9 @@ class DelegateCall(Struct, kw_only=True):
     """One call of a delegate. `called_at` is in milliseconds; `outcome` is filled as it ends.
 
     `times` says how often it has been made: more than once by a fault alone. `headers` are those
-    of the completion that an http delegate's POST hands on.
+    of the completion that an http delegate's POST hands on. A store outside the process gives it a
+    `number`; `attempt` counts who makes it, for if one process ends in the middle, another one
+    takes over.
     """
 
     called_at: int
@@ -47,6 +49,8 @@ class DelegateCall(Struct, kw_only=True):
     outcome: str = IN_PROGRESS
     times: int = 1
     headers: Headers = ()
+    number: int = 0
+    attempt: int = 1
 
 
 class Delegates:

@@ -143,6 +143,14 @@ def method_not_allowed(allow: str) -> HttpRefusal:
     return HttpRefusal(405, f"This path takes {allow} only.", allow=allow)
 
 
+class StoreUnavailable(StepstubError):
+    """The store of shared state did not do what it was asked. Says which one, and why."""
+
+
+class WorldReplaced(StepstubError):
+    """A sandbox was reset, deleted or changed by another process since it was looked up."""
+
+
 class BadRequest(StepstubError):
     """The control API is asked for something that means nothing."""
 

@@ -11,11 +11,15 @@ from stepstub.faults import Fault
 from stepstub.journal import Entry
 from stepstub.metrics import Metrics
 from stepstub.responses import Response, Responses
-from stepstub.sandbox import Sandbox, Sandboxes
+from stepstub.sandbox import Sandbox
+from stepstub.sandboxes import Sandboxes
 from stepstub.settings import Settings
 from stepstub.stores.protocol import Loaded
 from stepstub.views import HealthView
 from stepstub.wire import Wire
+
+SANDBOX_ID = "stepstub.sandbox_id"
+"""Extension of an ASGI scope: the sandbox that a request within this process is for."""
 
 
 class Host(Protocol):
@@ -30,7 +34,7 @@ class Host(Protocol):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to one request (ASGI)."""
 
-    def health(self) -> HealthView:
+    async def health(self) -> HealthView:
         """The stub's versions, and what went wrong in it."""
 
     async def dispatch(

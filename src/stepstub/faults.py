@@ -7,7 +7,7 @@ the call of the next step's `delegate`.
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from operator import attrgetter
 from random import Random
@@ -204,27 +204,29 @@ def _check_header(name: str, value: str) -> None:
         raise BadRequest(f"headers: the value of {name} has characters that a header cannot have.")
 
 
-class _Rule:
-    """A fault and how far it has got."""
+class Rule(Struct):
+    """A fault and how far it has got.
 
-    def __init__(self, number: int, fault: Fault) -> None:
-        self.number = number
-        self.fault = fault
-        self._seen: dict[str | None, int] = {}
-        self._struck: dict[str | None, int] = {}
+    `seen` and `strikes` are counted by step, where `each_step` has it so, else under None.
+    """
+
+    number: int
+    fault: Fault
+    seen: dict[str | None, int] = {}
+    strikes: dict[str | None, int] = {}
 
     def is_due(self, step_id: str) -> bool:
         """Count a request that is about this step; whether the fault strikes it."""
         fault = self.fault
         key = step_id if fault.each_step else None
-        if len(self._seen) >= MAX_STEPS_COUNTED and key not in self._seen:
+        if len(self.seen) >= MAX_STEPS_COUNTED and key not in self.seen:
             return False
-        self._seen[key] = seen = self._seen.get(key, 0) + 1
+        self.seen[key] = seen = self.seen.get(key, 0) + 1
         every = fault.every or 1
         first = fault.nth or every
         if seen < first or (seen - first) % every:
             return False
-        if fault.each_step and self._struck.get(key, 0) >= fault.remaining:
+        if fault.each_step and self.strikes.get(key, 0) >= fault.remaining:
             return False
         if fault.probability is None:
             return True
@@ -236,7 +238,7 @@ class _Rule:
         """Count a strike; the fault as it was before."""
         fault = self.fault
         if fault.each_step:
-            self._struck[step_id] = self._struck.get(step_id, 0) + 1
+            self.strikes[step_id] = self.strikes.get(step_id, 0) + 1
             self.fault = replace(fault, struck=fault.struck + 1)
         else:
             self.fault = replace(fault, struck=fault.struck + 1, remaining=fault.remaining - 1)
@@ -252,20 +254,31 @@ class Faults:
 
     def __init__(self) -> None:
         # Under each key in the order they came; the rule's number says so across the keys.
-        self._plain: dict[tuple[Phase, str | None], deque[_Rule]] = {}
-        self._scheduled: dict[tuple[Phase, str | None], deque[_Rule]] = {}
+        self._plain: dict[tuple[Phase, str | None], deque[Rule]] = {}
+        self._scheduled: dict[tuple[Phase, str | None], deque[Rule]] = {}
         self._length = 0
         self._last = 0
+
+    @classmethod
+    def of(cls, rules: Iterable[Rule]) -> "Faults":
+        """The faults that have got as far as these rules, which are in their order."""
+        faults = cls()
+        for rule in rules:
+            faults._put(rule)
+        return faults
 
     def add(self, fault: Fault) -> None:
         """Add one more. Raises `InConflict` when there are a thousand already."""
         if self._length >= MAX_FAULTS:
             raise InConflict(f"There are {MAX_FAULTS} faults already; clear some first.")
-        self._last += 1
+        self._put(Rule(self._last + 1, fault))
+
+    def _put(self, rule: Rule) -> None:
+        fault = rule.fault
+        self._last = rule.number
         self._length += 1
         rules = self._scheduled if fault.is_scheduled else self._plain
-        queue = rules.setdefault((fault.phase, fault.process_step_id), deque())
-        queue.append(_Rule(self._last, fault))
+        rules.setdefault((fault.phase, fault.process_step_id), deque()).append(rule)
 
     def take(self, phase: Phase, step_id: str) -> Fault | None:
         """The first fault that applies; it is counted down by one."""
@@ -286,7 +299,7 @@ class Faults:
             self._remove(rule)
         return fault
 
-    def _remove(self, rule: _Rule) -> None:
+    def _remove(self, rule: Rule) -> None:
         fault = rule.fault
         rules, key = (
             self._scheduled if fault.is_scheduled else self._plain,
@@ -303,11 +316,15 @@ class Faults:
         self._scheduled.clear()
         self._length = 0
 
-    def __iter__(self) -> Iterator[Fault]:
+    @property
+    def rules(self) -> list[Rule]:
         """In the order they are tried."""
         queues = chain(self._plain.values(), self._scheduled.values())
-        rules = sorted(chain.from_iterable(queues), key=attrgetter("number"))
-        return iter([rule.fault for rule in rules])
+        return sorted(chain.from_iterable(queues), key=attrgetter("number"))
+
+    def __iter__(self) -> Iterator[Fault]:
+        """In the order they are tried."""
+        return iter([rule.fault for rule in self.rules])
 
     def __len__(self) -> int:
         return self._length

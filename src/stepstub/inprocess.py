@@ -80,10 +80,8 @@ class InProcess(Sandbox):
         settings = Settings(readings=profiles.chosen(readings), vary=varying)
         self.app = create_app(settings=settings, concurrency=self._patience)
         # Not the default sandbox, so that what its journal has is what it would have on a server.
-        own = run_inline(self.app.sandboxes.create(processes, vary=settings.vary))
-        super().__init__(
-            url, own.token, transport=self._carry, register=self.app.sandboxes.on_delegate
-        )
+        _, token = run_inline(self.app.sandboxes.create(processes, vary=settings.vary))
+        super().__init__(url, token, transport=self._carry, register=self.app.sandboxes.on_delegate)
         self.responses = Interception(self.url, self._on_request)
 
     def __enter__(self) -> Self:

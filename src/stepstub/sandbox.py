@@ -1,36 +1,28 @@
-"""One token's world, and the registry of all of them."""
+"""One token's world."""
 
-import gc
-import hmac
 import re
-import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from hashlib import blake2b
-from itertools import islice
-from threading import Lock
 
 from msgspec.structs import replace
 
 from stepstub import contract, transitions
-from stepstub.clock import SystemClock
-from stepstub.concurrency import CallLimit, Concurrency, run_inline
-from stepstub.delegates import ACCEPTED, IN_PROGRESS, DelegateCall, Delegates, StepStart
-from stepstub.errors import DelegateFailed, InConflict, Refusal, StepRefused, Unauthorized
+from stepstub.concurrency import CallLimit, Concurrency
+from stepstub.delegates import ACCEPTED, IN_PROGRESS, DelegateCall, Delegates
+from stepstub.errors import DelegateFailed, InConflict, Refusal, StepRefused
 from stepstub.journal import Entry
-from stepstub.late_calls import LateCalls
 from stepstub.model import Params, Process, Status, Step
 from stepstub.params import ParamsReader
 from stepstub.readings import DEFAULT, Readings
 from stepstub.responses.envelope import envelope
-from stepstub.settings import Limits
-from stepstub.stores.memory import MemoryStore
-from stepstub.stores.protocol import Applied, Conflict, Gone, Loaded, Store
-from stepstub.tokens import Limit, Tokens
+from stepstub.stores.protocol import Applied, Conflict, Gone, Loaded, Owed, Store
+from stepstub.tokens import Limit
 from stepstub.transitions import Change, Completion
 from stepstub.variations import Vary
 
-_MANY_STEPS = 10_000  # from here on their memory is worth a full collection in the end
+DEFAULT_ID = "default"
+"""The id of the sandbox whose token the stub was started with."""
+
 _NUMBERED = re.compile(r"-\d+$")
 
 
@@ -38,15 +30,15 @@ class Sandbox:
     """Everything that belongs to one bearer token. Two sandboxes share nothing.
 
     A reset makes a new one under the same token, so requests in flight end in the old world and
-    cannot touch the new one. `name` is for people; `created_at` is when the token was made, in
-    milliseconds on the machine's clock.
+    cannot touch the new one. `id` names it where its token must not be, `name` is for people.
+    `created_at` is when the token was made, in milliseconds on the machine's clock.
     """
 
     def __init__(
         self,
-        token: str,
         processes: Sequence[Process],
         *,
+        sandbox_id: str = DEFAULT_ID,
         store: Store,
         concurrency: Concurrency,
         readings: Readings = DEFAULT,
@@ -54,7 +46,7 @@ class Sandbox:
         name: str | None = None,
         created_at: int = 0,
     ) -> None:
-        self.token = token
+        self.id = sandbox_id
         self.name = name
         self.created_at = created_at
         self.scenario = processes
@@ -66,24 +58,12 @@ class Sandbox:
         self.contract = contract.effective(readings)
         self.responses = envelope(self.contract)
         self.read_params = ParamsReader(readings)
-        self.tokens: Tokens | None = None  # once a test has asked for something about them
-        self.late_calls = LateCalls(store, concurrency)
-
-    def use_token(self, token: bytes) -> str | None:
-        """Why a token of this sandbox is not good for a request of the contract, if so."""
-        if self.tokens is None:
-            return None
-        return self.tokens.use(token, lambda: run_inline(self.store.clock()).now)
+        self.limits_tokens = False
 
     async def limit_of(self, expires_in: float | None, requests: int | None) -> Limit:
         """The limit that ends in so many seconds, and after so many requests."""
         now = (await self.store.clock()).now
         return Limit(None if expires_in is None else now + round(expires_in * 1000), requests)
-
-    def limit_token(self, token: bytes, limit: Limit) -> None:
-        """Have a token be good no longer than that, from now on."""
-        self.tokens = self.tokens or Tokens()
-        self.tokens.limit(token, limit)
 
     async def complete(
         self, submitted: Params, loaded: Loaded, entry: Entry
@@ -150,10 +130,9 @@ class Sandbox:
         if fault is not None:
             entry.note_fault(fault.describe())
             if fault.action == "late":
-                due = applied.now + round((fault.seconds or 0) * 1000)
-                self.late_calls.put_off(
-                    due, applied.now, lambda: self._start_late(change, written, call)
-                )
+                late = round((fault.seconds or 0) * 1000)
+                await self.store.put_off(Owed(written, call, applied.now + late))
+                self.concurrency.later(late / 1000, self.make_owed_calls)
                 return await self.store.confirm(entry, call)
         try:
             await self.delegates.make(call, started)
@@ -168,8 +147,17 @@ class Sandbox:
             await self._call_again(call, started)
         return await self.store.confirm(entry, call)
 
-    async def _start_late(self, change: Change, written: Change, call: DelegateCall) -> None:
+    async def make_owed_calls(self) -> None:
+        """Make the delegate calls that were put off and whose time has come."""
+        owed, next_in = await self.store.take_owed()
+        for each in owed:
+            await self._start_late(each.written, each.call)
+        if next_in is not None:
+            self.concurrency.later(next_in / 1000, self.make_owed_calls)
+
+    async def _start_late(self, written: Change, call: DelegateCall) -> None:
         """The call of a completion whose client has its response: it cannot be undone any more."""
+        change = transitions.whole(written, call.start.params)
         started = change.writes[1]
         call.called_at = (await self.store.clock()).now
         try:
@@ -313,204 +301,3 @@ def _completed(outcome: Applied | Conflict | Gone, step: Step) -> bool:
         fresh is not None and fresh.id == step.id and fresh.status is Status.COMPLETED
         for fresh in outcome.fresh
     )
-
-
-class Sandboxes:
-    """The sandboxes by their tokens; `default` is that of the token the stub was started with.
-
-    `readings` and `vary` are those of a new sandbox that asks for no other, `key_headers` the names
-    of all headers in which any sandbox expects its token, in lower case.
-
-    Tokens are looked up by a keyed digest and then compared in constant time, so how long a
-    refusal takes tells nothing about the tokens there are.
-    """
-
-    def __init__(
-        self,
-        token: str,
-        processes: Sequence[Process],
-        *,
-        concurrency: Concurrency,
-        limits: Limits,
-        readings: Readings = DEFAULT,
-        vary: Vary | None = None,
-    ) -> None:
-        self.readings = readings
-        self.vary = vary
-        self.key_headers: frozenset[bytes] = frozenset()
-        self._keyed = blake2b(key=secrets.token_bytes(32), digest_size=16)
-        self._lock = Lock()
-        self._concurrency = concurrency
-        self._limits = limits
-        self._clock = SystemClock()
-        self._default_token = token
-        self._by_digest: dict[bytes, Sandbox] = {}
-        self._by_id: dict[str, Sandbox] = {}
-        self._by_name: dict[str, Sandbox] = {}  # of those with the same name the newest
-        self._further: dict[bytes, Sandbox] = {}  # by the digests of tokens that were issued later
-        self.default = self._put(run_inline(self._filled(token, processes, readings, vary)))
-
-    def __len__(self) -> int:
-        return len(self._by_digest)
-
-    def page(self, offset: int, limit: int) -> list[Sandbox]:
-        """At most `limit` sandboxes after the first `offset`, in the order they were created."""
-        with self._lock:
-            offset = min(offset, len(self))
-            return list(islice(self._by_digest.values(), offset, offset + limit))
-
-    def by_token(self, token: bytes) -> Sandbox:
-        """The sandbox of a token. Raises `Unauthorized` when there is none."""
-        sandbox = self._by_digest.get(self._digest(token))
-        if sandbox is None or not hmac.compare_digest(sandbox.token.encode(), token):
-            if further := self._further.get(self._digest(token)):
-                return further
-            raise Unauthorized("The bearer token is not known to this server.")
-        return sandbox
-
-    def id_of(self, sandbox: Sandbox) -> str:
-        """What names a sandbox where its token must not be: default, or a hash of the token.
-
-        The default one's token may be a word that a hash would give away.
-        """
-        return "default" if sandbox.token == self._default_token else _id(sandbox.token)
-
-    def by_id(self, sandbox_id: str) -> Sandbox | None:
-        """The sandbox of an id, if there is one."""
-        if sandbox_id == "default":
-            return self.default
-        return self._by_id.get(sandbox_id)
-
-    @property
-    def has_names(self) -> bool:
-        """Whether any sandbox has a name."""
-        return bool(self._by_name)
-
-    def by_name(self, name: str) -> Sandbox | None:
-        """The newest sandbox of a name, if there is one."""
-        return self._by_name.get(name)
-
-    async def create(
-        self,
-        processes: Sequence[Process],
-        readings: Readings | None = None,
-        vary: Vary | None = None,
-        name: str | None = None,
-    ) -> Sandbox:
-        """A new sandbox with a token of its own. Raises `InConflict` when there are too many."""
-        token = f"sandbox-{secrets.token_urlsafe(16)}"
-        sandbox = await self._filled(token, processes, readings or self.readings, vary)
-        sandbox.name = name
-        with self._lock:
-            if len(self) > self._limits.sandboxes:
-                raise InConflict(
-                    f"There are {self._limits.sandboxes} sandboxes already;"
-                    " delete some, or start the stub with a larger --max-sandboxes."
-                )
-            return self._put(sandbox)
-
-    def issue(self, sandbox: Sandbox, limit: Limit) -> str:
-        """A further token for a sandbox, until that is reset. Raises `InConflict` beyond 100."""
-        token = f"sandbox-{secrets.token_urlsafe(16)}"
-        with self._lock:
-            sandbox.tokens = sandbox.tokens or Tokens()
-            sandbox.tokens.issue(token.encode(), limit)
-            # One that was reset or deleted meanwhile has no tokens any more.
-            if self._by_digest.get(self._digest(sandbox.token.encode())) is sandbox:
-                self._further[self._digest(token.encode())] = sandbox
-        return token
-
-    async def reset(
-        self,
-        sandbox: Sandbox,
-        processes: Sequence[Process] | None,
-        readings: Readings | None = None,
-        vary: Vary | None = None,
-    ) -> Sandbox:
-        """A new sandbox under the same token; None is what the sandbox began with.
-
-        But for `vary`, of which None is that responses do not vary.
-        """
-        fresh = await self._filled(
-            sandbox.token,
-            sandbox.scenario if processes is None else processes,
-            readings or sandbox.readings,
-            vary,
-        )
-        with self._lock:
-            # One that was deleted, or reset by somebody else, meanwhile is no longer the owner.
-            replaced = self.by_token(sandbox.token.encode())
-            fresh.delegates.function = replaced.delegates.function
-            fresh.name, fresh.created_at = replaced.name, replaced.created_at
-            self._withdraw(replaced)
-            self._put(fresh)
-            if fresh.token == self._default_token:
-                self.default = fresh
-        await _let_go(replaced)
-        return fresh
-
-    def on_delegate(self, token: str, function: Callable[[StepStart], None] | None) -> None:
-        """Have `function` start the steps of this token's sandbox that are recorded or python."""
-        self.by_token(token.encode()).delegates.function = function
-
-    async def delete(self, sandbox: Sandbox) -> None:
-        """Forget a sandbox and its token. Raises `InConflict` for the default one."""
-        if sandbox.token == self._default_token:
-            raise InConflict("The default sandbox cannot be deleted; reset it instead.")
-        with self._lock:
-            deleted = self._by_digest.pop(self._digest(sandbox.token.encode()), sandbox)
-            self._by_id.pop(_id(sandbox.token), None)
-            self._withdraw(deleted)
-            if self._by_name.get(deleted.name or "") is deleted:
-                del self._by_name[deleted.name or ""]
-        await _let_go(deleted)
-
-    async def _filled(
-        self,
-        token: str,
-        processes: Sequence[Process],
-        readings: Readings,
-        vary: Vary | None,
-    ) -> Sandbox:
-        store = MemoryStore(bound=self._limits.journal)
-        await store.add(processes, readings)
-        return Sandbox(
-            token,
-            processes,
-            store=store,
-            concurrency=self._concurrency,
-            readings=readings,
-            vary=vary,
-            created_at=self._clock.now(),
-        )
-
-    def _put(self, sandbox: Sandbox) -> Sandbox:
-        if sandbox.readings.credentials == "api-key":
-            self.key_headers |= {sandbox.readings.credentials_header.lower().encode()}
-        self._by_digest[self._digest(sandbox.token.encode())] = sandbox
-        if sandbox.token != self._default_token:
-            self._by_id[_id(sandbox.token)] = sandbox
-        if sandbox.name:
-            self._by_name[sandbox.name] = sandbox
-        return sandbox
-
-    def _withdraw(self, sandbox: Sandbox) -> None:
-        for token in sandbox.tokens.issued if sandbox.tokens else ():
-            self._further.pop(self._digest(token), None)
-
-    def _digest(self, token: bytes) -> bytes:
-        keyed = self._keyed.copy()  # to set a key up anew takes longer
-        keyed.update(token)
-        return keyed.digest()
-
-
-def _id(token: str) -> str:
-    return blake2b(token.encode(), digest_size=6).hexdigest()
-
-
-async def _let_go(sandbox: Sandbox) -> None:
-    sandbox.late_calls.drop()
-    if await sandbox.store.retire() > _MANY_STEPS:
-        # CPython keeps some freed objects for later use, and a single one is enough to hold on to
-        # a megabyte around it. A full collection lets go of them.
-        gc.collect()

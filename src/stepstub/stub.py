@@ -20,7 +20,7 @@ from stepstub.operations import api_of
 from stepstub.responses import Response
 from stepstub.responses.explanations import explain
 from stepstub.responses.varied import varied
-from stepstub.sandbox import Sandboxes
+from stepstub.sandboxes import Sandboxes
 from stepstub.settings import Settings
 from stepstub.variations import Variation, Vary
 from stepstub.views import HealthView
@@ -132,14 +132,14 @@ class Stub:
         response = self.sandboxes.default.responses.failure(explained, self._clock.now(), "")
         return response.content_type, response.body
 
-    def health(self) -> HealthView:
+    async def health(self) -> HealthView:
         return HealthView(
             status="ok",
             name="stepstub",
             version=metadata.version("stepstub"),
             contract_version=self.sandboxes.default.contract.version,
             contract_violations=self.violations,
-            sandboxes=len(self.sandboxes),
+            sandboxes=await self.sandboxes.count(),
         )
 
     async def _refusal(self, exchange: Exchange, error: Exception) -> Response:
@@ -177,7 +177,7 @@ class Stub:
             calls = await exchange.nearest_sandbox.store.calls_of([number])
             self.metrics.count(exchange.entry, calls.get(number))
         if access_log.isEnabledFor(logging.INFO):
-            sandbox = exchange.known and self.sandboxes.id_of(exchange.known)
+            sandbox = exchange.known and exchange.known.id
             access_log.info("", extra={"entry": exchange.entry, "sandbox": sandbox})
 
 

@@ -105,6 +105,20 @@ def hold_back(change: Change) -> Change:
     return Change(change.replaces, (change.completed, *change.replaces[1:]), change.until)
 
 
+def whole(written: Change, params: Params) -> Change:
+    """The whole completion of which `written` is what stands so far.
+
+    `params` are those that the started step gets.
+    """
+    completed, following = written.writes
+    if following.status is not Status.PENDING:
+        return written
+    started = replace(
+        following, status=_STARTED, params=params, deadline=None, moved_by=completed.moved_by
+    )
+    return Change(written.replaces, (completed, started), written.until)
+
+
 def begin(change: Change, now: int, readings: Readings) -> Change:
     """Start the step that was held back from a completion: `change` is the whole completion."""
     pending, started = change.replaces[1], change.writes[1]

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from stepstub.concurrency import run_inline
 from stepstub.journal import Entry, ExchangeQuery
 from stepstub.sandbox import Sandbox
 
@@ -43,12 +42,13 @@ async def _settled(
     """The exchanges about a step, once they settle the question or the time is over."""
     store, query = sandbox.store, ExchangeQuery(step_id=step_id)
 
-    def is_settled() -> bool:
-        completed = _completions(run_inline(store.exchanges(query))[0])
-        return settles(completed, times)
+    async def is_settled() -> bool:
+        entries, _ = await store.exchanges(query)
+        return settles(_completions(entries), times)
 
     if within:
-        await sandbox.concurrency.wait_for_change(store.changes, is_settled, within)
+        async with store.watched():  # first, so that no change slips in before the first look
+            await sandbox.concurrency.wait_for_change(store.changes, is_settled, within)
     return await store.exchanges(query)
 
 

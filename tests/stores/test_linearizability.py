@@ -173,7 +173,7 @@ class Recorder:
 
     def __init__(self, store: Store, concurrency: Any) -> None:
         self.store = store
-        self.sandbox = Sandbox("token", (), store=store, concurrency=concurrency)
+        self.sandbox = Sandbox((), store=store, concurrency=concurrency)
         self.sandbox.delegates.function = self.delegate
         self.ticks = count()
         self.operations: list[Operation] = []

@@ -30,7 +30,7 @@ from store_support import (
     process,
     told,
 )
-from support import TIMEOUT, Clock, in_time
+from support import TIMEOUT, Clock, asking, in_time
 
 T = TypeVar("T")
 LATE = 1.0  # a second on the machine's clock
@@ -668,7 +668,7 @@ def test_a_cleared_journal_goes_on_counting(kept: Kept) -> None:
 
 
 def test_waiting_ends_with_the_time(kept: Kept) -> None:
-    assert not kept.store.changes.block_until(lambda: False, 0.001)
+    assert not kept.store.changes.block_until(asking(lambda: False), 0.001)
 
 
 def ways_to_change(kept: Kept) -> dict[str, Callable[[], Any]]:
@@ -693,7 +693,7 @@ def test_a_change_wakes_those_who_wait(kept: Kept, way: str) -> None:
             looked[index].set()
             return now
 
-        return kept.store.changes.block_until(holds, TIMEOUT)
+        return kept.store.changes.block_until(asking(holds), TIMEOUT)
 
     with ThreadPoolExecutor(2) as threads:
         waiting = [threads.submit(wait, index) for index in range(2)]

@@ -1,12 +1,16 @@
 """The control API, called from the console's threads on the event loop of the server."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from functools import partial
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from stepstub.client import Sandbox
-from stepstub.exchange import Host
+from stepstub.exchange import SANDBOX_ID, Host
 from stepstub.socketless import Call
+
+T = TypeVar("T")
 
 TIMEOUT = 10.0
 """Seconds after which a call is given up: a delegate that does not respond holds up its start."""
@@ -24,34 +28,44 @@ class Calling:
         self._stub = stub
 
     def __call__(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        sandbox_id: str | None = None,
     ) -> tuple[int, bytes]:
-        """One request: status and body of its response. A `client.Transport`."""
+        """One request: status and body of its response. A `client.Transport`.
+
+        `sandbox_id` stands in for the token of that sandbox.
+        """
         fields = [(name.encode(), value.encode()) for name, value in headers.items()]
         call = Call(method, path.encode(), fields, body)
-        running = asyncio.run_coroutine_threadsafe(
-            self._stub(call.scope, call.receive, call.send), self.loop
-        )
-        try:
-            running.result(TIMEOUT)
-        except TimeoutError:
-            running.cancel()
-            raise
+        call.scope["extensions"][SANDBOX_ID] = sandbox_id
+        self._run(self._stub(call.scope, call.receive, call.send))
         status, _, response = call.response
         return status, response
 
     def sandbox(self, sandbox_id: str, url: str) -> Sandbox | None:
         """The sandbox of an id, driven through the control API; None when there is none.
 
-        Its token does not leave this process.
+        It takes no token: the console has none.
         """
-        known = self._stub.sandboxes.by_id(sandbox_id)
-        return None if known is None else self.sandbox_of(known.token, url)
+        if self._run(self._stub.sandboxes.by_id(sandbox_id)) is None:
+            return None
+        transport = partial(self, sandbox_id=sandbox_id)
+        control_token = self._stub.settings.control_token
+        return Sandbox(url, "", control_token=control_token, transport=transport)
 
-    def sandbox_of(self, token: str, url: str) -> Sandbox:
-        """The sandbox of a token."""
-        settings = self._stub.settings
-        return Sandbox(url, token, control_token=settings.control_token, transport=self)
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """The result of a coroutine, from the event loop."""
+        running = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        try:
+            return running.result(TIMEOUT)
+        except TimeoutError:
+            running.cancel()
+            raise
 
 
 def target_of(path: str) -> str:

@@ -193,8 +193,9 @@ def replay(number: int) -> ResponseReturnValue:
         headers["content-type"] = "application/json"
     headers |= credentials_headers(readings, created.token)
     calling()(found.method, target_of(found.path), headers, found.body.encode())
-    fresh = calling().sandbox_of(created.token, base_url())
-    if exchange(fresh, 1) is None:  # a path that leads to no operation belongs to the default one
+    fresh = calling().sandbox(created.id, base_url())
+    # A path that leads to no operation belongs to the default sandbox.
+    if fresh is not None and exchange(fresh, 1) is None:
         fresh.call("DELETE", "sandboxes/current", NoneType)
         abort(409, "This request belongs to no sandbox, so it cannot be replayed in one.")
     return redirect(url_for("pages.one", sandbox_id=created.id, number=1), 303)

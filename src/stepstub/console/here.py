@@ -1,4 +1,4 @@
-"""The sandbox that a page is about: its id is in the path, its token in this process alone."""
+"""The sandbox that a page is about: its id is in the path."""
 
 from typing import Any
 

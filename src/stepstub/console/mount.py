@@ -65,7 +65,7 @@ class Mount:
         if not self._sessions.admit(headers.get("host", ""), cookies):
             return False
         seen = parse_qs(scope["query_string"].decode("latin-1")).get("seen")
-        sandbox = self._stub.sandboxes.by_id(found[1])
+        sandbox = await self._stub.sandboxes.by_id(found[1])
         return sandbox is not None and seen == [await sandbox.store.revision()]
 
 

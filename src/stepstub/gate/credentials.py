@@ -1,13 +1,13 @@
 """Which sandbox a request belongs to, and whether it may drive the stub."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stepstub.errors import Unauthorized
-from stepstub.exchange import Exchange, exchange_of
+from stepstub.exchange import SANDBOX_ID, Exchange, exchange_of
 from stepstub.gate.routing import Routed
 from stepstub.handlers.credentials import (
     authorize,
@@ -24,17 +24,16 @@ with warnings.catch_warnings():  # Connexion imports what Starlette deprecates
     from connexion.security import AbstractSecurityHandler
 
 
-SecurityCheck = Callable[[Scope], None]
+SecurityCheck = Callable[[Scope], Awaitable[None]]
 """Raises `Unauthorized`."""
 
 
 class _SecuredOperation:
     """An operation behind its checks.
 
-    Connexion's own makes a request object for them, and awaits what may be coroutines, which none
-    of them is; and it gathers their exceptions in a list, which their tracebacks refer to: a circle
-    that waits for the garbage collector, and under load that stops everything for a tenth of a
-    second.
+    Connexion's own makes a request object for them; and it gathers their exceptions in a list,
+    which their tracebacks refer to: a circle that waits for the garbage collector, and under load
+    that stops everything for a tenth of a second.
     """
 
     def __init__(
@@ -50,7 +49,7 @@ class _SecuredOperation:
         exchange.entry.operation = self._operation_id
         for check in self._checks:
             try:
-                check(scope)
+                await check(scope)
             except Unauthorized as refusal:
                 exchange.unauthorised = exchange.unauthorised or str(refusal)
         if exchange.unauthorised is not None and not _body_first(exchange):
@@ -94,7 +93,7 @@ class _Check(AbstractSecurityHandler):  # type: ignore[misc]
     def get_fn(self, security_scheme: Any, required_scopes: Any) -> SecurityCheck:
         return self.check
 
-    def check(self, scope: Scope) -> None:
+    async def check(self, scope: Scope) -> None:
         """Raises `Unauthorized`."""
         raise NotImplementedError
 
@@ -102,24 +101,29 @@ class _Check(AbstractSecurityHandler):  # type: ignore[misc]
 class Bearer(_Check):
     """Connexion's view of the bearer check; goes into its `security_map`."""
 
-    def check(self, scope: Scope) -> None:
+    async def check(self, scope: Scope) -> None:
         exchange = exchange_of(scope)
         sandboxes, headers = exchange.stub.sandboxes, scope["headers"]
+        if sandbox_id := scope["extensions"].get(SANDBOX_ID):
+            exchange.known = await sandboxes.by_id(sandbox_id)
+            if exchange.known is None:
+                raise Unauthorized("There is no such sandbox any more.")
+            return
         if not exchange.api.is_contract:
             exchange.token = bearer_token(headers)
-            exchange.known = sandboxes.by_token(exchange.token)
+            exchange.known = await sandboxes.by_token(exchange.token)
             return
-        sandbox, why_not = authorize(sandboxes, headers)
+        sandbox, why_not = await authorize(sandboxes, headers)
         exchange.known = sandbox
         if why_not is not None:
             raise Unauthorized(why_not)
         if sandbox is not None:
-            exchange.known = chosen_by_baggage(sandboxes, sandbox, headers)
+            exchange.known = await chosen_by_baggage(sandboxes, sandbox, headers)
 
 
 class ControlToken(_Check):
     """Connexion's view of the control token; goes into its `security_map`."""
 
-    def check(self, scope: Scope) -> None:
+    async def check(self, scope: Scope) -> None:
         given = dict(scope["headers"]).get(b"x-stepstub-control-token", b"")
         check_control_token(exchange_of(scope).stub.settings.control_token, given)

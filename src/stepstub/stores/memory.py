@@ -6,7 +6,8 @@ dictionary work only, never while a delegate runs.
 
 import secrets
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from itertools import count, islice
 from threading import Lock
 
@@ -21,7 +22,8 @@ from stepstub.ids import Ids
 from stepstub.journal import ALL, Entry, ExchangeQuery, Journal
 from stepstub.model import Process, Step
 from stepstub.readings import DEFAULT, Readings
-from stepstub.stores.protocol import Applied, ClockState, Conflict, Gone, Loaded
+from stepstub.stores.protocol import Applied, ClockState, Conflict, Gone, Loaded, Owed, id_in_use
+from stepstub.tokens import Limit, TokenLimits
 from stepstub.transitions import Change
 
 
@@ -41,12 +43,18 @@ class MemoryStore:
         self._calls: deque[DelegateCall] = deque()
         self._calls_by_exchange: dict[int | None, DelegateCall] = {}
         self._faults = Faults()
+        self._owed: list[Owed] = []
+        self._limits = TokenLimits()
         self._ids = Ids()
         self._retired = False
         self._name = secrets.token_hex(4)
         self._revisions = count(1)  # `next` is atomic, where += is not
         self._revision = 0
         self.changes = Changes()
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        yield  # there are no other processes
 
     # --- one exchange
 
@@ -133,6 +141,22 @@ class MemoryStore:
                 del self._steps[step.id]
                 self._processes.pop(step.process_id, None)
 
+    # --- delegate calls that are put off
+
+    async def put_off(self, owed: Owed) -> None:
+        with self._lock:
+            if not self._retired:
+                self._owed.append(owed)
+
+    async def take_owed(self) -> tuple[list[Owed], int | None]:
+        with self._lock:
+            now = self._clock.now()
+            due = [owed for owed in self._owed if owed.due <= now]
+            self._owed = [owed for owed in self._owed if owed.due > now]
+            next_due = min((owed.due - now for owed in self._owed), default=None)
+        runs = next_due is not None and not self._clock.frozen
+        return sorted(due, key=lambda owed: owed.due), next_due if runs else None
+
     # --- processes
 
     async def add(
@@ -144,10 +168,10 @@ class MemoryStore:
             placed = tuple(transitions.start(process, now, readings) for process in processes)
             for process in placed:
                 if process.id in self._processes:
-                    raise ValueError(f"process id {process.id!r} is in use")
+                    raise id_in_use("process", process.id)
                 for step in process.steps:
                     if step.id in self._steps or step.id in steps:
-                        raise ValueError(f"step id {step.id!r} is in use")
+                        raise id_in_use("step", step.id)
                     steps[step.id] = step
             self._steps.update(steps)
             for process in placed:
@@ -249,11 +273,22 @@ class MemoryStore:
             self._changed()
             return ClockState(self._clock.now(), self._clock.frozen)
 
+    # --- the tokens of the sandbox
+
+    async def limit_token(self, token: bytes, limit: Limit) -> None:
+        with self._lock:
+            self._limits.limit(token, limit)
+
+    async def use_token(self, token: bytes) -> str | None:
+        with self._lock:
+            return self._limits.use(token, self._clock.now())
+
     # --- its end
 
     async def retire(self) -> int:
         with self._lock:
             self._retired = True
+            self._owed = []
             steps = len(self._steps)
             self._steps, self._processes = {}, {}
             return steps

@@ -6,6 +6,7 @@ records to decide on; `apply` writes the decision where those records still stan
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from msgspec import Struct
@@ -16,6 +17,7 @@ from stepstub.faults import Fault
 from stepstub.journal import ALL, Entry, ExchangeQuery
 from stepstub.model import Process, Step
 from stepstub.readings import DEFAULT, Readings
+from stepstub.tokens import Limit
 from stepstub.transitions import Change
 
 
@@ -64,14 +66,34 @@ class ClockState(Struct, frozen=True):
     frozen: bool
 
 
+def id_in_use(kind: str, identifier: str) -> ValueError:
+    """What `Store.add` raises."""
+    return ValueError(f"{kind} id {identifier!r} is in use")
+
+
+class Owed(Struct, frozen=True):
+    """A delegate call that is still to be made, and what had been written for it.
+
+    `due` is when, in milliseconds on the sandbox's clock.
+    """
+
+    written: Change
+    call: DelegateCall
+    due: int
+
+
 class Store(Protocol):
     """The state of one sandbox. Every method may be called from any thread.
 
-    A method that says so raises; all others always succeed. `changes` announces every change of a
-    step and every end of an exchange, after it has been written.
+    A method that says so raises; all others always succeed, where the state is within reach.
+    `changes` announces every change of a step and every end of an exchange, after it has been
+    written: those of this process, and while they are watched those of all others.
     """
 
     changes: Changes
+
+    def watched(self) -> AbstractAsyncContextManager[None]:
+        """While the context lasts, `changes` announces what other processes change as well."""
 
     # --- one exchange
 
@@ -102,6 +124,17 @@ class Store(Protocol):
 
     async def close(self, entry: Entry) -> None:
         """The exchange has ended; whoever waits for `changes` looks again."""
+
+    # --- delegate calls that are put off
+
+    async def put_off(self, owed: Owed) -> None:
+        """Keep a call until its time has come. It is one that `apply` has kept already."""
+
+    async def take_owed(self) -> tuple[Sequence[Owed], int | None]:
+        """The calls whose time has come, each handed out once, in the order they are due.
+
+        And in how many milliseconds the next one is, if there is one and the time runs.
+        """
 
     # --- processes
 
@@ -167,6 +200,14 @@ class Store(Protocol):
 
         Raises ValueError for a time backwards or beyond the year 9000; nothing changes then.
         """
+
+    # --- the tokens of the sandbox
+
+    async def limit_token(self, token: bytes, limit: Limit) -> None:
+        """Put a new limit on a token, counted from now."""
+
+    async def use_token(self, token: bytes) -> str | None:
+        """Count a request with a token; why it is not good any more, or None."""
 
     # --- its end
 
