@@ -110,6 +110,10 @@ class NeedsServer(StepstubError):
     """A stub without a socket is asked for what only one that listens can do."""
 
 
+class CannotServe(StepstubError):
+    """There can be no workers here, or each of them ends before it accepts connections."""
+
+
 class Unauthorized(StepstubError):
     """No token, a malformed one, or one that nobody has been given: 401."""
 

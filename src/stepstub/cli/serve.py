@@ -221,7 +221,6 @@ def serve(
     from stepstub.app import create_app
     from stepstub.concurrency import EventLoopConcurrency
     from stepstub.readiness import Ready, notify
-    from stepstub.serving import standard_input
     from stepstub.serving.server import is_loopback, serve, url_of
     from stepstub.settings import DEFAULT_TOKEN, Limits, Settings
 
@@ -257,12 +256,10 @@ def serve(
             if file is not None:
                 file.write(ready)
             notify("READY=1")
-            if until_eof:
-                standard_input.end_with_it()
             if not quiet:
                 click.echo(ready.as_json(drawn) if log_format == "json" else banner)
 
-        serve(app, listener, started, allow_hosts=allow_hosts)
+        serve(app, listener, started, allow_hosts=allow_hosts, until_eof=until_eof)
         notify("STOPPING=1")
 
 

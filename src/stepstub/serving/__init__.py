@@ -1,5 +1,6 @@
 """HTTP/1.1 over TCP for one ASGI application.
 
+    workers      several processes that accept on one socket, and their supervisor
     server       uvicorn: the listening socket, signals, the grace period
     connection   one connection: order of responses, timeouts, flow control
     request      one request and its response, as ASGI's `receive` and `send`

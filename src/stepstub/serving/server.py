@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import HANDLED_SIGNALS
 
 from stepstub.errors import InConflict
+from stepstub.serving import standard_input
 from stepstub.serving.connection import Connection
 from stepstub.serving.hosts import Hosts
 
@@ -82,24 +83,39 @@ def serve(
     started: Callable[[], None],
     *,
     allow_hosts: Iterable[str] = (),
+    until_eof: bool = False,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, then give requests in flight `GRACE_PERIOD` to finish.
 
-    A second signal ends it at once.
+    A second signal ends it at once. With `until_eof`, the end of standard input does what a signal
+    does.
 
     `allow_hosts` names the hosts that requests may be for; see `Hosts`.
     """
-    # What exists by now lives as long as the process, so no collection needs to visit it.
+
+    def on_start() -> None:
+        started()
+        if until_eof:
+            standard_input.end_with_it()
+
+    freeze_heap()
+    Server(app, on_start, hosts_of(listener, allow_hosts)).run(sockets=[listener])
+
+
+def freeze_heap() -> None:
+    """Exempt what exists by now from garbage collection: it lives as long as the process.
+
+    Before a fork this also keeps its memory shared, since a collection writes to all it visits.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
-    _Server(app, started, hosts_of(listener, allow_hosts)).run(sockets=[listener])
 
 
 class Running:
     """A server in a thread of its own, at `url`."""
 
-    def __init__(self, url: str, server: "_Server") -> None:
+    def __init__(self, url: str, server: "Server") -> None:
         self.url = url
         self._server = server
 
@@ -141,7 +157,7 @@ def running_in_thread(
     """As `serve_in_thread`, for who has more to do with the server than to call it."""
     listener = listen(host, port)
     started = threading.Event()
-    server = _Server(app, started.set, hosts_of(listener, allow_hosts))
+    server = Server(app, started.set, hosts_of(listener, allow_hosts))
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listener]}, name="stepstub-server", daemon=True
     )
@@ -157,7 +173,9 @@ def running_in_thread(
         thread.join()
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
+    """uvicorn with our protocol class. `started` is called once connections are accepted."""
+
     def __init__(self, app: Application, started: Callable[[], None], hosts: Hosts) -> None:
         self._protocol = partial(
             Connection,

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 
-_STDIN = 0
+STDIN = 0
 _CHUNK = 64 * 1024
 
 
@@ -15,6 +15,11 @@ def end_with_it() -> None:
 
 def _wait_for_its_end() -> None:
     # Not sys.stdin, whose lock a thread that waits would hold at the interpreter's exit.
-    while os.read(_STDIN, _CHUNK):
+    while not has_ended():
         pass
     signal.raise_signal(signal.SIGTERM)
+
+
+def has_ended() -> bool:
+    """Whether standard input has ended. Waits for that, or for something to read and ignore."""
+    return not os.read(STDIN, _CHUNK)
