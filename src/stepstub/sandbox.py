@@ -15,7 +15,14 @@ from msgspec.structs import replace
 from stepstub import contract, transitions
 from stepstub.clock import SystemClock
 from stepstub.concurrency import CallLimit, Concurrency, run_inline
-from stepstub.delegates import ACCEPTED, IN_PROGRESS, DelegateCall, Delegates, StepStart
+from stepstub.delegates import (
+    ACCEPTED,
+    IN_PROGRESS,
+    CallTracing,
+    DelegateCall,
+    Delegates,
+    StepStart,
+)
 from stepstub.errors import DelegateFailed, InConflict, Refusal, StepRefused, Unauthorized
 from stepstub.journal import Entry
 from stepstub.late_calls import LateCalls
@@ -53,6 +60,7 @@ class Sandbox:
         vary: Vary | None = None,
         name: str | None = None,
         created_at: int = 0,
+        tracing: CallTracing | None = None,
     ) -> None:
         self.token = token
         self.name = name
@@ -60,7 +68,7 @@ class Sandbox:
         self.scenario = processes
         self.store = store
         self.concurrency = concurrency
-        self.delegates = Delegates(concurrency, CallLimit())
+        self.delegates = Delegates(concurrency, CallLimit(), tracing=tracing)
         self.readings = readings
         self.vary = vary
         self.contract = contract.effective(readings)
@@ -103,8 +111,8 @@ class Sandbox:
             if not isinstance(change, Change):
                 return self._not_changed(change, now, entry)
             started = change.started
-            headers = entry.headers
-            call = self.delegates.prepare(started, now, number, headers) if started else None
+            headers, span = entry.headers, entry.span
+            call = self.delegates.prepare(started, now, number, headers, span) if started else None
             pending = call is not None and call.outcome == IN_PROGRESS
             held_back = pending and readings.next_step_started == "after-call"
             written = transitions.hold_back(change) if held_back else change
@@ -334,6 +342,7 @@ class Sandboxes:
         limits: Limits,
         readings: Readings = DEFAULT,
         vary: Vary | None = None,
+        tracing: CallTracing | None = None,
     ) -> None:
         self.readings = readings
         self.vary = vary
@@ -342,6 +351,7 @@ class Sandboxes:
         self._lock = Lock()
         self._concurrency = concurrency
         self._limits = limits
+        self._tracing = tracing
         self._clock = SystemClock()
         self._default_token = token
         self._by_digest: dict[bytes, Sandbox] = {}
@@ -482,6 +492,7 @@ class Sandboxes:
             readings=readings,
             vary=vary,
             created_at=self._clock.now(),
+            tracing=self._tracing,
         )
 
     def _put(self, sandbox: Sandbox) -> Sandbox:
