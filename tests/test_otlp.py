@@ -186,9 +186,9 @@ def test_a_collector_that_is_not_there_costs_a_line(collector: Collector) -> Non
     about = [line for line in log if line.startswith("OpenTelemetry: ")]
     assert len(about) == 1
     assert nobody.rpartition(":")[2] in about[0]
-    assert [line for line in log if line not in about] == [
-        f"Spans are lost: they could not be sent within {FLUSH_TIMEOUT:g} s."
-    ]
+    # Older SDKs give up at once.
+    lost = f"Spans are lost: they could not be sent within {FLUSH_TIMEOUT:g} s."
+    assert [line for line in log if line not in about] in ([lost], [])
 
 
 def test_a_collector_that_does_not_respond_holds_up_no_response_and_no_end() -> None:

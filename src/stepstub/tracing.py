@@ -94,7 +94,7 @@ class Spans:
                 found["stepstub.reason.code"] = next(iter(entry.violations.values())).code
             if status is None or status >= 500:
                 found["error.type"] = str(status or _DISCONNECTED)
-                span.set_status(StatusCode.ERROR, _text(entry.reason or ""))
+                span.set_status(StatusCode.ERROR, shorten(entry.reason or "", MAX_TEXT))
             span.set_attributes(_given(found))
         self._end(span, _nanoseconds(exchange.began + entry.duration))
 
@@ -303,7 +303,7 @@ def _without_secrets(parts: SplitResult) -> str:
 
 def _set_failed(span: Span, error: str, words: str) -> None:
     span.set_attribute("error.type", error)
-    span.set_status(StatusCode.ERROR, _text(words))
+    span.set_status(StatusCode.ERROR, shorten(words, MAX_TEXT))
 
 
 def _type_of(error: BaseException) -> str:
@@ -313,15 +313,10 @@ def _type_of(error: BaseException) -> str:
 def _given(values: Mapping[str, str | int | None]) -> Attributes:
     """The attributes that have a value."""
     return {
-        name: _text(value) if isinstance(value, str) else value
+        name: shorten(value, MAX_TEXT) if isinstance(value, str) else value
         for name, value in values.items()
         if value is not None
     }
-
-
-def _text(text: str) -> str:
-    """A text that every exporter can encode: one with half a surrogate pair would lose a batch."""
-    return shorten(text, MAX_TEXT).encode("utf-8", "replace").decode()
 
 
 def _nanoseconds(moment: float) -> int:
