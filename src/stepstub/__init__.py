@@ -9,6 +9,7 @@ The layout, from the outside in; imports run downwards only::
     live  inprocess  remote           a stub that listens; without a socket; one that is up already
     interception  httpx_transport     the calls of requests and httpx, brought to it
     serving  logs                     HTTP over TCP, by uvicorn; a line per exchange
+    tracing                           exchanges and delegate calls as spans
     app                               the composition root: puts a stub together
     stub                              one exchange from request to response
     console  pages                    what a stub has seen, for people; the contract to read and try

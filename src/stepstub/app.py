@@ -6,7 +6,7 @@ from functools import cache
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stepstub.concurrency import Concurrency, InlineConcurrency
-from stepstub.exchange import exchange_of
+from stepstub.exchange import Tracing, exchange_of
 from stepstub.gate.stack import gate
 from stepstub.model import Process
 from stepstub.sandboxes import MemorySandboxes
@@ -19,11 +19,12 @@ def create_app(
     settings: Settings = Settings(),  # noqa: B008 - it is immutable
     *,
     concurrency: Concurrency | None = None,
+    tracing: Tracing | None = None,
 ) -> Stub:
     """A stub whose default sandbox holds `processes`.
 
     `concurrency` says how it may wait: inline (the default) for a caller with a thread of its own,
-    an `EventLoopConcurrency` under a server.
+    an `EventLoopConcurrency` under a server. Without `tracing`, exchanges are no spans.
     """
     concurrency = concurrency or InlineConcurrency()
     pages: dict[str, ASGIApp] = {"contract": _pages}
@@ -37,11 +38,13 @@ def create_app(
             limits=settings.limits,
             readings=settings.readings,
             vary=settings.vary,
+            tracing=tracing,
         ),
         settings=settings,
         concurrency=concurrency,
         gate=gate(with_control=settings.with_control),
         pages=pages,
+        tracing=tracing,
     )
 
 

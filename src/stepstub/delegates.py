@@ -6,6 +6,7 @@ function a test registers) and `failing` (an error on purpose).
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 from msgspec import Struct, json
 
@@ -18,7 +19,8 @@ HTTP_TIMEOUT = 10.0
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
-_HANDED_ON = {b"traceparent", b"tracestate", b"baggage"}
+_TRACE_CONTEXT = {b"traceparent", b"tracestate"}
+_HANDED_ON = {*_TRACE_CONTEXT, b"baggage"}
 """What makes one trace of all that a request causes (W3C Trace Context and Baggage)."""
 
 IN_PROGRESS = "in progress"
@@ -53,11 +55,21 @@ class DelegateCall(Struct, kw_only=True):
     attempt: int = 1
 
 
+class CallTracing(Protocol):
+    """Has each call of an http delegate be a span."""
+
+    def call(self, call: DelegateCall, url: str, send: Callable[[Headers], int]) -> int:
+        """Make the call by `send`, which takes the headers to send and returns the status.
+
+        Raises what `send` does.
+        """
+
+
 class Delegates:
     """Starts steps by their delegates.
 
     `function`, once set, starts the steps whose delegate is recorded or python. `limit` bounds the
-    calls at a time.
+    calls at a time. Without `tracing`, calls are no spans.
     """
 
     def __init__(
@@ -66,18 +78,26 @@ class Delegates:
         limit: CallLimit | None = None,
         *,
         http_timeout: float = HTTP_TIMEOUT,
+        tracing: CallTracing | None = None,
     ) -> None:
         self._concurrency = concurrency
         self._limit = limit
         self._http_timeout = http_timeout
+        self._tracing = tracing
         self.function: Callable[[StepStart], None] | None = None
 
     def prepare(
-        self, step: Step, now: int, exchange_number: int | None = None, headers: Headers = ()
+        self,
+        step: Step,
+        now: int,
+        exchange_number: int | None = None,
+        headers: Headers = (),
+        span: Headers = (),
     ) -> DelegateCall:
         """The call that starts a step. It is accepted at once where nothing is to be called.
 
-        `headers` are those of the request that starts it, their names in lower case.
+        `headers` are those of the request that starts it, their names in lower case. Where that is
+        a span of our own, `span` is its trace context, which takes the place of the client's.
         """
         kind = step.delegate.kind
         return DelegateCall(
@@ -86,7 +106,7 @@ class Delegates:
             start=StepStart(step.process_id, step.id, step.params),
             exchange_number=exchange_number,
             outcome=ACCEPTED if kind == "recorded" and self.function is None else IN_PROGRESS,
-            headers=_handed_on(headers) if kind == "http" else (),
+            headers=_handed_on(headers, span) if kind == "http" else (),
         )
 
     async def make(self, call: DelegateCall, step: Step) -> None:
@@ -120,13 +140,18 @@ class Delegates:
     def _post(self, url: str, call: DelegateCall) -> None:
         from stepstub.outbound import post  # takes long to load, and most stubs never call out
 
-        status = post(url, json.encode(call.start), call.headers, within=self._http_timeout)
+        def send(headers: Headers) -> int:
+            return post(url, json.encode(call.start), headers, within=self._http_timeout)
+
+        tracing = self._tracing
+        status = send(call.headers) if tracing is None else tracing.call(call, url, send)
         if not 200 <= status < 300:
             raise DelegateFailed(f"the third-party application responded {status}")
 
 
-def _handed_on(headers: Headers) -> Headers:
-    return tuple([each for each in headers if each[0] in _HANDED_ON])
+def _handed_on(headers: Headers, span: Headers) -> Headers:
+    names = _HANDED_ON - _TRACE_CONTEXT if span else _HANDED_ON
+    return (*span, *[each for each in headers if each[0] in names])
 
 
 def _call(function: Callable[[StepStart], None], start: StepStart) -> None:

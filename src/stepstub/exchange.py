@@ -7,6 +7,7 @@ from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
 from stepstub.concurrency import Concurrency
+from stepstub.delegates import CallTracing
 from stepstub.faults import Fault
 from stepstub.journal import Entry
 from stepstub.metrics import Metrics
@@ -41,6 +42,16 @@ class Host(Protocol):
         self, exchange: "Exchange", scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Have the request handled, once it has passed everything else."""
+
+
+class Tracing(CallTracing, Protocol):
+    """Has each exchange of the contract be a span, the parent of the delegate calls it causes."""
+
+    def begin(self, exchange: "Exchange", scope: Scope) -> None:
+        """Begin the span of an exchange that may cause calls. Its time is from the head on."""
+
+    def end(self, exchange: "Exchange", scope: Scope) -> None:
+        """The exchange has ended, and so does its span, which need not have been begun."""
 
 
 class Api(Struct, frozen=True):
@@ -79,7 +90,8 @@ class Exchange(Struct, kw_only=True):
     contract sets `content` (the bytes), `body` (parsed and checked) and `parameters` (of path and
     query). `records` are what the store had for the step it is about. The handler or a refusal
     sets `response`. `delivery` is a fault that has it go wrong on `wire`, which carries the
-    exchange.
+    exchange. `began` is when its head had come, in seconds of `time.perf_counter`; `span` is what
+    `Tracing` keeps of it.
     """
 
     stub: Host
@@ -96,6 +108,8 @@ class Exchange(Struct, kw_only=True):
     response: Response | None = None
     delivery: Fault | None = None
     wire: Wire | None = None
+    began: float = 0.0
+    span: Any = None
 
     @property
     def responses(self) -> Responses:

@@ -35,7 +35,8 @@ class Entry(Struct, kw_only=True, gc=False):
     `received_at` is the sandbox's clock, `wall_clock` the machine's, both in milliseconds;
     `duration` is in seconds. Bodies are cut at `MAX_JOURNALED_BODY`; the sizes are the whole ones.
     `moved_by` is the number of the exchange that put the step where this one was refused.
-    `response` is as it was sent, with the `variations` of it.
+    `response` is as it was sent, with the `variations` of it. `span` is the trace context of the
+    exchange's own span, as headers, where exchanges are traced.
     """
 
     method: str
@@ -58,6 +59,7 @@ class Entry(Struct, kw_only=True, gc=False):
     moved_by: int | None = None
     fault: str | None = None
     variations: tuple[Variation, ...] = ()
+    span: tuple[tuple[bytes, bytes], ...] = ()
 
     @property
     def completed_step(self) -> bool:

@@ -2,6 +2,8 @@
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,16 +16,50 @@ DISCONNECTED = "disconnected"
 """Stands for the status of an exchange whose connection broke, by a fault or by the client."""
 
 
+SELDOM = 60.0
+"""Seconds between two lines of one logger of OpenTelemetry."""
+
+
 def configure(log_format: str, level: str) -> None:
-    """Send the stub's and the server's log to stderr; `log_format` is text or json."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json() if log_format == "json" else _Text())
-    for name in ("stepstub", "uvicorn.error"):
+    """Send the stub's and the server's log to stderr; `log_format` is text or json.
+
+    And what OpenTelemetry has to say, but seldom.
+    """
+    handler, seldom = logging.StreamHandler(sys.stderr), logging.StreamHandler(sys.stderr)
+    seldom.addFilter(Seldom())
+    formatter = _Json() if log_format == "json" else _Text()
+    for name, its in (("stepstub", handler), ("uvicorn.error", handler), ("opentelemetry", seldom)):
+        its.setFormatter(formatter)
         logger = logging.getLogger(name)
-        logger.handlers = [handler]
+        logger.handlers = [its]
         logger.propagate = False
     logging.getLogger("stepstub").setLevel(level.upper())
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    logging.getLogger("opentelemetry").setLevel("ERROR" if level == "error" else "WARNING")
+
+
+class Seldom(logging.Filter):
+    """Lets one line of each logger pass in `SELDOM` seconds, without its traceback.
+
+    A collector that does not respond is worth a line, and not one for each attempt.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._monotonic = monotonic
+        self._next: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record passes; it is put into words here."""
+        now = self._monotonic()
+        if now < self._next.get(record.name, now):
+            return False
+        self._next[record.name] = now + SELDOM
+        words = record.getMessage()
+        if record.exc_info and record.exc_info[1]:
+            words = f"{words} ({record.exc_info[1]!r})"
+        record.msg, record.args, record.exc_info = f"OpenTelemetry: {printable(words)}", (), None
+        return True
 
 
 class _Text(logging.Formatter):

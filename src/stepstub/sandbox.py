@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from stepstub import contract, transitions
 from stepstub.concurrency import CallLimit, Concurrency
-from stepstub.delegates import ACCEPTED, IN_PROGRESS, DelegateCall, Delegates
+from stepstub.delegates import ACCEPTED, IN_PROGRESS, CallTracing, DelegateCall, Delegates
 from stepstub.errors import DelegateFailed, InConflict, Refusal, StepRefused
 from stepstub.journal import Entry
 from stepstub.model import Params, Process, Status, Step
@@ -45,6 +45,7 @@ class Sandbox:
         vary: Vary | None = None,
         name: str | None = None,
         created_at: int = 0,
+        tracing: CallTracing | None = None,
     ) -> None:
         self.id = sandbox_id
         self.name = name
@@ -52,7 +53,7 @@ class Sandbox:
         self.scenario = processes
         self.store = store
         self.concurrency = concurrency
-        self.delegates = Delegates(concurrency, CallLimit())
+        self.delegates = Delegates(concurrency, CallLimit(), tracing=tracing)
         self.readings = readings
         self.vary = vary
         self.contract = contract.effective(readings)
@@ -83,8 +84,8 @@ class Sandbox:
             if not isinstance(change, Change):
                 return self._not_changed(change, now, entry)
             started = change.started
-            headers = entry.headers
-            call = self.delegates.prepare(started, now, number, headers) if started else None
+            headers, span = entry.headers, entry.span
+            call = self.delegates.prepare(started, now, number, headers, span) if started else None
             pending = call is not None and call.outcome == IN_PROGRESS
             held_back = pending and readings.next_step_started == "after-call"
             written = transitions.hold_back(change) if held_back else change

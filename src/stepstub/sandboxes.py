@@ -10,7 +10,7 @@ from typing import Protocol
 
 from stepstub.clock import SystemClock
 from stepstub.concurrency import Concurrency, run_inline
-from stepstub.delegates import StepStart
+from stepstub.delegates import CallTracing, StepStart
 from stepstub.errors import InConflict, Unauthorized
 from stepstub.model import Process
 from stepstub.readings import DEFAULT, Readings
@@ -103,6 +103,7 @@ class MemorySandboxes:
         limits: Limits,
         readings: Readings = DEFAULT,
         vary: Vary | None = None,
+        tracing: CallTracing | None = None,
     ) -> None:
         self.readings = readings
         self.vary = vary
@@ -111,6 +112,7 @@ class MemorySandboxes:
         self._lock = Lock()
         self._concurrency = concurrency
         self._limits = limits
+        self._tracing = tracing
         self._clock = SystemClock()
         self._by_digest: dict[bytes, Sandbox] = {}
         self._by_id: dict[str, Sandbox] = {}
@@ -233,6 +235,7 @@ class MemorySandboxes:
             readings=readings,
             vary=vary,
             created_at=self._clock.now(),
+            tracing=self._tracing,
         )
 
     def _put(self, sandbox: Sandbox, digest: bytes) -> None:

@@ -12,7 +12,7 @@ from stepstub.clock import Clock, SystemClock
 from stepstub.concurrency import Concurrency
 from stepstub.contract import Contract
 from stepstub.errors import ClientDisconnected, HttpRefusal, StepRefused, nothing_here
-from stepstub.exchange import Exchange
+from stepstub.exchange import Exchange, Tracing
 from stepstub.framing import FRAMING
 from stepstub.journal import MAX_JOURNALED_BODY, Entry, redacted
 from stepstub.metrics import Metrics
@@ -35,7 +35,7 @@ class Stub:
     `gate` is what a request passes first, `pages` what it gets where it matches no operation, by
     the `pages` of its API.
     `violations` counts the stub's own responses that broke the contract, `metrics` everything, if
-    that is asked for.
+    that is asked for, as `tracing` is.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Stub:
         gate: ASGIApp,
         pages: Mapping[str, ASGIApp],
         clock: Clock | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.sandboxes = sandboxes
         self.settings = settings
@@ -56,6 +57,7 @@ class Stub:
         self._gate = gate
         self._pages = pages
         self._clock = clock or SystemClock()
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to one request; every response but a page's leaves through here."""
@@ -75,6 +77,7 @@ class Stub:
             entry=entry,
             api=api_of(entry.path),
             wire=extensions.get("stepstub.wire"),
+            began=began,
         )
         try:
             await self._gate(scope, receive, send)
@@ -83,7 +86,7 @@ class Stub:
             entry.duration = time.perf_counter() - began
             if exchange.api.is_contract:
                 await self._opened(exchange)
-                await self._ended(exchange)
+                await self._ended(exchange, scope)
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes the one response
             exchange.response = await self._refusal(exchange, error)
@@ -103,7 +106,7 @@ class Stub:
             entry.response = seen.body[:MAX_JOURNALED_BODY]
             entry.duration = time.perf_counter() - began
             await sandbox.store.close(entry)
-            await self._ended(exchange)
+            await self._ended(exchange, scope)
         if exchange.delivery is None or exchange.wire is None:
             await send(wire.head_of(response))
             await send({"type": "http.response.body", "body": response.body})
@@ -121,6 +124,8 @@ class Stub:
                 raise nothing_here()
             await pages(scope, receive, send)
         elif operation.faultable:
+            if self._tracing is not None:
+                self._tracing.begin(exchange, scope)
             await fault_injection.handle(exchange)
         else:
             value = await operation.handler(exchange)
@@ -171,7 +176,9 @@ class Stub:
             return (await store.clock()).now
         return await store.open(exchange.entry)
 
-    async def _ended(self, exchange: Exchange) -> None:
+    async def _ended(self, exchange: Exchange, scope: Scope) -> None:
+        if self._tracing is not None:
+            self._tracing.end(exchange, scope)
         if self.metrics is not None:
             number = exchange.entry.number
             calls = await exchange.nearest_sandbox.store.calls_of([number])

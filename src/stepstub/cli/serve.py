@@ -23,6 +23,7 @@ from stepstub.cli.options import (
     scenario_processes,
     wrong,
 )
+from stepstub.cli.tracing import tracing
 
 if TYPE_CHECKING:
     from stepstub.model import Process
@@ -232,25 +233,21 @@ def serve(
             err=True,
         )
     logs.configure(log_format, "warning" if quiet and log_level == "info" else log_level)
-    app = create_app(
-        processes,
-        Settings(
-            token=token,
-            max_body_bytes=max_body_bytes,
-            with_control=not no_control,
-            with_metrics=with_metrics,
-            control_token=control_token,
-            limits=Limits(journal=journal_size, sandboxes=max_sandboxes),
-            readings=readings,
-            vary=vary,
-        ),
-        concurrency=EventLoopConcurrency(),
+    settings = Settings(
+        token=token,
+        max_body_bytes=max_body_bytes,
+        with_control=not no_control,
+        with_metrics=with_metrics,
+        control_token=control_token,
+        limits=Limits(journal=journal_size, sandboxes=max_sandboxes),
+        readings=readings,
+        vary=vary,
     )
     shown = _Token(token, is_secret=is_from_environment(click.get_current_context(), "token"))
     url = url_of(listener)
     banner = _banner(url, shown, drawn, processes, readings, vary, with_console=not no_control)
     ready = Ready.at(url, control=not no_control)
-    with _ready_file(ready_path) as file:
+    with tracing() as spans, _ready_file(ready_path) as file:
 
         def started() -> None:
             if file is not None:
@@ -259,6 +256,7 @@ def serve(
             if not quiet:
                 click.echo(ready.as_json(drawn) if log_format == "json" else banner)
 
+        app = create_app(processes, settings, concurrency=EventLoopConcurrency(), tracing=spans)
         serve(app, listener, started, allow_hosts=allow_hosts, until_eof=until_eof)
         notify("STOPPING=1")
 
