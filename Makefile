@@ -13,17 +13,28 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
         --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test lint lint-contract types unit dist test-dist proof coverage test-pythons test-lowest test-clients \
+.PHONY: help serve demo example-typescript example-java test lint lint-contract types unit dist test-dist proof coverage test-pythons test-lowest test-clients \
         test-express test-languages test-browser test-image image screenshots bench bench-quick bench-smoke lock clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 serve: $(VENV)/run  ## run the stub (ARGS="--port 0 --scenario every-status")
 	@$(BIN)/stepstub serve $(ARGS)
 
 demo: $(VENV)/dev  ## run a whole process with a third-party application
 	@$(BIN)/python examples/demo.py
+
+# The packages need no install scripts of theirs.
+example-typescript: $(VENV)/run  ## complete a step with the helper for TypeScript, beside a stub (needs Node)
+	npm --prefix clients/typescript install --silent --ignore-scripts --no-package-lock --no-audit --no-fund
+	npm --prefix clients/typescript run --silent build >/dev/null
+	$(BIN)/stepstub run -- node clients/typescript/dist/examples/first-step.js
+
+example-java: $(VENV)/run  ## complete a step with the helper for Java, beside a stub (needs a JDK)
+	javac -d build/example-java clients/java/Stepstub.java \
+	  clients/java/examples/CompleteStepClient.java clients/java/examples/FirstStep.java
+	$(BIN)/stepstub run -- java -classpath build/example-java FirstStep
 
 test: lint types unit test-dist  ## style, types, tests, the packages: run this before a commit
 
@@ -133,6 +144,7 @@ image:  ## build the container image with docker, podman or buildah (IMAGE=steps
 
 clean:  ## remove everything that the targets created
 	rm -rf .venv .venv-* build dist reports .coverage* .mypy_cache .pytest_cache .ruff_cache
+	cd clients/typescript && rm -rf node_modules dist src/schema.ts *.tgz
 
 $(VENV)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Stepstub needs Python 3.11 or newer")'
