@@ -14,7 +14,8 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 
 .DEFAULT_GOAL := help
 .PHONY: help serve demo example-typescript example-java test lint lint-contract types unit dist test-dist proof coverage test-pythons test-lowest test-clients \
-        test-express test-languages test-browser test-image image screenshots bench bench-quick bench-smoke lock clean
+        test-express test-languages test-browser test-image image image-tools screenshots bench bench-quick bench-smoke start-times lock \
+        clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -56,7 +57,7 @@ types: $(VENV)/dev  ## mypy --strict
 	$(BIN)/mypy
 
 unit: $(VENV)/dev  ## the tests, without the longer ones
-	$(BIN)/python -m pytest -q -n 2 -m "not bench and not proof and not node and not browser and not image and not index"
+	$(BIN)/python -m pytest -q -n 2 -m "not bench and not proof and not node and not languages and not browser and not image and not index"
 	$(BIN)/python -m pytest -q contract_tests
 
 # Dated by the last commit, so that the same commit makes the same bytes.
@@ -73,7 +74,7 @@ proof: $(VENV)/dev  ## the longer tests, with random profiles, contracts and his
 	$(BIN)/python -m pytest -q -n 2 -m "proof and not node and not browser"
 
 coverage: $(VENV)/dev  ## all tests, with branch coverage
-	$(BIN)/python -m pytest -q -n 2 -m "not bench and not node and not browser and not image and not index" --cov --cov-report=
+	$(BIN)/python -m pytest -q -n 2 -m "not bench and not node and not languages and not browser and not image and not index" --cov --cov-report=
 	$(BIN)/python -m pytest -q contract_tests --cov --cov-append --cov-report=term
 
 test-pythons: $(VENV)/dev  ## the tests and the packages on every other installed Python from 3.11 on
@@ -99,16 +100,21 @@ test-lowest:  ## the tests on the oldest installed Python with the lowest versio
 test-clients: $(VENV)/run  ## generate clients from both OpenAPI documents and call a stub with each (needs Node and a JDK)
 	@$(BIN)/python clients/check.py clients
 
-test-image: $(VENV)/dev  ## build the container image and run it (needs root on Debian; installs buildah and mmdebstrap)
-	@{ command -v buildah && command -v mmdebstrap && command -v ip; } >/dev/null || \
-	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends buildah mmdebstrap iproute2; } >/dev/null
+# The engine is not started: each test has one of its own.
+image-tools:
+	@which buildah mmdebstrap ip dockerd docker-compose slirp4netns >/dev/null || \
+	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends \
+	    buildah mmdebstrap iproute2 docker.io docker-compose slirp4netns; } >/dev/null
+
+test-image: $(VENV)/dev image-tools  ## build the container image and run it (needs root on Debian; installs docker and buildah)
 	$(BIN)/python -m pytest -q -m image
 
 test-express: $(VENV)/dev  ## verify a server written with Express (needs Node)
 	$(BIN)/python -m pytest -q -m node
 
-test-languages: $(VENV)/run  ## test the helpers for TypeScript and Java (needs Node and a JDK)
+test-languages: $(VENV)/dev  ## test the helpers for TypeScript and Java (needs Node and a JDK)
 	@$(BIN)/python clients/languages.py
+	$(BIN)/python -m pytest -q -m languages
 
 test-browser: $(VENV)/dev  ## drive the console with a browser (needs Chromium and Node)
 	$(BIN)/python -m pytest -q -m browser
@@ -124,6 +130,9 @@ bench-quick: $(VENV)/dev  ## the same in two minutes, into build/bench
 
 bench-smoke: $(VENV)/dev  ## check that the benchmark works, without figures (needs wrk)
 	$(BIN)/python -m pytest -q -m bench
+
+start-times: $(VENV)/dev image-tools  ## measure each way from nothing to a first 200 (needs what test-image and test-languages need)
+	$(BIN)/python tests/start_times.py
 
 lock: $(VENV)/dev  ## pin the requirements of pyproject.toml and the examples (ARGS=--upgrade updates every pin)
 	$(LOCK) requirements/build.txt pyproject.toml --extra build $(ARGS)
