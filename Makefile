@@ -13,17 +13,29 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
         --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test lint lint-contract types unit dist test-dist proof coverage test-pythons test-lowest test-clients \
-        test-express test-languages test-browser test-image image screenshots bench bench-quick bench-smoke lock clean
+.PHONY: help serve demo example-typescript example-java test lint lint-contract types unit dist test-dist proof coverage test-pythons test-lowest test-clients \
+        test-express test-languages test-browser test-image image image-tools screenshots bench bench-quick bench-smoke start-times lock \
+        clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 serve: $(VENV)/run  ## run the stub (ARGS="--port 0 --scenario every-status")
 	@$(BIN)/stepstub serve $(ARGS)
 
 demo: $(VENV)/dev  ## run a whole process with a third-party application
 	@$(BIN)/python examples/demo.py
+
+# The packages need no install scripts of theirs.
+example-typescript: $(VENV)/run  ## complete a step with the helper for TypeScript, beside a stub (needs Node)
+	npm --prefix clients/typescript install --silent --ignore-scripts --no-package-lock --no-audit --no-fund
+	npm --prefix clients/typescript run --silent build >/dev/null
+	$(BIN)/stepstub run -- node clients/typescript/dist/examples/first-step.js
+
+example-java: $(VENV)/run  ## complete a step with the helper for Java, beside a stub (needs a JDK)
+	javac -d build/example-java clients/java/Stepstub.java \
+	  clients/java/examples/CompleteStepClient.java clients/java/examples/FirstStep.java
+	$(BIN)/stepstub run -- java -classpath build/example-java FirstStep
 
 test: lint types unit test-dist  ## style, types, tests, the packages: run this before a commit
 
@@ -45,7 +57,7 @@ types: $(VENV)/dev  ## mypy --strict
 	$(BIN)/mypy
 
 unit: $(VENV)/dev  ## the tests, without the longer ones
-	$(BIN)/python -m pytest -q -n 2 -m "not bench and not proof and not node and not browser and not image and not index"
+	$(BIN)/python -m pytest -q -n 2 -m "not bench and not proof and not node and not languages and not browser and not image and not index"
 	$(BIN)/python -m pytest -q contract_tests
 
 # Dated by the last commit, so that the same commit makes the same bytes.
@@ -62,7 +74,7 @@ proof: $(VENV)/dev  ## the longer tests, with random profiles, contracts and his
 	$(BIN)/python -m pytest -q -n 2 -m "proof and not node and not browser"
 
 coverage: $(VENV)/dev  ## all tests, with branch coverage
-	$(BIN)/python -m pytest -q -n 2 -m "not bench and not node and not browser and not image and not index" --cov --cov-report=
+	$(BIN)/python -m pytest -q -n 2 -m "not bench and not node and not languages and not browser and not image and not index" --cov --cov-report=
 	$(BIN)/python -m pytest -q contract_tests --cov --cov-append --cov-report=term
 
 test-pythons: $(VENV)/dev  ## the tests and the packages on every other installed Python from 3.11 on
@@ -88,16 +100,21 @@ test-lowest:  ## the tests on the oldest installed Python with the lowest versio
 test-clients: $(VENV)/run  ## generate clients from both OpenAPI documents and call a stub with each (needs Node and a JDK)
 	@$(BIN)/python clients/check.py clients
 
-test-image: $(VENV)/dev  ## build the container image and run it (needs root on Debian; installs buildah and mmdebstrap)
-	@{ command -v buildah && command -v mmdebstrap && command -v ip; } >/dev/null || \
-	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends buildah mmdebstrap iproute2; } >/dev/null
+# The engine is not started: each test has one of its own.
+image-tools:
+	@which buildah mmdebstrap ip dockerd docker-compose slirp4netns >/dev/null || \
+	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends \
+	    buildah mmdebstrap iproute2 docker.io docker-compose slirp4netns; } >/dev/null
+
+test-image: $(VENV)/dev image-tools  ## build the container image and run it (needs root on Debian; installs docker and buildah)
 	$(BIN)/python -m pytest -q -m image
 
 test-express: $(VENV)/dev  ## verify a server written with Express (needs Node)
 	$(BIN)/python -m pytest -q -m node
 
-test-languages: $(VENV)/run  ## test the helpers for TypeScript and Java (needs Node and a JDK)
+test-languages: $(VENV)/dev  ## test the helpers for TypeScript and Java (needs Node and a JDK)
 	@$(BIN)/python clients/languages.py
+	$(BIN)/python -m pytest -q -m languages
 
 test-browser: $(VENV)/dev  ## drive the console with a browser (needs Chromium and Node)
 	$(BIN)/python -m pytest -q -m browser
@@ -113,6 +130,9 @@ bench-quick: $(VENV)/dev  ## the same in two minutes, into build/bench
 
 bench-smoke: $(VENV)/dev  ## check that the benchmark works, without figures (needs wrk)
 	$(BIN)/python -m pytest -q -m bench
+
+start-times: $(VENV)/dev image-tools  ## measure each way from nothing to a first 200 (needs what test-image and test-languages need)
+	$(BIN)/python tests/start_times.py
 
 lock: $(VENV)/dev  ## pin the requirements of pyproject.toml and the examples (ARGS=--upgrade updates every pin)
 	$(LOCK) requirements/build.txt pyproject.toml --extra build $(ARGS)
@@ -133,6 +153,7 @@ image:  ## build the container image with docker, podman or buildah (IMAGE=steps
 
 clean:  ## remove everything that the targets created
 	rm -rf .venv .venv-* build dist reports .coverage* .mypy_cache .pytest_cache .ruff_cache
+	cd clients/typescript && rm -rf node_modules dist src/schema.ts *.tgz
 
 $(VENV)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Stepstub needs Python 3.11 or newer")'

@@ -12,6 +12,7 @@ from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.model import Process
 from stepstub.serving.server import listen, serve
+from stepstub.settings import Settings
 
 
 def processes(count: int, steps_each: int) -> Iterator[Process]:
@@ -37,11 +38,14 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--processes", type=int, required=True)
     parser.add_argument("--steps-each", type=int, required=True)
+    parser.add_argument("--metrics", action="store_true", help="count exchanges for Prometheus")
     options = parser.parse_args()
     listener = listen("127.0.0.1", options.port)
     logs.configure("text", "warning")
     app = create_app(
-        tuple(processes(options.processes, options.steps_each)), concurrency=EventLoopConcurrency()
+        tuple(processes(options.processes, options.steps_each)),
+        Settings(with_metrics=options.metrics),
+        concurrency=EventLoopConcurrency(),
     )
     serve(app, listener, lambda: None)
 

@@ -149,7 +149,7 @@ def _free_port() -> int:
 # --- the servers -------------------------------------------------------------------------------
 
 
-def stub(steps: int, *, name: str = "stub") -> Server:
+def stub(steps: int, *options: str, name: str = "stub") -> Server:
     """The stub with everything on and `steps` steps, ten in a process."""
     processes = max(1, steps // 10)
     steps_each = steps // processes
@@ -160,6 +160,7 @@ def stub(steps: int, *, name: str = "stub") -> Server:
             *_python("serve_seeded.py", port),
             f"--processes={processes}",
             f"--steps-each={steps_each}",
+            *options,
         ],
         keeps_state=True,
         processes=processes,

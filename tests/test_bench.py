@@ -33,7 +33,17 @@ def test_a_smoke_run_measures_the_stub_and_writes_the_page(bench_path: str, tmp_
     assert "second completion, 412" in page
 
 
-@pytest.mark.parametrize("script", ["serve_seeded.py", "cost.py", "serve_bare.py"])
+@pytest.mark.bench
+@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
+def test_the_cost_of_metrics_is_measured_over_http() -> None:
+    command = [sys.executable, str(BENCHMARKS / "metrics.py"), "--rounds=2"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    figures = re.findall(r"^(.*): [\d.]+ with, [\d.]+ without; ", run.stdout, re.MULTILINE)
+    assert figures == ["completions per second", "microseconds of processor time"]
+
+
+@pytest.mark.parametrize("script", ["serve_seeded.py", "cost.py", "serve_bare.py", "metrics.py"])
 def test_every_script_says_how_it_is_called(script: str) -> None:
     command = [sys.executable, str(BENCHMARKS / script), "--help"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

@@ -19,6 +19,7 @@ import pytest
 import requests
 import yaml
 
+from base_image import OF_THIS_MACHINE, make_base
 from support import PATH, ROOT, TIMEOUT
 
 NOBODY = "65534:65534"
@@ -115,28 +116,14 @@ class Builder:
             "BUILDAH_ISOLATION": "chroot",
             "BUILDAH_FORMAT": "docker",
         }
-        # pip in the container goes to the index by the settings and certificates of this machine.
-        known = [Path("/etc/ssl/certs"), Path("/etc/pip.conf")]
-        self.options = [f"--volume={path}:{path}:ro" for path in known if path.exists()]
+        self.options = [f"--volume={path}:{path}:ro" for path in OF_THIS_MACHINE if path.exists()]
         self._make_base(folder / "base.tar")
 
     def __call__(self, *arguments: str | Path) -> str:
         return run("buildah", *arguments, **self.environment)
 
     def _make_base(self, archive: Path) -> None:
-        codename = re.search(r"VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text("utf-8"))
-        assert codename
-        # The packages are only unpacked, which is all that Python needs.
-        run(
-            "mmdebstrap",
-            "--quiet",
-            "--variant=extract",
-            "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
-            "--include=base-files,coreutils,dash,python3,python3-venv",
-            codename[1],
-            archive,
-            TMPDIR=str(archive.parent),
-        )
+        make_base(archive)
         container = self("from", "scratch").strip()
         self("add", "--quiet", container, archive, "/")
         archive.unlink()

@@ -9,7 +9,7 @@ from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.serving.server import serve_in_thread
 from stepstub.settings import DEFAULT_TOKEN, Settings
-from support import processes
+from support import ROOT, processes
 from test_control import check_documented
 
 LINE = re.compile(
@@ -85,3 +85,25 @@ def test_metrics_are_there_without_a_control_api_too() -> None:
     app = create_app(settings=settings, concurrency=EventLoopConcurrency())
     with serve_in_thread(app) as url:
         assert read(url)["stepstub_sandboxes"] == 1
+
+
+def test_the_page_has_each_metric_with_its_type_and_labels() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text("utf-8")
+    shown = {
+        name: (kind, set(re.findall(r"`(\w+)`", labels)))
+        for name, kind, labels in re.findall(
+            r"^\| `(stepstub_\w+)` \| (\w+) \|([^|]*)\|", page, re.MULTILINE
+        )
+    }
+    settings = Settings(with_metrics=True)
+    app = create_app(processes("two-steps"), settings, concurrency=EventLoopConcurrency())
+    with serve_in_thread(app) as url:
+        sandbox = stepstub.Sandbox(url, DEFAULT_TOKEN)
+        sandbox.fault("after", "respond", status=503)
+        complete(sandbox, "order-1-approve")
+        text = requests.get(f"{url}/_stub/metrics", timeout=5).text
+    kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
+    labels: dict[str, set[str]] = {name: set() for name in kinds}
+    for name, listed in re.findall(r"^(\w+?)(?:_bucket)?\{(.*)\}", text, re.MULTILINE):
+        labels[name] |= set(re.findall(r'(\w+)="', listed))
+    assert shown == {name: (kind, labels[name]) for name, kind in kinds.items()}

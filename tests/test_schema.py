@@ -3,7 +3,7 @@
 import pytest
 
 from stepstub import contract
-from stepstub.schema import Schema, field_name, shorten
+from stepstub.schema import Schema, field_name, printable_lines, shorten
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,11 @@ from stepstub.schema import Schema, field_name, shorten
 )
 def test_a_field_is_named_so_that_its_place_is_clear(path: list[str | int], name: str) -> None:
     assert field_name(path) == name
+
+
+def test_printable_lines_keep_their_breaks_and_hide_nothing() -> None:
+    shown = printable_lines("größe\n\x1b[31mred\rover\u2028it\n")
+    assert shown == "größe\n\\x1b[31mred\\rover\\u2028it\n"
 
 
 def test_shorten_cuts_what_is_too_long() -> None:

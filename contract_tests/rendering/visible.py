@@ -4,7 +4,7 @@ Reports for programs have the text itself.
 """
 
 from stepstub.contract_tests.response import html_page
-from stepstub.schema import printable, shorten
+from stepstub.schema import printable, printable_lines, shorten
 
 MAX_LINE = 600
 MAX_BLOCK = 4_000
@@ -18,7 +18,7 @@ def line(text: object, limit: int = MAX_LINE) -> str:
 
 def block(text: str, limit: int = MAX_BLOCK) -> str:
     """Text with its line breaks, else as `line`."""
-    return shorten("\n".join(map(printable, shorten(text, limit).split("\n"))), limit)
+    return shorten(printable_lines(shorten(text, limit)), limit)
 
 
 def body(text: str, limit: int = MAX_BLOCK) -> str:

@@ -136,6 +136,11 @@ def printable(text: str) -> str:
     return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 
+def printable_lines(text: str) -> str:
+    """As `printable`, with the line breaks kept."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def _innermost(error: jsonschema_rs.ValidationError) -> list[jsonschema_rs.ValidationError]:
     """What is wrong inside an object where only one of several alternatives is an object."""
     if error.schema_path[-1] == "oneOf" and isinstance(error.instance, dict):

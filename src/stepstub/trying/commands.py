@@ -127,7 +127,8 @@ class Commands:
             with serve_in_thread(recorded) as url, tempfile.TemporaryFile() as printed:
                 failure = self._failure(environment(url, token, _of_trial(trial)), printed)
                 printed.seek(0)
-                output = printed.read().decode("utf-8", "replace").rstrip()
+                text = printed.read().decode("utf-8", "replace")
+                output = text.replace("\r\n", "\n").rstrip()
                 if failure or not trial.values:
                     self._output(f"--- under {trial.name}: {failure or 'passed'}")
                     self._output(output)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from stepstub.reports import environment
-from stepstub.schema import printable
+from stepstub.schema import printable, printable_lines
 from stepstub.trying.outcomes import Summary
 from stepstub.trying.section import meaning
 
@@ -11,7 +11,7 @@ from stepstub.trying.section import meaning
 def render(summary: Summary, what: str) -> bytes:
     """The page. `what` is what was tried: a test, or the command. What they sent is escaped."""
     made = environment("stepstub.trying")
-    made.filters |= {"line": printable, "block": _block}
+    made.filters |= {"line": printable, "block": printable_lines}
     page = made.get_template("trials.html")
     return page.render(summary=summary, what=what, meaning=meaning).encode()
 
@@ -22,7 +22,3 @@ def write(summary: Summary, what: str, *, json_file: Path | None, html_file: Pat
         json_file.write_bytes(summary.as_json())
     if html_file is not None:
         html_file.write_bytes(render(summary, what))
-
-
-def _block(text: str) -> str:
-    return "\n".join(map(printable, text.splitlines()))
