@@ -56,7 +56,7 @@ async def authorize(sandboxes: Sandboxes, headers: Headers) -> tuple[Sandbox | N
 async def _in_another_form(
     sandboxes: Sandboxes, headers: Headers, why_not: str
 ) -> tuple[Sandbox | None, str | None]:
-    for form, header, token in _tokens(headers, sandboxes.key_headers):
+    for form, header, token in _tokens(headers, await sandboxes.find_key_headers()):
         try:
             sandbox = await sandboxes.by_token(token)
         except Unauthorized:

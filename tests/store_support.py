@@ -1,12 +1,15 @@
 """What the tests over every store share: records, the kinds of stores, a sandbox over one of them.
 
-A store that is added to `BACKENDS` is held to all of tests/stores. Nothing there looks into a
-store, and nothing relies on a record that comes out of it being the object that went in.
+A store that is added to `BACKENDS`, or to the fixture `backend`, is held to all of tests/stores.
+Nothing there looks into a store, and nothing relies on a record that comes out of it being the
+object that went in.
 """
 
+import secrets
 from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
+from blocking_link import BlockingLink
 from remote_store import RemoteStore
 from stepstub.clock import Clock as AnyClock
 from stepstub.concurrency import InlineConcurrency, run_inline
@@ -16,6 +19,7 @@ from stepstub.model import Delegate, Param, Params, Process, Status, Step
 from stepstub.sandbox import Sandbox
 from stepstub.stores.memory import MemoryStore
 from stepstub.stores.protocol import Store
+from stepstub.stores.valkey.store import Marks, ValkeyStore
 from stepstub.transitions import Completion
 from support import Clock
 
@@ -48,7 +52,20 @@ class Remote(Memory):
         return RemoteStore(clock=clock, bound=bound)
 
 
+class Served(Memory):
+    """A store in a server of its own, at a port of this machine."""
+
+    def __init__(self, port: int) -> None:
+        self._link = BlockingLink("127.0.0.1", port)
+
+    def make_store(self, clock: AnyClock, *, bound: int = 1000) -> Store:
+        sandbox, epoch = f"stepstub:{{{secrets.token_hex(8)}}}", secrets.token_hex(8)
+        run_inline(self._link.command("HSET", sandbox, "epoch", epoch))
+        return ValkeyStore(self._link, sandbox, epoch, marks=Marks(), bound=bound, clock=clock)
+
+
 BACKENDS: dict[str, Backend] = {"memory": Memory(), "remote": Remote()}
+"""Those that take nothing to be started; of the others see `conftest.py` of tests/stores."""
 
 
 class World:

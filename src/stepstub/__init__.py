@@ -21,6 +21,7 @@ The layout, from the outside in; imports run downwards only::
     client  socketless                a sandbox as a test sees it; a request without a socket
     views  verification               the control API's types; how often a step was completed
     shaping  wire  metrics            which readings shaped a response; how it goes wrong; counters
+    shared_sandboxes                  those of many processes, in a server of their own
     sandboxes                         all of them, and their tokens
     sandbox                           one token's world
     responses  params                 what goes out, in either form; the params that come in

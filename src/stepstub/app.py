@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -9,9 +10,12 @@ from stepstub.concurrency import Concurrency, InlineConcurrency
 from stepstub.exchange import Tracing, exchange_of
 from stepstub.gate.stack import gate
 from stepstub.model import Process
-from stepstub.sandboxes import MemorySandboxes
+from stepstub.sandboxes import MemorySandboxes, Sandboxes
 from stepstub.settings import Settings
 from stepstub.stub import Stub
+
+if TYPE_CHECKING:
+    from stepstub.stores.valkey.address import Address
 
 
 def create_app(
@@ -20,30 +24,55 @@ def create_app(
     *,
     concurrency: Concurrency | None = None,
     tracing: Tracing | None = None,
+    state: "Address | None" = None,
 ) -> Stub:
     """A stub whose default sandbox holds `processes`.
 
     `concurrency` says how it may wait: inline (the default) for a caller with a thread of its own,
     an `EventLoopConcurrency` under a server. Without `tracing`, exchanges are no spans.
+    `state` is where the state is kept that several processes share; it takes the extra `valkey`.
     """
     concurrency = concurrency or InlineConcurrency()
     pages: dict[str, ASGIApp] = {"contract": _pages}
     if settings.with_control and concurrency.is_event_loop:
         pages["console"] = _Console()
     return Stub(
-        MemorySandboxes(
-            settings.token,
-            processes,
-            concurrency=concurrency,
-            limits=settings.limits,
-            readings=settings.readings,
-            vary=settings.vary,
-            tracing=tracing,
-        ),
+        _sandboxes(processes, settings, concurrency, tracing, state),
         settings=settings,
         concurrency=concurrency,
         gate=gate(with_control=settings.with_control),
         pages=pages,
+        tracing=tracing,
+    )
+
+
+def _sandboxes(
+    processes: Sequence[Process],
+    settings: Settings,
+    concurrency: Concurrency,
+    tracing: Tracing | None,
+    state: "Address | None",
+) -> Sandboxes:
+    if state is not None:
+        from stepstub.shared_sandboxes import SharedSandboxes
+        from stepstub.stores.valkey.link import Multiplexed
+        from stepstub.stores.valkey.notices import Notices
+
+        return SharedSandboxes(
+            processes,
+            settings=settings,
+            link=Multiplexed(state.connection, state.shown),
+            notices=Notices(state.client),
+            concurrency=concurrency,
+            tracing=tracing,
+        )
+    return MemorySandboxes(
+        settings.token,
+        processes,
+        concurrency=concurrency,
+        limits=settings.limits,
+        readings=settings.readings,
+        vary=settings.vary,
         tracing=tracing,
     )
 

@@ -152,22 +152,43 @@ class Sandbox:
         """Make the delegate calls that were put off and whose time has come."""
         owed, next_in = await self.store.take_owed()
         for each in owed:
-            await self._start_late(each.written, each.call)
+            await self._start_owed(each)
         if next_in is not None:
             self.concurrency.later(next_in / 1000, self.make_owed_calls)
 
-    async def _start_late(self, written: Change, call: DelegateCall) -> None:
-        """The call of a completion whose client has its response: it cannot be undone any more."""
+    async def _start_owed(self, owed: Owed) -> None:
+        """Make a call that was put off, or that another process has left unfinished.
+
+        A completion whose client has its response cannot be undone any more.
+        """
+        written, call = owed.written, owed.call
+        call.called_at = (await self.store.clock()).now
+        if not written.writes:
+            await self._start_first_again(call)
+            return
         change = transitions.whole(written, call.start.params)
         started = change.writes[1]
-        call.called_at = (await self.store.clock()).now
+        undoes = not owed.answered and self.readings.delegate_failure == "undone"
         try:
             await self.delegates.make(call, started)
         except DelegateFailed as failure:
             given_up = transitions.give_up(written, started, str(failure))
-            await self.store.apply(given_up, None, call)
+            await self.store.apply(transitions.undo(written) if undoes else given_up, None, call)
         else:
             await self._begin(change, written)
+        await self.store.confirm(None, call)
+
+    async def _start_first_again(self, call: DelegateCall) -> None:
+        """The call of a process's first step, whose process is taken away if that fails."""
+        process = await self.store.process(call.start.process_id)
+        step = (await self.store.step(call.start.process_step_id)).step
+        if process is not None and step is not None:
+            try:
+                await self.delegates.make(call, step)
+            except DelegateFailed:
+                await self.store.apply(transitions.remove(process), None, call)
+        else:
+            call.outcome = "failed: the process is gone"
         await self.store.confirm(None, call)
 
     async def _begin(self, change: Change, written: Change) -> None:

@@ -37,6 +37,24 @@ class Sandboxes(Protocol):
     vary: Vary | None
     key_headers: frozenset[bytes]
     default: Sandbox
+    are_shared: bool
+    """Whether other processes may change them."""
+
+    @property
+    def last_count(self) -> int:
+        """How many there were when they were counted last."""
+
+    async def begin(self) -> None:
+        """The event loop that they are used on is running now."""
+
+    async def end(self) -> None:
+        """It is about to end."""
+
+    async def renew(self, sandbox: Sandbox) -> None:
+        """Look a sandbox up anew: another process has reset, deleted or changed it."""
+
+    async def find_key_headers(self) -> frozenset[bytes]:
+        """`key_headers`, with those of sandboxes that this process has not come across."""
 
     async def count(self) -> int:
         """How many there are."""
@@ -94,6 +112,8 @@ class MemorySandboxes:
     the tokens there are.
     """
 
+    are_shared = False
+
     def __init__(
         self,
         token: str,
@@ -121,6 +141,22 @@ class MemorySandboxes:
         self._further: dict[bytes, Sandbox] = {}  # by the digests of tokens that were issued later
         self.default = run_inline(self._filled(DEFAULT_ID, processes, readings, vary))
         self._put(self.default, self._digest(token.encode()))
+
+    async def begin(self) -> None:
+        pass  # nothing of them belongs to a loop
+
+    async def end(self) -> None:
+        pass
+
+    async def renew(self, sandbox: Sandbox) -> None:
+        pass  # there is no other process
+
+    async def find_key_headers(self) -> frozenset[bytes]:
+        return self.key_headers
+
+    @property
+    def last_count(self) -> int:
+        return len(self._by_digest)
 
     async def count(self) -> int:
         return len(self._by_digest)

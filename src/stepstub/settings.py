@@ -32,3 +32,5 @@ class Settings(Struct, frozen=True, kw_only=True):
     vary: Vary | None = None
     """Likewise; None: responses do not vary."""
     limits: Limits = Limits()
+    sandboxes_expire_after: float = 7 * 24 * 3600.0
+    """Seconds after which a sandbox of a shared state is deleted that nobody has used."""

@@ -3,15 +3,25 @@
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import metadata
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepstub import fault_injection, wire
 from stepstub.clock import Clock, SystemClock
 from stepstub.concurrency import Concurrency
 from stepstub.contract import Contract
-from stepstub.errors import ClientDisconnected, HttpRefusal, StepRefused, nothing_here
+from stepstub.delegates import DelegateCall
+from stepstub.errors import (
+    ClientDisconnected,
+    HttpRefusal,
+    Refusal,
+    StepRefused,
+    StoreUnavailable,
+    WorldReplaced,
+    nothing_here,
+)
 from stepstub.exchange import Exchange, Tracing
 from stepstub.framing import FRAMING
 from stepstub.journal import MAX_JOURNALED_BODY, Entry, redacted
@@ -26,6 +36,8 @@ from stepstub.variations import Variation, Vary
 from stepstub.views import HealthView
 
 log = logging.getLogger("stepstub")
+
+_MAX_ATTEMPTS = 10  # at one request, whose sandbox others keep resetting
 access_log = logging.getLogger("stepstub.access")
 
 
@@ -62,7 +74,7 @@ class Stub:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to one request; every response but a page's leaves through here."""
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await self._live(receive, send)
             return
         began = time.perf_counter()
         entry = Entry(
@@ -79,8 +91,9 @@ class Stub:
             wire=extensions.get("stepstub.wire"),
             began=began,
         )
+        handle = self._handle_shared if self.sandboxes.are_shared else self._handle
         try:
-            await self._gate(scope, receive, send)
+            response = await handle(exchange, scope, receive, send)
         except ClientDisconnected as error:
             entry.reason = str(error)
             entry.duration = time.perf_counter() - began
@@ -88,9 +101,6 @@ class Stub:
                 await self._opened(exchange)
                 await self._ended(exchange, scope)
             return
-        except Exception as error:  # noqa: BLE001 - whatever it is, it becomes the one response
-            exchange.response = await self._refusal(exchange, error)
-        response = exchange.response
         if response is None:
             return  # a page has been sent
         if exchange.api.is_contract:
@@ -112,6 +122,43 @@ class Stub:
             await send({"type": "http.response.body", "body": response.body})
         else:
             await wire.deliver(exchange.delivery, response, send, exchange.wire)
+
+    async def _handle(
+        self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
+    ) -> Response | None:
+        """The response to a request; None where a page has been sent."""
+        try:
+            await self._gate(scope, receive, send)
+        except (ClientDisconnected, WorldReplaced):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it becomes the one response
+            exchange.response = await self._refusal(exchange, error)
+        return exchange.response
+
+    async def _handle_shared(
+        self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
+    ) -> Response | None:
+        """The same, anew if another process has changed the sandbox since it was looked up.
+
+        One that had been begun by then ends in the world that is gone.
+        """
+        replayed = Replayed(receive)
+        for _ in range(_MAX_ATTEMPTS):
+            try:
+                return await self._handle(exchange, scope, replayed.receive, send)
+            except WorldReplaced:
+                if exchange.entry.number:
+                    gone = StepRefused(Refusal(exchange.entry.step_id or "", "completed"))
+                    return await self._refusal(exchange, gone)
+            try:
+                await self.sandboxes.renew(exchange.nearest_sandbox)
+            except StoreUnavailable as error:
+                return await self._refusal(exchange, error)
+            exchange.known = exchange.unauthorised = exchange.records = None
+            replayed.rewind()
+        return await self._refusal(
+            exchange, StoreUnavailable("The sandbox is reset faster than it can be used.")
+        )
 
     async def dispatch(
         self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
@@ -138,13 +185,16 @@ class Stub:
         return response.content_type, response.body
 
     async def health(self) -> HealthView:
+        """Says nothing of the store of a shared state, whose failure no restart mends."""
+        with suppress(StoreUnavailable):
+            await self.sandboxes.count()
         return HealthView(
             status="ok",
             name="stepstub",
             version=metadata.version("stepstub"),
             contract_version=self.sandboxes.default.contract.version,
             contract_violations=self.violations,
-            sandboxes=await self.sandboxes.count(),
+            sandboxes=self.sandboxes.last_count,
         )
 
     async def _refusal(self, exchange: Exchange, error: Exception) -> Response:
@@ -155,7 +205,8 @@ class Stub:
             entry.violations = explained.violations
             if isinstance(error, StepRefused):
                 entry.moved_by = error.refusal.moved_by
-            now = await self._opened(exchange)
+            out_of_reach = isinstance(error, StoreUnavailable)
+            now = self._clock.now() if out_of_reach else await self._opened(exchange)
         return exchange.responses.failure(explained, now, exchange.entry.path)
 
     async def _own_mistake(self, exchange: Exchange, breach: str) -> Response:
@@ -172,16 +223,31 @@ class Stub:
         One whose credentials were refused is kept in the default sandbox.
         """
         store = exchange.nearest_sandbox.store
-        if exchange.entry.number:
-            return (await store.clock()).now
-        return await store.open(exchange.entry)
+        try:
+            if exchange.entry.number:
+                return (await store.clock()).now
+            return await store.open(exchange.entry)
+        except StoreUnavailable:  # it gets its response all the same
+            return self._clock.now()
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """Begin and end with the server."""
+        while True:
+            message = await receive()
+            ends = message["type"] == "lifespan.shutdown"
+            await (self.sandboxes.end() if ends else self.sandboxes.begin())
+            await send({"type": f"{message['type']}.complete"})
+            if ends:
+                return
 
     async def _ended(self, exchange: Exchange, scope: Scope) -> None:
         if self._tracing is not None:
             self._tracing.end(exchange, scope)
         if self.metrics is not None:
             number = exchange.entry.number
-            calls = await exchange.nearest_sandbox.store.calls_of([number])
+            calls: Mapping[int, DelegateCall] = {}
+            with suppress(StoreUnavailable, WorldReplaced):
+                calls = await exchange.nearest_sandbox.store.calls_of([number])
             self.metrics.count(exchange.entry, calls.get(number))
         if access_log.isEnabledFor(logging.INFO):
             sandbox = exchange.known and exchange.known.id
@@ -204,9 +270,19 @@ def _breach(entry: Entry, contract: Contract, response: Response) -> str | None:
     return contract.breach(response.status, response.content_type, response.body)
 
 
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
+class Replayed:
+    """What comes in of a request, so that it can come in again."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._received: list[Message] = []
+        self._next = 0
+
+    async def receive(self) -> Message:
+        if self._next == len(self._received):
+            self._received.append(await self._receive())
+        self._next += 1
+        return self._received[self._next - 1]
+
+    def rewind(self) -> None:
+        self._next = 0

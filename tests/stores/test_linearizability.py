@@ -32,7 +32,7 @@ from stepstub.model import Process
 from stepstub.sandbox import Sandbox
 from stepstub.stores.protocol import Applied, Conflict, Store
 from stepstub.transitions import Change
-from store_support import BACKENDS, PENDING, STARTED, Backend, Memory, entry_about, process
+from store_support import PENDING, STARTED, Backend, Memory, entry_about, process
 from support import TIMEOUT, Clock
 
 HISTORIES = 400
@@ -266,9 +266,8 @@ def new(backend: Backend) -> Store:
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize("name", BACKENDS)
-def test_what_threads_see_is_linearizable(name: str) -> None:
-    backend, number, length = BACKENDS[name], 3, 4
+def test_what_threads_see_is_linearizable(backend: Backend) -> None:
+    number, length = 3, 4
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -353,10 +352,9 @@ def scheduled(seed: int, store: Any) -> list[Operation]:
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize("name", BACKENDS)
-def test_what_interleaved_tasks_see_is_linearizable(name: str) -> None:
+def test_what_interleaved_tasks_see_is_linearizable(backend: Backend) -> None:
     for seed in range(HISTORIES):
-        operations = scheduled(seed, new(BACKENDS[name]))
+        operations = scheduled(seed, new(backend))
         assert is_linearizable(operations), (seed, operations)
 
 

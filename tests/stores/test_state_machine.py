@@ -24,7 +24,6 @@ from stepstub.errors import DelegateFailed, InConflict, StepRefused
 from stepstub.faults import Fault
 from stepstub.model import Param, Process
 from store_support import (
-    BACKENDS,
     COMPLETED,
     FAILED,
     PENDING,
@@ -233,7 +232,6 @@ def told(shown: Process) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize("name", BACKENDS)
-def test_a_sandbox_does_what_a_naive_one_does(name: str) -> None:
-    machine = type("Both", (Both,), {"backend": BACKENDS[name]})
+def test_a_sandbox_does_what_a_naive_one_does(backend: Backend) -> None:
+    machine = type("Both", (Both,), {"backend": backend})
     run_state_machine_as_test(machine, settings=random_runs(120, steps=25))

@@ -5,6 +5,7 @@ import secrets
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from socket import socket
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from stepstub.model import Process
     from stepstub.readiness import ReadyFile
     from stepstub.readings import Readings
+    from stepstub.stores.valkey.address import Address
     from stepstub.variations import Vary
 
 GENERATE = "generate"
@@ -170,7 +172,25 @@ GENERATE = "generate"
     default=1,
     show_default=True,
     type=click.IntRange(min=1),
-    help="One; state lives in one process.",
+    help="Processes that serve the port; more than one takes --state.",
+)
+@click.option(
+    "--state",
+    "state_url",
+    envvar="STEPSTUB_STATE",
+    metavar="URL",
+    help="Keep all state in a Valkey or Redis server, valkey://HOST:PORT/0, for all stubs that name"
+    " it.",
+)
+@click.option(
+    "--expire-sandboxes",
+    "expire_after",
+    envvar="STEPSTUB_EXPIRE_SANDBOXES",
+    metavar="HOURS",
+    default=168.0,
+    show_default=True,
+    type=click.FloatRange(min=0.001),
+    help="With --state: delete a sandbox that nobody has used for so long.",
 )
 def serve(
     host: str,
@@ -194,6 +214,8 @@ def serve(
     journal_size: int,
     max_sandboxes: int,
     workers: int,
+    state_url: str | None,
+    expire_after: float,
 ) -> None:
     """Run the stub until Ctrl-C or SIGTERM.
 
@@ -204,11 +226,17 @@ def serve(
     control_token = drawn or control_token
     for name in allow_hosts:
         _check_host(name)
-    if workers > 1:
+    if workers > 1 and state_url is None:
         raise wrong(
             "workers",
             "processes and their steps live in the memory of one process; more workers would each"
-            " have their own. Start several stubs on several ports instead.",
+            " have their own. Give --state, where all of them keep their state.",
+        )
+    if workers > 1 and with_metrics:
+        raise wrong(
+            "workers",
+            "each worker would count its own exchanges, and a scrape reaches one of them. Start"
+            " several stubs with --metrics instead, on the same --state.",
         )
 
     from stepstub import logs, variations
@@ -223,8 +251,10 @@ def serve(
     from stepstub.concurrency import EventLoopConcurrency
     from stepstub.readiness import Ready, notify
     from stepstub.serving.server import is_loopback, serve, url_of
+    from stepstub.serving.workers import serve_with_workers
     from stepstub.settings import DEFAULT_TOKEN, Limits, Settings
 
+    state = None if state_url is None else _state(state_url)
     listener = _listener(host, port, is_guarded=no_control or bool(control_token))
     if token == DEFAULT_TOKEN and not is_loopback(listener):
         click.echo(
@@ -242,6 +272,7 @@ def serve(
         limits=Limits(journal=journal_size, sandboxes=max_sandboxes),
         readings=readings,
         vary=vary,
+        sandboxes_expire_after=expire_after * 3600,
     )
     shown = _Token(token, is_secret=is_from_environment(click.get_current_context(), "token"))
     url = url_of(listener)
@@ -256,9 +287,31 @@ def serve(
             if not quiet:
                 click.echo(ready.as_json(drawn) if log_format == "json" else banner)
 
-        app = create_app(processes, settings, concurrency=EventLoopConcurrency(), tracing=spans)
-        serve(app, listener, started, allow_hosts=allow_hosts, until_eof=until_eof)
+        app = create_app(
+            processes, settings, concurrency=EventLoopConcurrency(), tracing=spans, state=state
+        )
+        serve_it = serve if workers == 1 else partial(serve_with_workers, workers=workers)
+        serve_it(app, listener, started, allow_hosts=allow_hosts, until_eof=until_eof)
         notify("STOPPING=1")
+
+
+def _state(url: str) -> "Address":
+    """Where the state is kept. Raises what ends the command where it cannot be."""
+    from stepstub.errors import BadRequest
+
+    try:
+        from stepstub.stores.valkey import fitness
+        from stepstub.stores.valkey.address import Address
+    except ModuleNotFoundError as error:
+        raise wrong(
+            "state_url", f"it takes the package {error.name}, which is not installed."
+        ) from error
+    try:
+        address = Address(url)
+    except BadRequest as error:
+        raise wrong("state_url", str(error)) from error
+    fitness.check(address)
+    return address
 
 
 def _drawn(control_token: str | None, *, quiet: bool) -> str | None:

@@ -15,6 +15,7 @@ from stepstub.handlers.credentials import (
     check_control_token,
     chosen_by_baggage,
 )
+from stepstub.journal import redacted
 from stepstub.operations import OPERATIONS
 
 with warnings.catch_warnings():  # Connexion imports what Starlette deprecates
@@ -113,7 +114,10 @@ class Bearer(_Check):
             exchange.token = bearer_token(headers)
             exchange.known = await sandboxes.by_token(exchange.token)
             return
+        key_headers = sandboxes.key_headers
         sandbox, why_not = await authorize(sandboxes, headers)
+        if sandboxes.key_headers is not key_headers:  # another process has made these known
+            exchange.entry.headers = redacted(headers, sandboxes.key_headers)
         exchange.known = sandbox
         if why_not is not None:
             raise Unauthorized(why_not)

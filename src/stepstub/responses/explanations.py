@@ -11,6 +11,7 @@ from stepstub.errors import (
     HttpRefusal,
     Refusal,
     StepRefused,
+    StoreUnavailable,
     Unauthorized,
     Violation,
 )
@@ -52,6 +53,8 @@ def failure(error: Exception) -> Failure:
         case HttpRefusal():
             allow: Headers = ((b"allow", error.allow.encode()),) if error.allow else ()
             return Failure(error.status, str(error), allow)
+        case StoreUnavailable():
+            return Failure(500, str(error))
         case _:
             log.error("unexpected error", exc_info=error)
             return Failure(500, "Something unexpected went wrong in the stub; its log says what.")

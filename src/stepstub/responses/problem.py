@@ -16,6 +16,7 @@ from stepstub.errors import (
     NotFound,
     ScenarioError,
     StepRefused,
+    StoreUnavailable,
     UnknownScenario,
 )
 from stepstub.responses import Explained, Headers, Response, explanations
@@ -78,6 +79,8 @@ def _failure(explained: Explained) -> Failure:
             return Failure(status, explained.reason)
         case NotFound():
             return Failure(404, str(error))
+        case StoreUnavailable():
+            return Failure(503, str(error), ((b"retry-after", b"1"),))
         case InConflict() | NeedsServer():
             return Failure(409, str(error))
         case DelegateFailed():

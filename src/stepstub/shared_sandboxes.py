@@ -1,0 +1,339 @@
+"""The registry of sandboxes whose state is in a server of its own, for all who share it."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from stepstub.clock import SystemClock
+from stepstub.concurrency import Concurrency
+from stepstub.delegates import CallTracing, StepStart
+from stepstub.errors import NeedsServer, StoreUnavailable, WorldReplaced
+from stepstub.model import Process
+from stepstub.readings import Readings
+from stepstub.sandbox import DEFAULT_ID, Sandbox
+from stepstub.sandboxes import (
+    MAX_TOKENS,
+    check_deletable,
+    id_of,
+    key_headers_of,
+    new_token,
+    too_many_sandboxes,
+    too_many_tokens,
+    unknown_token,
+)
+from stepstub.settings import Settings
+from stepstub.stores.valkey.directory import Description, Directory, Found
+from stepstub.stores.valkey.link import Link
+from stepstub.stores.valkey.notices import Notices
+from stepstub.stores.valkey.store import Marks, ValkeyStore
+from stepstub.tokens import Limit
+from stepstub.variations import Vary
+
+log = logging.getLogger("stepstub")
+
+_TEND_EVERY = 1.0  # seconds
+_NOTE_USE_EVERY = 60.0  # seconds
+_MAX_KNOWN = 10_000  # sandboxes that a process remembers having looked up
+
+
+class SharedSandboxes:
+    """The sandboxes that many processes share.
+
+    A process remembers those that it has looked up. Every exchange is begun in the epoch and
+    version of that, so one that was reset, deleted or changed meanwhile is looked up again.
+    """
+
+    are_shared = True
+
+    def __init__(
+        self,
+        processes: Sequence[Process],
+        *,
+        settings: Settings,
+        link: Link,
+        notices: Notices,
+        concurrency: Concurrency,
+        tracing: CallTracing | None = None,
+    ) -> None:
+        self.readings = settings.readings
+        self.vary = settings.vary
+        self.key_headers: frozenset[bytes] = frozenset()
+        self._token = settings.token.encode()
+        self._limits = settings.limits
+        self._expires_after = settings.sandboxes_expire_after
+        self._processes = tuple(processes)
+        self._link = link
+        self._notices = notices
+        self._directory = Directory(link)
+        self._concurrency = concurrency
+        self._tracing = tracing
+        self._marks = Marks()
+        self._clock = SystemClock()
+        self._known: dict[bytes, Sandbox] = {}  # by their tokens
+        self._keys: dict[str, str] = {}  # of the sandboxes, by their ids
+        self._noted: dict[str, float] = {}  # when their use was noted last, likewise
+        self._count = 0
+        self._tending: asyncio.Task[None] | None = None
+        # Of no epoch, so that whoever needs it looks it up.
+        self.default = self._made(
+            Found("stepstub:{}", "", "", self._described(DEFAULT_ID, None), limits_tokens=False)
+        )
+
+    async def begin(self) -> None:
+        # A worker that has been forked has its own marks.
+        self._marks = Marks()
+        self._tending = asyncio.get_running_loop().create_task(self._tend())
+
+    async def end(self) -> None:
+        if self._tending is not None:
+            self._tending.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._tending
+        await self._notices.close()
+        await self._link.close()
+
+    async def count(self) -> int:
+        self._count = await self._directory.count()
+        return self._count
+
+    @property
+    def last_count(self) -> int:
+        return self._count
+
+    async def page(self, offset: int, limit: int) -> list[Sandbox]:
+        await self._default()
+        found = [await self._found(key) for key in await self._directory.page(offset, limit)]
+        return [sandbox for sandbox in found if sandbox is not None]
+
+    async def by_token(self, token: bytes) -> Sandbox:
+        known = self._known.get(token)
+        if known is None:
+            known = await self._look_up(token)
+        now = time.monotonic()
+        if now > self._noted.get(known.id, 0.0) + _NOTE_USE_EVERY:
+            self._noted[known.id] = now
+            await self._directory.use(self._keys[known.id])
+        return known
+
+    async def _look_up(self, token: bytes) -> Sandbox:
+        if token == self._token:
+            found: Sandbox | None = await self._default()
+        else:
+            key = await self._directory.key_of(token)
+            found = await self._found(key)
+            if found is None and (owner := await self._directory.owner_of(key)):
+                found = await self._found(owner)
+        if found is None:
+            raise unknown_token()
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+            self._noted.clear()
+        self._known[token] = found
+        return found
+
+    async def by_id(self, sandbox_id: str) -> Sandbox | None:
+        if sandbox_id == DEFAULT_ID:
+            return await self._default()
+        key = await self._directory.by_id(sandbox_id)
+        return None if key is None else await self._found(key)
+
+    async def by_name(self, name: str) -> Sandbox | None:
+        key = await self._directory.by_name(name)
+        return None if key is None else await self._found(key)
+
+    async def renew(self, sandbox: Sandbox) -> None:
+        self._known = {token: each for token, each in self._known.items() if each is not sandbox}
+        if sandbox.id == DEFAULT_ID:
+            await self._default()
+
+    async def find_key_headers(self) -> frozenset[bytes]:
+        self.key_headers = await self._directory.key_headers()
+        return self.key_headers
+
+    async def create(
+        self,
+        processes: Sequence[Process],
+        readings: Readings | None = None,
+        vary: Vary | None = None,
+        name: str | None = None,
+    ) -> tuple[Sandbox, str]:
+        token = new_token()
+        description = Description(
+            id=id_of(token),
+            name=name,
+            created_at=self._clock.now(),
+            readings=readings or self.readings,
+            vary=vary,
+            processes=tuple(processes),
+        )
+        key = await self._directory.key_of(token.encode())
+        # The default one counts as well, and is there once somebody has come by its token.
+        registered = await self._register(key, description, most=self._limits.sandboxes + 1)
+        if registered == _TOO_MANY:
+            raise too_many_sandboxes(self._limits)
+        sandbox = await self._found(key)
+        if sandbox is None:  # deleted by who cannot know its token: the console
+            raise WorldReplaced
+        return sandbox, token
+
+    async def issue(self, sandbox: Sandbox, limit: Limit) -> str:
+        token = new_token()
+        await self.limit(sandbox, token.encode(), limit)
+        found = await self._directory.find(self._keys[sandbox.id])
+        if found is None:
+            raise WorldReplaced
+        key = await self._directory.key_of(token.encode())
+        if not await self._directory.issue(found, key, MAX_TOKENS):
+            raise too_many_tokens()
+        return token
+
+    async def limit(self, sandbox: Sandbox, token: bytes, limit: Limit) -> None:
+        await sandbox.store.limit_token(token, limit)
+
+    async def reset(
+        self,
+        sandbox: Sandbox,
+        processes: Sequence[Process] | None,
+        readings: Readings | None = None,
+        vary: Vary | None = None,
+    ) -> Sandbox:
+        description = Description(
+            id=sandbox.id,
+            name=sandbox.name,
+            created_at=sandbox.created_at,
+            readings=readings or sandbox.readings,
+            vary=vary,
+            processes=tuple(sandbox.scenario if processes is None else processes),
+        )
+        key, epoch = self._keys[sandbox.id], secrets.token_hex(8)
+        await self._fill(key, epoch, description)
+        before = await self._directory.replace(key, epoch, description, _header(description))
+        await self._store(key, epoch if before is None else before, filling=True).retire()
+        if before is None:
+            raise unknown_token()
+        await self.renew(sandbox)
+        fresh = await self._found(key)
+        if fresh is None:
+            raise unknown_token()
+        return fresh
+
+    async def delete(self, sandbox: Sandbox) -> None:
+        check_deletable(sandbox)
+        await self._remove(self._keys[sandbox.id])
+        await self.renew(sandbox)
+
+    def on_delegate(self, token: str, function: Callable[[StepStart], None] | None) -> None:
+        raise NeedsServer("A function of one process cannot start the steps of a shared sandbox.")
+
+    async def _default(self) -> Sandbox:
+        """The sandbox of the stub's own token, which is made when it is first looked for."""
+        key = await self._directory.key_of(self._token)
+        found = await self._found(key)
+        if found is None:
+            await self._register(key, self._described(DEFAULT_ID, None), most=None)
+            found = await self._found(key)
+            if found is None:
+                raise WorldReplaced
+        self.default = found
+        return found
+
+    def _described(self, sandbox_id: str, name: str | None) -> Description:
+        return Description(
+            id=sandbox_id,
+            name=name,
+            created_at=self._clock.now(),
+            readings=self.readings,
+            vary=self.vary,
+            processes=self._processes,
+        )
+
+    async def _register(self, key: str, description: Description, *, most: int | None) -> int:
+        """Fill an epoch, and enter the sandbox under it, unless it is there already."""
+        epoch = secrets.token_hex(8)
+        await self._fill(key, epoch, description)
+        header = _header(description)
+        outcome = await self._directory.register(key, epoch, description, header, most)
+        if outcome != _REGISTERED:
+            await self._store(key, epoch, filling=True).retire()
+        return outcome
+
+    async def _fill(self, key: str, epoch: str, description: Description) -> None:
+        await self._store(key, epoch, filling=True).add(description.processes, description.readings)
+
+    async def _remove(self, key: str, unused_since: int | None = None) -> None:
+        found = await self._directory.find(key)
+        if found is None:
+            return
+        epoch = await self._directory.remove(key, found.description, unused_since)
+        if epoch is not None:
+            await self._store(key, epoch, filling=True).retire()
+
+    async def _found(self, key: str) -> Sandbox | None:
+        found = await self._directory.find(key)
+        return None if found is None else self._made(found)
+
+    def _made(self, found: Found) -> Sandbox:
+        described = found.description
+        self._keys[described.id] = found.sandbox
+        self.key_headers |= key_headers_of(described.readings)
+        sandbox = Sandbox(
+            described.processes,
+            sandbox_id=described.id,
+            store=self._store(found.sandbox, found.epoch, found.version),
+            concurrency=self._concurrency,
+            readings=described.readings,
+            vary=described.vary,
+            name=described.name,
+            created_at=described.created_at,
+            tracing=self._tracing,
+        )
+        sandbox.limits_tokens = found.limits_tokens
+        return sandbox
+
+    def _store(
+        self, key: str, epoch: str, version: str = "", *, filling: bool = False
+    ) -> ValkeyStore:
+        return ValkeyStore(
+            self._link,
+            key,
+            epoch,
+            marks=self._marks,
+            version=version,
+            notices=self._notices,
+            bound=self._limits.journal,
+            filling=filling,
+        )
+
+    async def _tend(self) -> None:
+        """Take over what other processes have left, and let go of what nobody uses."""
+        while True:
+            await asyncio.sleep(_TEND_EVERY)
+            try:
+                for key in await self._directory.owing():
+                    await self._take_over(key)
+                keys, since = await self._directory.unused(round(self._expires_after * 1000))
+                for key in keys:
+                    if key != await self._directory.key_of(self._token):
+                        await self._remove(key, since)
+            except StoreUnavailable as error:
+                log.warning("cannot look after the sandboxes: %s", error)
+            except Exception:
+                log.exception("cannot look after the sandboxes")
+
+    async def _take_over(self, key: str) -> None:
+        sandbox = await self._found(key)
+        if sandbox is None:
+            await self._directory.forget_owing(key)
+        else:
+            with suppress(WorldReplaced):
+                await sandbox.make_owed_calls()
+
+
+_REGISTERED, _TOO_MANY = 1, 3
+
+
+def _header(description: Description) -> bytes:
+    return next(iter(key_headers_of(description.readings)), b"")

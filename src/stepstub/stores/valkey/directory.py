@@ -1,0 +1,188 @@
+"""Which sandboxes there are: the part of the state that no single sandbox owns."""
+
+import secrets
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
+
+from msgspec import Struct, json
+
+from stepstub.errors import StoreUnavailable
+from stepstub.model import Process
+from stepstub.readings import Readings
+from stepstub.stores.valkey.link import Argument, Link, Lost
+from stepstub.stores.valkey.scripts import script
+from stepstub.stores.valkey.store import OWED
+from stepstub.variations import Vary
+
+_KEY = "stepstub:key"
+_ORDER = "stepstub:sandboxes"
+_IDS = "stepstub:ids"
+_NAMES = "stepstub:names"
+_TOKENS = "stepstub:tokens"
+_HEADERS = "stepstub:headers"
+_USED = "stepstub:used"
+
+_BATCH = 20  # sandboxes that are looked after at a time
+
+
+class Description(Struct, frozen=True, kw_only=True):
+    """What a sandbox is, apart from its state. `processes` are those it began with."""
+
+    id: str
+    name: str | None
+    created_at: int
+    readings: Readings
+    vary: Vary | None
+    processes: tuple[Process, ...]
+
+
+class Found(Struct, frozen=True):
+    """A sandbox as it is now: its key, epoch and version, and whether its tokens have limits."""
+
+    sandbox: str
+    epoch: str
+    version: str
+    description: Description
+    limits_tokens: bool
+
+
+_encode = json.Encoder().encode
+_decode = json.Decoder(Description).decode
+
+
+class Directory:
+    """The sandboxes of a server, by keys that no token can be read from."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._hash_key: bytes | None = None
+
+    async def key_of(self, token: bytes) -> str:
+        """The key of the sandbox that has this token as its own.
+
+        Its braces keep all that belongs to the sandbox together.
+        """
+        if self._hash_key is None:
+            await self._command("SET", _KEY, secrets.token_hex(32), "NX")
+            self._hash_key = await self._command("GET", _KEY)
+        digest = blake2b(token, key=self._hash_key[:64], digest_size=16).hexdigest()
+        return f"stepstub:{{{digest}}}"
+
+    async def find(self, sandbox: str) -> Found | None:
+        """The sandbox of a key, if there is one."""
+        epoch, version, description, limited = await self._command(
+            "HMGET", sandbox, "epoch", "version", "description", "limited"
+        )
+        if epoch is None:
+            return None
+        described = _decode(description)
+        return Found(sandbox, epoch.decode(), version.decode(), described, limited is not None)
+
+    async def owner_of(self, token_key: str) -> str | None:
+        """The key of the sandbox that has been given a further token."""
+        return _text(await self._command("HGET", _TOKENS, token_key))
+
+    async def by_id(self, sandbox_id: str) -> str | None:
+        return _text(await self._command("HGET", _IDS, sandbox_id))
+
+    async def by_name(self, name: str) -> str | None:
+        return _text(await self._command("HGET", _NAMES, name))
+
+    async def count(self) -> int:
+        return int(await self._command("ZCARD", _ORDER))
+
+    async def page(self, offset: int, limit: int) -> list[str]:
+        if not limit:
+            return []
+        found = await self._command("ZRANGE", _ORDER, offset, offset + limit - 1)
+        return [key.decode() for key in found]
+
+    async def key_headers(self) -> frozenset[bytes]:
+        return frozenset(await self._command("SMEMBERS", _HEADERS))
+
+    async def register(
+        self, sandbox: str, epoch: str, description: Description, header: bytes, most: int | None
+    ) -> int:
+        """Enter a sandbox: 1, or 2 where it is there already, or 3 where there are too many."""
+        keys = (sandbox, _ORDER, _IDS, _NAMES, _HEADERS, _USED)
+        reply = await self._run(
+            "register",
+            keys,
+            epoch,
+            "",
+            "",
+            _encode(description),
+            description.id,
+            description.name or "",
+            header,
+            "" if most is None else most,
+        )
+        return int(reply[0])
+
+    async def replace(
+        self, sandbox: str, epoch: str, description: Description, header: bytes
+    ) -> str | None:
+        """Have a sandbox go on in another epoch; the one before, None where there is none."""
+        keys = (sandbox, _TOKENS, _HEADERS)
+        reply = await self._run("replace", keys, epoch, "", "", _encode(description), header)
+        return _text(reply[1]) if reply[0] else None
+
+    async def remove(
+        self, sandbox: str, description: Description, unused_since: int | None = None
+    ) -> str | None:
+        """Take a sandbox out; its epoch, None where it is gone or has been used since."""
+        keys = (sandbox, _ORDER, _IDS, _NAMES, _TOKENS, _USED)
+        since = "" if unused_since is None else unused_since
+        reply = await self._run(
+            "remove", keys, "", "", "", description.id, description.name or "", since
+        )
+        return _text(reply[1]) if reply[0] else None
+
+    async def issue(self, found: Found, token_key: str, most: int) -> bool:
+        """Give a sandbox a further token; False where it has too many."""
+        reply = await self._run(
+            "issue", (found.sandbox, _TOKENS), found.epoch, "", "", token_key, most
+        )
+        return bool(reply[0] == 1)
+
+    async def use(self, sandbox: str) -> None:
+        """Note that a sandbox is used."""
+        await self._command("ZADD", _USED, "XX", round(self._link.server_time()), sandbox)
+
+    async def unused(self, milliseconds: int) -> tuple[list[str], int]:
+        """Some sandboxes that nobody has used for so long, and since when."""
+        since = round(self._link.server_time()) - milliseconds
+        found = await self._command("ZRANGEBYSCORE", _USED, "-inf", since, "LIMIT", 0, _BATCH)
+        return [key.decode() for key in found], since
+
+    async def owing(self) -> list[str]:
+        """Some sandboxes in which a delegate call may have to be taken over."""
+        now = round(self._link.server_time())
+        found = await self._command("ZRANGEBYSCORE", OWED, "-inf", now, "LIMIT", 0, _BATCH)
+        return [key.decode() for key in found]
+
+    async def forget_owing(self, sandbox: str) -> None:
+        """The sandbox is gone, and nobody is owed anything there."""
+        await self._command("ZREM", OWED, sandbox)
+
+    async def _command(self, *arguments: Argument) -> Any:
+        """A command that does no harm twice."""
+        return await self._again(lambda: self._link.command(*arguments))
+
+    async def _run(self, name: str, keys: Sequence[str], *arguments: Argument) -> Any:
+        return await self._again(lambda: self._link.run(script(name), keys, arguments))
+
+    async def _again(self, attempt: Any) -> Any:
+        try:
+            return await attempt()
+        except Lost:
+            pass
+        try:
+            return await attempt()
+        except Lost as error:
+            raise StoreUnavailable(f"The store at {self._link.address} did not reply.") from error
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()

@@ -1,0 +1,40 @@
+-- Adds processes, all of them or none.
+--
+-- ARGV: 4 how many; then of each its id, its steps as a JSON array of ids, how many they are, and
+--       of each step id and record
+-- Reply: 1
+--        3, 'process' or 'step', the id that is in use
+if not is_current() then
+  return {0}
+end
+local index = 5
+for _ = 1, tonumber(ARGV[4]) do
+  if redis.call('HEXISTS', key('processes'), ARGV[index]) == 1 then
+    return {3, 'process', ARGV[index]}
+  end
+  local count = tonumber(ARGV[index + 2])
+  for place = index + 3, index + 1 + 2 * count, 2 do
+    if redis.call('HEXISTS', key('steps'), ARGV[place]) == 1 then
+      return {3, 'step', ARGV[place]}
+    end
+  end
+  index = index + 3 + 2 * count
+end
+index = 5
+for _ = 1, tonumber(ARGV[4]) do
+  local count = tonumber(ARGV[index + 2])
+  local order = redis.call('HINCRBY', key('state'), 'processes', 1)
+  redis.call('HSET', key('processes'), ARGV[index], ARGV[index + 1])
+  redis.call('ZADD', key('order'), order, ARGV[index])
+  local before = nil
+  for place = index + 3, index + 1 + 2 * count, 2 do
+    redis.call('HSET', key('steps'), ARGV[place], ARGV[place + 1])
+    if before then
+      redis.call('HSET', key('next'), before, ARGV[place])
+    end
+    before = ARGV[place]
+  end
+  index = index + 3 + 2 * count
+end
+changed()
+return {1}

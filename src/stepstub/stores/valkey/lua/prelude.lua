@@ -1,0 +1,60 @@
+-- What every script of a sandbox begins with.
+--
+-- KEYS[1]  the sandbox: a hash with its epoch, its version and its description
+-- ARGV[1]  the epoch that the caller knows; the keys of its state carry it
+-- ARGV[2]  the version that the caller knows, '' for any; '*' is for an epoch that is being filled
+-- ARGV[3]  the machine's time in ms, '' for the time of this server
+--
+-- Every reply begins with 0 where the sandbox has been reset, deleted or changed meanwhile.
+local sandbox, epoch = KEYS[1], ARGV[1]
+
+local function key(name)
+  return sandbox .. ':' .. epoch .. ':' .. name
+end
+
+local function is_current()
+  if ARGV[2] == '*' then
+    return true
+  end
+  local found = redis.call('HMGET', sandbox, 'epoch', 'version')
+  return found[1] == epoch and (ARGV[2] == '' or found[2] == ARGV[2])
+end
+
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+local function server_time()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function wall_time()
+  return tonumber(ARGV[3]) or server_time()
+end
+
+-- The sandbox's time, which never runs backwards; and whether it stands still.
+local function time()
+  local found = redis.call('HMGET', key('state'), 'frozen', 'ahead', 'last')
+  local now = tonumber(found[1]) or wall_time() + (tonumber(found[2]) or 0)
+  local last = tonumber(found[3])
+  if last and now < last then
+    now = last
+  end
+  return now, found[1] ~= false
+end
+
+local function keep_time(now)
+  redis.call('HSET', key('state'), 'last', whole(now))
+end
+
+local function changed()
+  redis.call('HINCRBY', key('state'), 'revision', 1)
+  redis.call('PUBLISH', sandbox, '')
+end
+
+-- Whether there is a fault that may strike this step in this phase.
+local function has_fault(phase, step)
+  local found = redis.call('HMGET', key('faults'), phase .. '|' .. step, phase .. '|*')
+  return (found[1] or found[2]) and 1 or 0
+end

@@ -1,0 +1,28 @@
+-- Takes a sandbox out of the directory.
+--
+-- KEYS: 2 the directory: all sandboxes in their order, 3 by their ids, 4 by their names,
+--       5 the owners of further tokens, 6 when each was used last
+-- ARGV: 4 its id, 5 its name or '', 6 the server's time in ms since which it was not used, or ''
+-- Reply: 1, its epoch; or 0 where it is gone already, or has been used
+local last = redis.call('HGET', sandbox, 'epoch')
+if ARGV[6] ~= '' then
+  local used = tonumber(redis.call('ZSCORE', KEYS[6], sandbox))
+  if used and used > tonumber(ARGV[6]) then
+    return {0}
+  end
+end
+redis.call('ZREM', KEYS[6], sandbox)
+if not last then
+  return {0}
+end
+for _, token in ipairs(redis.call('SMEMBERS', sandbox .. ':tokens')) do
+  redis.call('HDEL', KEYS[5], token)
+end
+redis.call('DEL', sandbox, sandbox .. ':tokens')
+redis.call('ZREM', KEYS[2], sandbox)
+redis.call('HDEL', KEYS[3], ARGV[4])
+if redis.call('HGET', KEYS[4], ARGV[5]) == sandbox then
+  redis.call('HDEL', KEYS[4], ARGV[5])
+end
+redis.call('PUBLISH', sandbox, '')
+return {1, last}
