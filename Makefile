@@ -28,8 +28,8 @@ demo: $(VENV)/dev  ## run a whole process with a third-party application
 
 # The packages need no install scripts of theirs.
 example-typescript: $(VENV)/run  ## complete a step with the helper for TypeScript, beside a stub (needs Node)
-	npm --prefix clients/typescript install --silent --ignore-scripts --no-package-lock --no-audit --no-fund
-	npm --prefix clients/typescript run --silent build >/dev/null
+	cd clients/typescript && npm install --silent --ignore-scripts --no-package-lock --no-audit --no-fund
+	cd clients/typescript && npm run --silent build >/dev/null
 	$(BIN)/stepstub run -- node clients/typescript/dist/examples/first-step.js
 
 example-java: $(VENV)/run  ## complete a step with the helper for Java, beside a stub (needs a JDK)
