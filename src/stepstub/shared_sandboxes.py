@@ -170,7 +170,7 @@ class SharedSandboxes:
             processes=tuple(processes),
         )
         key = await self._directory.key_of(token.encode())
-        # The default one counts as well, and is there once somebody has come by its token.
+        await self._default()  # which counts as well
         registered = await self._register(key, description, most=self._limits.sandboxes + 1)
         if registered == _TOO_MANY:
             raise too_many_sandboxes(self._limits)

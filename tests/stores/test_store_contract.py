@@ -16,7 +16,16 @@ from stepstub.errors import InConflict
 from stepstub.faults import MAX_FAULTS, Fault, Phase
 from stepstub.journal import Entry, ExchangeQuery
 from stepstub.model import Param, Process, Step
-from stepstub.stores.protocol import Applied, ClockState, Conflict, Gone, Loaded, Store
+from stepstub.stores.protocol import (
+    Applied,
+    ClockState,
+    Conflict,
+    Gone,
+    Loaded,
+    Owed,
+    Store,
+)
+from stepstub.tokens import EXPIRED, REVOKED, Limit
 from stepstub.transitions import Change
 from store_support import (
     COMPLETED,
@@ -931,3 +940,95 @@ def test_all_steps_of_a_process_are_seen_at_one_instant(kept: Kept) -> None:
         )
 
     assert in_time(lambda: all(at_once(3, work)))
+
+
+# --- delegate calls that are put off
+
+
+def put_off(kept: Kept, due: int) -> Owed:
+    """A completion whose delegate call is to be made at a time."""
+    entry, change = kept.completion()
+    call = call_of("p2", IN_PROGRESS, number=entry.number)
+    assert isinstance(kept.apply(change, entry, call), Applied)
+    owed = Owed(change, call, due)
+    kept.run(kept.store.put_off(owed))
+    kept.run(kept.store.confirm(entry, call))
+    return owed
+
+
+def take(kept: Kept) -> tuple[list[str], int | None]:
+    """The steps whose calls are handed out, and when the next one is due."""
+    owed, next_in = kept.run(kept.store.take_owed())
+    return [each.call.start.process_step_id for each in owed], next_in
+
+
+def test_a_call_that_is_put_off_is_handed_out_once_when_it_is_due(kept: Kept, clock: Clock) -> None:
+    kept.add(process(STARTED, PENDING))
+    owed = put_off(kept, clock.now() + 1500)
+    assert take(kept) == ([], 1500)
+    clock.jump(1.499)
+    assert take(kept) == ([], 1)
+    clock.jump(0.001)
+    (taken,), next_in = kept.run(kept.store.take_owed())
+    assert next_in is None
+    assert facts(*taken.written.writes) == facts(*owed.written.writes)
+    assert taken.answered
+    assert take(kept) == ([], None)
+    taken.call.outcome = ACCEPTED
+    kept.run(kept.store.confirm(None, taken.call))
+    assert [told(call) for call in kept.run(kept.store.calls())] == [(1, "p2", ACCEPTED)]
+
+
+def test_calls_are_handed_out_in_the_order_they_are_due(kept: Kept, clock: Clock) -> None:
+    kept.add(process(STARTED, PENDING), process(STARTED, PENDING, process_id="q"))
+    put_off(kept, clock.now() + 2000)
+    entry, change = kept.completion("q1")
+    call = call_of("q2", IN_PROGRESS, number=entry.number)
+    kept.apply(change, entry, call)
+    kept.run(kept.store.put_off(Owed(change, call, clock.now() + 1000)))
+    clock.jump(3)
+    assert take(kept) == (["q2", "p2"], None)
+
+
+def test_no_call_is_due_while_the_time_stands_still(kept: Kept, clock: Clock) -> None:
+    kept.add(process(STARTED, PENDING))
+    put_off(kept, clock.now() + 1000)
+    kept.run(kept.store.change_clock(0, True))
+    clock.jump(60)
+    assert take(kept) == ([], None)
+    kept.run(kept.store.change_clock(1, None))
+    assert take(kept) == (["p2"], None)
+
+
+def test_no_call_is_made_in_a_world_that_is_gone(kept: Kept, clock: Clock) -> None:
+    kept.add(process(STARTED, PENDING))
+    put_off(kept, clock.now())
+    kept.run(kept.store.retire())
+    assert take(kept) == ([], None)
+
+
+# --- tokens
+
+
+@pytest.mark.parametrize("requests", [0, 1, 3])
+def test_a_token_is_good_for_so_many_requests(kept: Kept, requests: int) -> None:
+    kept.run(kept.store.limit_token(b"one", Limit(requests=requests)))
+    uses = [kept.run(kept.store.use_token(b"one")) for _ in range(requests + 2)]
+    assert uses == [None] * requests + [REVOKED] * 2
+    assert kept.run(kept.store.use_token(b"another")) is None
+
+
+def test_a_token_is_good_until_its_time(kept: Kept, clock: Clock) -> None:
+    kept.run(kept.store.limit_token(b"one", Limit(until=clock.now() + 1000)))
+    clock.jump(0.999)
+    assert kept.run(kept.store.use_token(b"one")) is None
+    clock.jump(0.001)
+    assert kept.run(kept.store.use_token(b"one")) == EXPIRED
+    kept.run(kept.store.limit_token(b"one", Limit()))
+    assert kept.run(kept.store.use_token(b"one")) is None
+
+
+def test_requests_at_once_are_counted_one_by_one(kept: Kept) -> None:
+    kept.run(kept.store.limit_token(b"one", Limit(requests=30)))
+    uses = at_once(4, lambda _: [kept.run(kept.store.use_token(b"one")) for _ in range(10)])
+    assert sum(use is None for each in uses for use in each) == 30

@@ -142,6 +142,7 @@ class Multiplexed:
         while True:
             if self._connecting is None:
                 self._connecting = asyncio.get_running_loop().create_task(self._connect())
+                self._connecting.add_done_callback(_retrieved)
             try:
                 async with asyncio.timeout(deadline - time.monotonic()):
                     await asyncio.shield(self._connecting)
@@ -212,7 +213,7 @@ class Multiplexed:
         self._fail_pending()
         # Not awaited: it waits for nothing but to be closed.
         closing = asyncio.get_running_loop().create_task(connection.disconnect(nowait=True))
-        closing.add_done_callback(lambda task: task.cancelled() or task.exception())
+        closing.add_done_callback(_retrieved)
 
     def _fail_pending(self) -> None:
         self._unsent.clear()
@@ -220,3 +221,9 @@ class Multiplexed:
             waiting = self._pending.popleft().reply
             if not waiting.done():
                 waiting.set_exception(Lost("the connection was lost"))
+
+
+def _retrieved(task: "asyncio.Task[None]") -> None:
+    """Have asyncio not complain where nobody waits for a task any more."""
+    if not task.cancelled():
+        task.exception()

@@ -179,7 +179,7 @@ class ValkeyStore:
         if call is not None and not call.number and len(reply) > 3:
             call.number = int(reply[3])
         self.changes.notify()
-        return Applied(reply[1], await self._fault(phase, entry) if reply[2] else None)
+        return Applied(reply[1], await self._fault_after(phase, entry) if reply[2] else None)
 
     def _call(self, change: Change, call: DelegateCall | None) -> tuple[Argument, ...]:
         """What `apply` is told of a delegate call."""
@@ -198,7 +198,7 @@ class ValkeyStore:
         encoded = records.encode_call(call)
         phase = _phase(entry, None)
         reply = await self._noted(entry, phase, call.number or "", encoded, call.attempt, over)
-        return Applied(reply[1], await self._fault(phase, entry) if reply[2] else None)
+        return Applied(reply[1], await self._fault_after(phase, entry) if reply[2] else None)
 
     async def close(self, entry: Entry) -> None:
         await self._noted(entry, None, "", b"", "", "")
@@ -371,6 +371,13 @@ class ValkeyStore:
             return None
         step_id = entry.step_id or ""
         return await self._change_faults(lambda faults: faults.take(phase, step_id))
+
+    async def _fault_after(self, phase: Phase | None, entry: Entry | None) -> Fault | None:
+        """The same once a change has been written, which no failure may hide any more."""
+        try:
+            return await self._fault(phase, entry)
+        except (StoreUnavailable, WorldReplaced):
+            return None
 
     async def _change_faults(self, change: Callable[[Faults], T]) -> T:
         """Change the faults as they are, whatever others do to them; what `change` returns."""
