@@ -135,6 +135,11 @@ class Multiplexed:
             self._break(connection)
         finally:
             self._flushing = None
+            # What has come since for another connection was left to this task.
+            if self._unsent and self._connection is not None:
+                self._flushing = asyncio.get_running_loop().create_task(
+                    self._flush(self._connection)
+                )
 
     async def _connected(self) -> Connection:
         """A connection, made anew; all that wait for one share the attempt."""
