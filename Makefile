@@ -46,7 +46,7 @@ lint: $(VENV)/dev  ## style, import rules, validity of the OpenAPI documents, sc
 	$(BIN)/openapi-spec-validator openapi.yaml src/stepstub/control.yaml
 	$(BIN)/shellcheck .ci/run tests/*.sh
 	$(BIN)/hadolint Containerfile examples/Containerfile
-	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml compose.shared.yaml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml
 
 lint-contract: $(VENV)/dev  ## lint both OpenAPI documents, also with spectral and redocly (needs Node)
