@@ -46,7 +46,7 @@ lint: $(VENV)/dev  ## style, import rules, validity of the OpenAPI documents, sc
 	$(BIN)/openapi-spec-validator openapi.yaml src/stepstub/control.yaml
 	$(BIN)/shellcheck .ci/run tests/*.sh
 	$(BIN)/hadolint Containerfile examples/Containerfile
-	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml compose.shared.yaml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml
 
 lint-contract: $(VENV)/dev  ## lint both OpenAPI documents, also with spectral and redocly (needs Node)
@@ -142,6 +142,7 @@ valkey-server: $(VENV)/run  ## install a Valkey server into build/, for the test
 lock: $(VENV)/dev  ## pin the requirements of pyproject.toml and the examples (ARGS=--upgrade updates every pin)
 	$(LOCK) requirements/build.txt pyproject.toml --extra build $(ARGS)
 	$(LOCK) requirements/verify.txt pyproject.toml --extra verify $(ARGS)
+	$(LOCK) requirements/image.txt pyproject.toml --extra verify --extra valkey $(ARGS)
 	$(LOCK) requirements/dev.txt pyproject.toml --extra dev $(ARGS)
 	$(LOCK) requirements/lowest.txt pyproject.toml --extra dev --resolution lowest-direct $(ARGS)
 	$(LOCK) examples/requirements.txt examples/requirements.in $(ARGS)

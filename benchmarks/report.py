@@ -54,19 +54,19 @@ def markdown(results: dict[str, Any]) -> str:
     parts = [
         "# Benchmark results\n",
         _introduction(results),
-        _table(("", ""), results["machine"].items()),
+        table(("", ""), results["machine"].items()),
         "## Targets\n",
-        _table(("metric", "target", "measured", ""), _targets(results, comparison)),
+        table(("metric", "target", "measured", ""), _targets(results, comparison)),
         "## Completions\n",
         _completions(results, comparison),
         _notes(results, comparison),
         "## Kinds of load on the stub\n",
-        _table(
+        table(
             ("server", "load", "relative to completions", "requests/s", "p50 ms", "p99 ms"),
             _kinds(results, comparison),
         ),
         "## Cold start: process start to first 200, ms\n",
-        _table(
+        table(
             ("server", "median (minimum to maximum)"),
             (
                 (name, spread([1000 * seconds for seconds in seen], 0))
@@ -74,10 +74,10 @@ def markdown(results: dict[str, Any]) -> str:
             ),
         ),
         "## Memory\n",
-        _table(("", ""), _memory(results["memory"])),
+        table(("", ""), _memory(results["memory"])),
         "## Cost of one completion by number of steps\n",
         "In-process, no sockets; microseconds: median (lower to upper quartile).\n",
-        _table(
+        table(
             ("steps", "µs"),
             (
                 (
@@ -185,7 +185,7 @@ def _completions(results: dict[str, Any], comparison: Comparison) -> str:
                 probes["second"],
             )
         )
-    return _table(
+    return table(
         (
             *("server", "connections", "relative to Prism", "relative to bare ASGI"),
             *("requests/s", "p50 ms", "p99 ms"),
@@ -243,6 +243,6 @@ def _memory(memory: dict[str, Any]) -> Iterable[Sequence[object]]:
         )
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"

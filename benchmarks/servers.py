@@ -63,7 +63,7 @@ def running(
     server: Server, build: Path, *, core: int | None, first_step: str | None = None
 ) -> Iterator[Running]:
     """Start a server, wait for its first 200, and stop it when the context ends."""
-    port = _free_port()
+    port = free_port()
     pin = ["taskset", "--cpu-list", str(core)] if core is not None else []
     with (build / f"{server.name}.log").open("wb") as log:
         started = time.perf_counter()
@@ -139,7 +139,7 @@ def _first_response(
     raise BenchError(f"no response from {process.args}; see {log}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -48,8 +48,9 @@ async def authorize(sandboxes: Sandboxes, headers: Headers) -> tuple[Sandbox | N
     except Unauthorized as refusal:
         why_not = str(refusal)
     else:
-        accepted = sandbox.readings.credentials in ("bearer", "none")
-        return sandbox, await _used(sandbox, token) if accepted else _form(sandbox.readings)
+        if sandbox.readings.credentials not in ("bearer", "none"):
+            return sandbox, _form(sandbox.readings)
+        return sandbox, await _used(sandbox, token) if sandbox.limits_tokens else None
     return await _in_another_form(sandboxes, headers, why_not)
 
 
@@ -118,8 +119,6 @@ async def chosen_by_baggage(sandboxes: Sandboxes, sandbox: Sandbox, headers: Hea
     So all tests of a system can share one stub, whose token the system knows, and each have a
     sandbox: `baggage: stepstub-sandbox=NAME` travels with their requests (W3C Baggage).
     """
-    if sandbox is not sandboxes.default:
-        return sandbox
     for name, value in headers:
         if name == b"baggage":
             for member in value.split(b","):

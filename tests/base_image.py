@@ -10,10 +10,11 @@ from pathlib import Path
 OF_THIS_MACHINE = (Path("/etc/ssl/certs"), Path("/etc/pip.conf"))
 
 
-def make_base(archive: Path) -> None:
+def make_base(archive: Path, *packages: str) -> None:
     """Write the files of a small Debian with Python into a tar archive."""
     release = re.search(r"VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text("utf-8"))
     assert release
+    included = ",".join(["base-files", "coreutils", "dash", "python3", "python3-venv", *packages])
     # The packages are only unpacked, which is all that Python needs.
     made = subprocess.run(
         [
@@ -21,7 +22,7 @@ def make_base(archive: Path) -> None:
             "--quiet",
             "--variant=extract",
             "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
-            "--include=base-files,coreutils,dash,python3,python3-venv",
+            f"--include={included}",
             release[1],
             archive,
         ],

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from state_servers import executable
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -43,7 +45,9 @@ def test_the_cost_of_metrics_is_measured_over_http() -> None:
     assert figures == ["completions per second", "microseconds of processor time"]
 
 
-@pytest.mark.parametrize("script", ["serve_seeded.py", "cost.py", "serve_bare.py", "metrics.py"])
+@pytest.mark.parametrize(
+    "script", ["serve_seeded.py", "cost.py", "serve_bare.py", "metrics.py", "shared_state.py"]
+)
 def test_every_script_says_how_it_is_called(script: str) -> None:
     command = [sys.executable, str(BENCHMARKS / script), "--help"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -64,6 +68,51 @@ def test_the_page_of_results_is_what_was_measured(monkeypatch: pytest.MonkeyPatc
 
     results = json.loads((BENCHMARKS / "results.json").read_text("utf-8"))
     assert (BENCHMARKS / "results.md").read_text("utf-8") == report.markdown(results)
+
+
+def test_the_page_of_shared_state_is_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import shared_state
+
+    results = json.loads((BENCHMARKS / "shared_state.json").read_text("utf-8"))
+    page = (BENCHMARKS / "shared_state.md").read_text("utf-8")
+    assert page == shared_state.markdown(results)
+
+
+@pytest.mark.parametrize(
+    ("workers", "rate", "bottleneck"),
+    [
+        (1, 2500, "the workers"),
+        (3, 7500, "the workers"),
+        (4, 10_000, "the store"),
+        (16, 10_000, "the store"),
+    ],
+)
+def test_workers_add_up_until_the_store_is_busy(
+    workers: int, rate: int, bottleneck: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import shared_state
+
+    # 400 µs of a worker's time, and 100 µs of the store's, for a completion
+    assert shared_state.estimate(400, 100, workers) == (workers, rate, bottleneck)
+
+
+@pytest.mark.bench
+@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
+def test_the_cost_of_shared_state_is_measured_over_http(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCHMARKS / "shared_state.py"), "--rounds=1"]
+    options = [f"--server={executable('redis')}", f"--output={tmp_path}"]
+    run = subprocess.run(
+        [*command, *options], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    rounds = json.loads((tmp_path / "shared_state.json").read_text())["rounds"]
+    assert list(rounds) == ["memory", "shared, 1 worker", "shared, 2 workers"]
+    for name, turns in rounds.items():
+        assert all(turn["rate"] > 0 and turn["stub"] > 0 for turn in turns)
+        assert name == "memory" or all(turn["store"] > 0 for turn in turns)
+    assert "estimate" in (tmp_path / "shared_state.md").read_text()
 
 
 FIGURES = {

@@ -227,7 +227,7 @@ def test_nothing_is_left_in_the_image_that_only_its_making_needs(stub: Image) ->
     packages = {
         path.name.split("-")[0] for path in Path(stub.folder).glob("opt/*/lib/*/*/*.dist-info")
     }
-    assert {"stepstub", "connexion", "schemathesis"} <= packages
+    assert {"stepstub", "connexion", "schemathesis", "valkey"} <= packages
     assert not packages & {"pip", "hatchling"}
     assert not (Path(stub.folder) / "source").exists()
 

@@ -151,6 +151,8 @@ def run_section(section: str, address: str) -> list[str]:
         for language, content in blocks(section):
             if language == "sh":
                 for command in commands(content):
+                    if "--state" in command:
+                        continue  # test_shared_state_page.py
                     ran.append(command)
                     if (options := options_of_serve(command)) is not None:
                         address = servers.enter_context(serving(options))

@@ -68,6 +68,10 @@ class Sandboxes(Protocol):
     async def by_id(self, sandbox_id: str) -> Sandbox | None:
         """The sandbox of an id, if there is one."""
 
+    @property
+    def may_have_names(self) -> bool:
+        """False only where no sandbox has a name."""
+
     async def by_name(self, name: str) -> Sandbox | None:
         """The newest sandbox of a name, if there is one."""
 
@@ -167,9 +171,6 @@ class MemorySandboxes:
             return list(islice(self._by_digest.values(), offset, offset + limit))
 
     async def by_token(self, token: bytes) -> Sandbox:
-        return self._by_token(token)
-
-    def _by_token(self, token: bytes) -> Sandbox:
         digest = self._digest(token)
         sandbox = self._by_digest.get(digest) or self._further.get(digest)
         if sandbox is None:
@@ -178,6 +179,10 @@ class MemorySandboxes:
 
     async def by_id(self, sandbox_id: str) -> Sandbox | None:
         return self._by_id.get(sandbox_id)
+
+    @property
+    def may_have_names(self) -> bool:
+        return bool(self._by_name)
 
     async def by_name(self, name: str) -> Sandbox | None:
         return self._by_name.get(name)
@@ -242,7 +247,7 @@ class MemorySandboxes:
         return fresh
 
     def on_delegate(self, token: str, function: Callable[[StepStart], None] | None) -> None:
-        self._by_token(token.encode()).delegates.function = function
+        run_inline(self.by_token(token.encode())).delegates.function = function
 
     async def delete(self, sandbox: Sandbox) -> None:
         check_deletable(sandbox)

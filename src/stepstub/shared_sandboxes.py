@@ -140,6 +140,10 @@ class SharedSandboxes:
         key = await self._directory.by_id(sandbox_id)
         return None if key is None else await self._found(key)
 
+    @property
+    def may_have_names(self) -> bool:
+        return True  # another process may have created one
+
     async def by_name(self, name: str) -> Sandbox | None:
         key = await self._directory.by_name(name)
         return None if key is None else await self._found(key)

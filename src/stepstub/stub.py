@@ -22,7 +22,7 @@ from stepstub.errors import (
     WorldReplaced,
     nothing_here,
 )
-from stepstub.exchange import Exchange, Tracing
+from stepstub.exchange import Exchange, Tracing, exchange_of
 from stepstub.framing import FRAMING
 from stepstub.journal import MAX_JOURNALED_BODY, Entry, redacted
 from stepstub.metrics import Metrics
@@ -67,6 +67,7 @@ class Stub:
         self.violations = 0
         self.metrics = Metrics() if settings.with_metrics else None
         self._gate = gate
+        self._handle: ASGIApp = self._handle_shared if sandboxes.are_shared else gate
         self._pages = pages
         self._clock = clock or SystemClock()
         self._tracing = tracing
@@ -91,9 +92,8 @@ class Stub:
             wire=extensions.get("stepstub.wire"),
             began=began,
         )
-        handle = self._handle_shared if self.sandboxes.are_shared else self._handle
         try:
-            response = await handle(exchange, scope, receive, send)
+            await self._handle(scope, receive, send)
         except ClientDisconnected as error:
             entry.reason = str(error)
             entry.duration = time.perf_counter() - began
@@ -101,6 +101,9 @@ class Stub:
                 await self._opened(exchange)
                 await self._ended(exchange, scope)
             return
+        except Exception as error:  # noqa: BLE001 - whatever it is, it becomes the one response
+            exchange.response = await self._refusal(exchange, error)
+        response = exchange.response
         if response is None:
             return  # a page has been sent
         if exchange.api.is_contract:
@@ -123,42 +126,36 @@ class Stub:
         else:
             await wire.deliver(exchange.delivery, response, send, exchange.wire)
 
-    async def _handle(
+    async def _handle_shared(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the gate, anew if another process has changed the sandbox since it was looked up.
+
+        One that had been begun by then ends in the world that is gone.
+        """
+        exchange = exchange_of(scope)
+        replayed = Replayed(receive)
+        for _ in range(_MAX_ATTEMPTS):
+            try:
+                await self._handle_once(exchange, scope, replayed.receive, send)
+            except WorldReplaced:
+                if exchange.entry.number:
+                    raise StepRefused(Refusal(exchange.entry.step_id or "", "completed")) from None
+            else:
+                return
+            await self.sandboxes.renew(exchange.nearest_sandbox)
+            exchange.known = exchange.unauthorised = exchange.records = None
+            replayed.rewind()
+        raise StoreUnavailable("The sandbox is reset faster than it can be used.")
+
+    async def _handle_once(
         self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
-    ) -> Response | None:
-        """The response to a request; None where a page has been sent."""
+    ) -> None:
+        """Pass the gate once; a refusal is kept in the sandbox, which may be gone by then."""
         try:
             await self._gate(scope, receive, send)
         except (ClientDisconnected, WorldReplaced):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes the one response
             exchange.response = await self._refusal(exchange, error)
-        return exchange.response
-
-    async def _handle_shared(
-        self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
-    ) -> Response | None:
-        """The same, anew if another process has changed the sandbox since it was looked up.
-
-        One that had been begun by then ends in the world that is gone.
-        """
-        replayed = Replayed(receive)
-        for _ in range(_MAX_ATTEMPTS):
-            try:
-                return await self._handle(exchange, scope, replayed.receive, send)
-            except WorldReplaced:
-                if exchange.entry.number:
-                    gone = StepRefused(Refusal(exchange.entry.step_id or "", "completed"))
-                    return await self._refusal(exchange, gone)
-            try:
-                await self.sandboxes.renew(exchange.nearest_sandbox)
-            except StoreUnavailable as error:
-                return await self._refusal(exchange, error)
-            exchange.known = exchange.unauthorised = exchange.records = None
-            replayed.rewind()
-        return await self._refusal(
-            exchange, StoreUnavailable("The sandbox is reset faster than it can be used.")
-        )
 
     async def dispatch(
         self, exchange: Exchange, scope: Scope, receive: Receive, send: Send

@@ -121,7 +121,7 @@ class Bearer(_Check):
         exchange.known = sandbox
         if why_not is not None:
             raise Unauthorized(why_not)
-        if sandbox is not None:
+        if sandbox is sandboxes.default and sandboxes.may_have_names:
             exchange.known = await chosen_by_baggage(sandboxes, sandbox, headers)
 
 
