@@ -259,7 +259,7 @@ class ValkeyStore:
             arguments += (process.id, records.encode_ids(ids), len(ids))
             for step in process.steps:
                 arguments += (step.id, records.encode_step(step))
-        reply = await self._asked("add", *arguments)
+        reply = await self._asked("add", self._marks.next(), *arguments, repeats=1)
         if reply[0] == _REFUSED:
             raise id_in_use(reply[1].decode(), reply[2].decode())
         return placed
@@ -380,7 +380,12 @@ class ValkeyStore:
             rules = faults.rules
             struck = {f"{rule.fault.phase}|{_step(rule.fault)}" for rule in rules}
             reply = await self._asked(
-                "write_faults", version, records.encode_rules(rules), *sorted(struck)
+                "write_faults",
+                self._marks.next(),
+                version,
+                records.encode_rules(rules),
+                *sorted(struck),
+                repeats=1,
             )
             if reply[0] == _DONE:
                 return outcome
@@ -404,7 +409,9 @@ class ValkeyStore:
         if milliseconds < 0:
             raise ValueError(BACKWARDS)
         freeze = {None: "", True: "1", False: "0"}[frozen]
-        reply = await self._asked("clock", milliseconds, freeze, LATEST)
+        reply = await self._asked(
+            "clock", milliseconds, freeze, LATEST, self._marks.next(), repeats=4
+        )
         if reply[0] == _REFUSED:
             raise ValueError(BEYOND)
         return ClockState(reply[1], bool(reply[2]))
@@ -417,7 +424,8 @@ class ValkeyStore:
         await self._asked("limit_token", _digest(token), until, requests)
 
     async def use_token(self, token: bytes) -> str | None:
-        return (None, EXPIRED, REVOKED)[(await self._asked("use_token", _digest(token)))[1]]
+        reply = await self._asked("use_token", _digest(token), self._marks.next(), repeats=2)
+        return (None, EXPIRED, REVOKED)[reply[1]]
 
     # --- its end
 
@@ -430,9 +438,12 @@ class ValkeyStore:
 
     # --- scripts
 
-    async def _asked(self, name: str, *arguments: Argument) -> Any:
-        """The reply of a script about the world as it is now. Raises `WorldReplaced`."""
-        reply = await self._run(name, *arguments, version=self._version)
+    async def _asked(self, name: str, *arguments: Argument, repeats: int | None = None) -> Any:
+        """The reply of a script about the world as it is now. Raises `WorldReplaced`.
+
+        What changes the version alone makes a difference to what an exchange is begun with.
+        """
+        reply = await self._run(name, *arguments, repeats=repeats)
         if reply[0] == _GONE:
             raise WorldReplaced
         return reply
