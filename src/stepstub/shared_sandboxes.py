@@ -63,7 +63,9 @@ class SharedSandboxes:
         self.key_headers: frozenset[bytes] = frozenset()
         self._token = settings.token.encode()
         self._limits = settings.limits
+        self._lease = settings.lease
         self._expires_after = settings.sandboxes_expire_after
+        self._note_use_every = min(_NOTE_USE_EVERY, self._expires_after / 3)
         self._processes = tuple(processes)
         self._link = link
         self._notices = notices
@@ -304,6 +306,7 @@ class SharedSandboxes:
             version=version,
             notices=self._notices,
             bound=self._limits.journal,
+            lease=self._lease,
             filling=filling,
         )
 

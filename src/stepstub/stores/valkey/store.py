@@ -25,6 +25,7 @@ from stepstub.faults import Fault, Faults, Phase
 from stepstub.journal import ALL, Entry, ExchangeQuery
 from stepstub.model import Process, Status
 from stepstub.readings import DEFAULT, Readings
+from stepstub.settings import LEASE
 from stepstub.stores.protocol import (
     Applied,
     ClockState,
@@ -47,9 +48,6 @@ T = TypeVar("T")
 
 OWED = "stepstub:owed"
 """The sandboxes in which a delegate call may have to be taken over, by when its lease is over."""
-
-LEASE = 30.0
-"""Seconds after which a delegate call whose process has said nothing more is made by another."""
 
 _CHUNK = 200  # entries of the journal that one script reads
 _GONE, _DONE, _LATE, _REFUSED = 0, 1, 2, 3
