@@ -191,37 +191,40 @@ class ValkeyStore:
         debt = records.encode_debt(records.Debt(change, call)) if is_open else b""
         return how, encoded, call.number, call.attempt, debt, self._lease, self._bound
 
-    async def confirm(self, entry: Entry | None, call: DelegateCall) -> Applied:
+    async def confirm(self, entry: Entry | None, call: DelegateCall) -> Applied | Conflict:
         over = "" if call.outcome == IN_PROGRESS else "1"
         encoded = records.encode_call(call)
         phase = _phase(entry, None)
         reply = await self._noted(entry, phase, call.number or "", encoded, call.attempt, over)
+        if reply[3] and call.outcome.startswith(ACCEPTED):
+            outcome = records.decode_call(reply[3]).outcome
+            if not outcome.startswith(ACCEPTED):
+                return Conflict(reply[1], ())
         return Applied(reply[1], await self._fault(phase, entry) if reply[2] else None)
 
     async def close(self, entry: Entry) -> None:
-        await self._noted(entry, None, "", b"", "", "")
+        try:
+            await self._noted(entry, None, "", b"", "", "")
+        except StoreUnavailable as error:  # the client gets its response all the same
+            log.warning("what became of exchange %d is not kept: %s", entry.number, error)
 
     async def _noted(
         self, entry: Entry | None, phase: Phase | None, *call: Argument
-    ) -> tuple[int, int, int]:
-        """Write down what has happened, and cannot be helped any more.
-
-        Where the store is out of reach the client gets its response all the same.
-        """
+    ) -> tuple[int, int, int, bytes]:
+        """Write down what has happened, and cannot be helped any more."""
         number, kept, step_id = 0, b"", ""
         if entry is not None:
             number, kept, step_id = entry.number, records.kept_entry(entry), entry.step_id or ""
         reply: Any = (_GONE,)
         is_kept = entry is None or entry.number
-        if is_kept and not self._retired:
-            try:
+        try:
+            if is_kept and not self._retired:
                 reply = await self._run("note", number, kept, *call, phase or "", step_id)
-            except StoreUnavailable as error:
-                log.warning("what became of exchange %d is not kept: %s", number, error)
-        self.changes.notify()
+        finally:
+            self.changes.notify()
         if reply[0] == _GONE:
-            return _DONE, entry.received_at if entry else self._wall_time(), 0
-        return _DONE, reply[1], reply[2]
+            return _DONE, entry.received_at if entry else self._wall_time(), 0, b""
+        return _DONE, reply[1], reply[2], reply[3]
 
     # --- delegate calls that are put off
 
@@ -368,7 +371,10 @@ class ValkeyStore:
         if phase is None or entry is None:
             return None
         step_id = entry.step_id or ""
-        return await self._change_faults(lambda faults: faults.take(phase, step_id))
+        try:
+            return await self._change_faults(lambda faults: faults.take(phase, step_id))
+        except WorldReplaced:  # what has been written was written all the same
+            return None
 
     async def _change_faults(self, change: Callable[[Faults], T]) -> T:
         """Change the faults as they are, whatever others do to them; what `change` returns."""
