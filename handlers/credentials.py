@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from stepstub.errors import Unauthorized
 from stepstub.readings import Readings
-from stepstub.sandbox import Sandbox
+from stepstub.sandbox import DEFAULT_ID, Sandbox
 from stepstub.sandboxes import Sandboxes
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -118,7 +118,7 @@ async def chosen_by_baggage(sandboxes: Sandboxes, sandbox: Sandbox, headers: Hea
     So all tests of a system can share one stub, whose token the system knows, and each have a
     sandbox: `baggage: stepstub-sandbox=NAME` travels with their requests (W3C Baggage).
     """
-    if sandbox is not sandboxes.default:
+    if sandbox.id != DEFAULT_ID:
         return sandbox
     for name, value in headers:
         if name == b"baggage":
