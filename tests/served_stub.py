@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import IO
 
 from support import ROOT, TIMEOUT, Connection, head, in_time
 
@@ -87,12 +88,13 @@ def pid_of(connection: Connection) -> int:
 
 
 @contextmanager
-def started(*options: str) -> Iterator[Served]:
+def started(*options: str, log: IO[str] | None = None) -> Iterator[Served]:
+    """The script with these options; a `log` takes more than a pipe that nobody reads."""
     with subprocess.Popen(
         [sys.executable, str(SCRIPT), *options],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=log or subprocess.PIPE,
         text=True,
         start_new_session=True,
     ) as process:
@@ -104,8 +106,8 @@ def started(*options: str) -> Iterator[Served]:
 
 
 @contextmanager
-def served(*options: str) -> Iterator[Served]:
-    with started(*options) as stub:
+def served(*options: str, log: IO[str] | None = None) -> Iterator[Served]:
+    with started(*options, log=log) as stub:
         stub.ready()
         yield stub
 

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -105,22 +106,24 @@ def killing(stub: Served, seed: int) -> Iterator[list[int]]:
 
 @pytest.mark.torture
 @pytest.mark.parametrize("state_server", ["valkey"], indirect=True)
-def test_nothing_is_lost_when_workers_are_killed(state_server: StateServer) -> None:
+def test_nothing_is_lost_when_workers_are_killed(state_server: StateServer, tmp_path: Path) -> None:
     first = int(os.environ.get("STEPSTUB_SEED", "0"))
     histories = int(os.environ.get("STEPSTUB_HISTORIES", str(TORTURED)))
     began = time.monotonic()
     with (
-        served("--state", state_server.url, "--lease", str(LEASE)) as stub,
+        (tmp_path / "log").open("w+") as log,
+        served("--state", state_server.url, "--lease", str(LEASE), log=log) as stub,
         recording(stub.url) as recorder,
         killing(stub, first) as killed,
     ):
         for start in range(first, first + histories, 1000):
-            seeds = range(start, min(start + 1000, first + histories))
+            seeds, before = range(start, min(start + 1000, first + histories)), len(killed)
             check(recorder, seeds, state_server)
+            assert len(killed) > before
             print(
                 f"to {seeds.stop}: {len(killed)} killed, {time.monotonic() - began:.0f} s",
                 dict(recorder.seen),
                 flush=True,
             )
-    assert killed
     assert recorder.seen["complete", "unknown"]
+    assert "Traceback" not in (tmp_path / "log").read_text()
