@@ -13,7 +13,7 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
         --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo example-typescript example-java test lint lint-contract types unit dist test-dist proof coverage test-pythons test-lowest test-clients \
+.PHONY: help serve demo example-typescript example-java test lint lint-contract types unit dist test-dist proof torture coverage test-pythons test-lowest test-clients \
         test-express test-languages test-browser test-image image image-tools screenshots bench bench-quick bench-smoke start-times valkey-server lock \
         clean
 
@@ -57,7 +57,7 @@ types: $(VENV)/dev  ## mypy --strict
 	$(BIN)/mypy
 
 unit: $(VENV)/dev  ## the tests, without the longer ones
-	$(BIN)/python -m pytest -q -n 2 -m "not bench and not proof and not node and not languages and not browser and not image and not index"
+	$(BIN)/python -m pytest -q -n 2 -m "not bench and not proof and not torture and not node and not languages and not browser and not image and not index"
 	$(BIN)/python -m pytest -q contract_tests
 
 # Dated by the last commit, so that the same commit makes the same bytes.
@@ -73,8 +73,11 @@ test-dist: $(VENV)/dev  ## test both, and the action, in fresh environments (nee
 proof: $(VENV)/dev  ## the longer tests, with random profiles, contracts and histories
 	$(BIN)/python -m pytest -q -n 2 -m "proof and not node and not browser"
 
+torture: $(VENV)/dev  ## a longer proof of shared state: workers are killed, connections cut (STEPSTUB_SEED=0 STEPSTUB_HISTORIES=20000)
+	$(BIN)/python -m pytest -q -s -m torture
+
 coverage: $(VENV)/dev  ## all tests, with branch coverage
-	$(BIN)/python -m pytest -q -n 2 -m "not bench and not node and not languages and not browser and not image and not index" --cov --cov-report=
+	$(BIN)/python -m pytest -q -n 2 -m "not bench and not torture and not node and not languages and not browser and not image and not index" --cov --cov-report=
 	$(BIN)/python -m pytest -q contract_tests --cov --cov-append --cov-report=term
 
 test-pythons: $(VENV)/dev  ## the tests and the packages on every other installed Python from 3.11 on

@@ -3,13 +3,22 @@
 A history is linearizable when its operations can be put in an order in which each gives the result
 it gave, and in which none comes before another that had ended when it began. The search is that of
 Wing and Gong, and does not look twice at the same operations done with the same state (Lowe).
+
+Of an operation whose result nobody has seen, because its connection broke, only the start is known:
+it may have taken place at any time since, or never.
 """
 
+import sys
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 State = TypeVar("State", bound=Hashable)
+
+UNKNOWN = "unknown"
+"""The result of an operation that has taken place at some time, or never."""
+NEVER = sys.maxsize
+"""Its end."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,10 @@ class Operation:
 
 
 Model = Callable[[State, Operation], State | None]
-"""The state after an operation, None when the operation cannot have had its result there."""
+"""The state after an operation, None when the operation cannot have had its result there.
+
+For one whose result is unknown: the state if it takes effect, None when it would have none.
+"""
 
 
 def linearization(
@@ -33,14 +45,14 @@ def linearization(
 ) -> list[Operation] | None:
     """An order that explains the history, None when there is none."""
     operations = sorted(history, key=lambda each: each.start)
-    everything = (1 << len(operations)) - 1
+    certain = sum(1 << index for index, each in enumerate(operations) if each.result != UNKNOWN)
     seen: set[tuple[int, State]] = set()
     # One frame for each operation that has been put in order: what is done, the state, what to try.
     stack = [(0, initial, _minimal(operations, 0))]
     order: list[Operation] = []
     while stack:
         done, state, candidates = stack[-1]
-        if done == everything:
+        if done & certain == certain:
             return order
         while candidates:
             index = candidates.pop()

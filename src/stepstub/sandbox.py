@@ -23,6 +23,7 @@ from stepstub.variations import Vary
 DEFAULT_ID = "default"
 """The id of the sandbox whose token the stub was started with."""
 
+_TAKEN_OVER = "another process of the stub took the call over, and there it failed"
 _NUMBERED = re.compile(r"-\d+$")
 
 
@@ -134,7 +135,7 @@ class Sandbox:
                 late = round((fault.seconds or 0) * 1000)
                 await self.store.put_off(Owed(written, call, applied.now + late))
                 self.concurrency.later(late / 1000, self.make_owed_calls)
-                return await self.store.confirm(entry, call)
+                return await self._confirmed(change, call, entry)
         try:
             await self.delegates.make(call, started)
         except DelegateFailed as failure:
@@ -146,7 +147,21 @@ class Sandbox:
         await self._begin(change, written)
         if fault is not None:
             await self._call_again(call, started)
-        return await self.store.confirm(entry, call)
+        return await self._confirmed(change, call, entry)
+
+    async def _confirmed(self, change: Change, call: DelegateCall, entry: Entry) -> Applied:
+        """What is left to do for a completion whose call has ended, or has been put off.
+
+        Raises `DelegateFailed` when the completion has been undone, since another process had
+        taken the call over and it failed there.
+        """
+        confirmed = await self.store.confirm(entry, call)
+        if isinstance(confirmed, Applied):
+            return confirmed
+        if not _is_made_by(change, (await self.store.step(change.completed.id)).step):
+            entry.step_before = entry.step_after = Status.STARTED
+            raise DelegateFailed(_TAKEN_OVER)
+        return Applied(confirmed.now)
 
     async def make_owed_calls(self) -> None:
         """Make the delegate calls that were put off and whose time has come."""
@@ -186,7 +201,9 @@ class Sandbox:
             try:
                 await self.delegates.make(call, step)
             except DelegateFailed:
-                await self.store.apply(transitions.remove(process), None, call)
+                has_moved = any(each.moved_by or each.failure for each in process.steps)
+                change = Change((), ()) if has_moved else transitions.remove(process)
+                await self.store.apply(change, None, call)
         else:
             call.outcome = "failed: the process is gone"
         await self.store.confirm(None, call)
@@ -223,7 +240,11 @@ class Sandbox:
         outcome = await self.store.apply(change, entry, call)
         if _completed(outcome, started):
             return True
-        failure.stands = isinstance(outcome, Conflict) or reading != "undone"
+        if isinstance(outcome, Conflict) and outcome.fresh == written.writes:
+            return True  # another process has taken the call over, and it was accepted there
+        failure.stands = reading != "undone" or (
+            isinstance(outcome, Conflict) and _is_made_by(written, outcome.fresh[0])
+        )
         entry.step_after = Status.COMPLETED if failure.stands else Status.STARTED
         return reading == "hidden"
 
@@ -261,9 +282,13 @@ class Sandbox:
             await self.delegates.make(call, step)
         except BaseException as failure:
             undone = await self.store.apply(transitions.remove(placed), call=call)
-            if not isinstance(failure, DelegateFailed) or not _completed(undone, step):
+            # The records stand where another process has taken the call over, and it was accepted.
+            in_vain = isinstance(undone, Conflict) and undone.fresh == placed.steps
+            if not isinstance(failure, DelegateFailed) or not (_completed(undone, step) or in_vain):
                 raise
-        await self.store.confirm(None, call)
+        confirmed = await self.store.confirm(None, call)
+        if not isinstance(confirmed, Applied) and await self.store.process(placed.id) is None:
+            raise DelegateFailed(_TAKEN_OVER)
 
     async def _with_free_ids(self, process: Process) -> Process:
         used = self.store.in_use
@@ -311,6 +336,15 @@ class Sandbox:
             if isinstance(outcome, Gone):
                 raise StepRefused(Refusal(step_id, "failed"))
             now, (step,) = outcome.now, outcome.fresh
+
+
+def _is_made_by(change: Change, step: Step | None) -> bool:
+    """Whether a step is COMPLETED as the completion `change` has made it."""
+    completed = change.completed
+    return step is not None and (step.status, step.moved_by) == (
+        Status.COMPLETED,
+        completed.moved_by,
+    )
 
 
 def _completed(outcome: Applied | Conflict | Gone, step: Step) -> bool:

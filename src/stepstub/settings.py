@@ -5,6 +5,9 @@ from msgspec import Struct
 from stepstub.readings import DEFAULT, Readings
 from stepstub.variations import Vary
 
+LEASE = 30.0
+"""Seconds after which a delegate call whose process has said nothing more is made by another."""
+
 DEFAULT_TOKEN = "stub-token"  # noqa: S105 - everybody may know it
 
 
@@ -34,3 +37,5 @@ class Settings(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     sandboxes_expire_after: float = 7 * 24 * 3600.0
     """Seconds after which a sandbox of a shared state is deleted that nobody has used."""
+    lease: float = LEASE
+    """Seconds after which another process takes over a delegate call of a shared state."""

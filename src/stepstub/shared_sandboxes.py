@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from stepstub.clock import SystemClock
 from stepstub.concurrency import Concurrency
@@ -35,7 +37,8 @@ from stepstub.variations import Vary
 log = logging.getLogger("stepstub")
 
 _TEND_EVERY = 1.0  # seconds
-_NOTE_USE_EVERY = 60.0  # seconds
+_MAX_TAKING_OVER = 100  # sandboxes whose calls one process takes over at a time
+_NOTE_USE_EVERY = 60.0  # seconds, at most
 _MAX_KNOWN = 10_000  # sandboxes that a process remembers having looked up
 
 
@@ -63,7 +66,9 @@ class SharedSandboxes:
         self.key_headers: frozenset[bytes] = frozenset()
         self._token = settings.token.encode()
         self._limits = settings.limits
+        self._lease = settings.lease
         self._expires_after = settings.sandboxes_expire_after
+        self._note_use_every = min(_NOTE_USE_EVERY, self._expires_after / 3)
         self._processes = tuple(processes)
         self._link = link
         self._notices = notices
@@ -77,6 +82,8 @@ class SharedSandboxes:
         self._noted: dict[str, float] = {}  # when their use was noted last, likewise
         self._count = 0
         self._tending: asyncio.Task[None] | None = None
+        self._taking_over: dict[str, asyncio.Task[None]] = {}  # by the keys of the sandboxes
+        self._turns = asyncio.Semaphore(_MAX_TAKING_OVER)
         # Of no epoch, so that whoever needs it looks it up.
         self.default = self._made(
             Found("stepstub:{}", "", "", self._described(DEFAULT_ID, None), limits_tokens=False)
@@ -92,6 +99,8 @@ class SharedSandboxes:
             self._tending.cancel()
             with suppress(asyncio.CancelledError):
                 await self._tending
+        for task in self._taking_over.values():
+            task.cancel()
         await self._notices.close()
         await self._link.close()
 
@@ -112,11 +121,14 @@ class SharedSandboxes:
         known = self._known.get(token)
         if known is None:
             known = await self._look_up(token)
-        now = time.monotonic()
-        if now > self._noted.get(known.id, 0.0) + _NOTE_USE_EVERY:
-            self._noted[known.id] = now
-            await self._directory.use(self._keys[known.id])
+        await self._note_use(known)
         return known
+
+    async def _note_use(self, sandbox: Sandbox) -> None:
+        now = time.monotonic()
+        if now > self._noted.get(sandbox.id, -math.inf) + self._note_use_every:
+            self._noted[sandbox.id] = now
+            await self._directory.use(self._keys[sandbox.id])
 
     async def _look_up(self, token: bytes) -> Sandbox:
         if token == self._token:
@@ -146,7 +158,10 @@ class SharedSandboxes:
 
     async def by_name(self, name: str) -> Sandbox | None:
         key = await self._directory.by_name(name)
-        return None if key is None else await self._found(key)
+        found = None if key is None else await self._found(key)
+        if found is not None:
+            await self._note_use(found)
+        return found
 
     async def renew(self, sandbox: Sandbox) -> None:
         self._known = {token: each for token, each in self._known.items() if each is not sandbox}
@@ -308,16 +323,19 @@ class SharedSandboxes:
             version=version,
             notices=self._notices,
             bound=self._limits.journal,
+            lease=self._lease,
             filling=filling,
         )
 
     async def _tend(self) -> None:
         """Take over what other processes have left, and let go of what nobody uses."""
         while True:
-            await asyncio.sleep(_TEND_EVERY)
             try:
                 for key in await self._directory.owing():
-                    await self._take_over(key)
+                    if key not in self._taking_over:
+                        task = asyncio.get_running_loop().create_task(self._take_over(key))
+                        self._taking_over[key] = task
+                        task.add_done_callback(partial(self._has_taken_over, key))
                 keys, since = await self._directory.unused(round(self._expires_after * 1000))
                 for key in keys:
                     if key != await self._directory.key_of(self._token):
@@ -326,14 +344,26 @@ class SharedSandboxes:
                 log.warning("cannot look after the sandboxes: %s", error)
             except Exception:
                 log.exception("cannot look after the sandboxes")
+            await asyncio.sleep(_TEND_EVERY)
 
     async def _take_over(self, key: str) -> None:
-        sandbox = await self._found(key)
-        if sandbox is None:
-            await self._directory.forget_owing(key)
-        else:
-            with suppress(WorldReplaced):
-                await sandbox.make_owed_calls()
+        """Make the calls of a sandbox that others have left; it holds up no other sandbox."""
+        try:
+            async with self._turns:
+                sandbox = await self._found(key)
+                if sandbox is None:
+                    await self._directory.forget_owing(key)
+                else:
+                    await sandbox.make_owed_calls()
+        except WorldReplaced:
+            pass
+        except StoreUnavailable as error:
+            log.warning("cannot take over the delegate calls of a sandbox: %s", error)
+        except Exception:
+            log.exception("cannot take over the delegate calls of a sandbox")
+
+    def _has_taken_over(self, key: str, _: asyncio.Task[None]) -> None:
+        del self._taking_over[key]
 
 
 _REGISTERED, _TOO_MANY = 1, 3

@@ -7,127 +7,20 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from served_stub import SCRIPT, pid_of, served, started, until
 from stepstub.errors import CannotServe
 from stepstub.serving.server import listen
 from stepstub.serving.workers import LONGEST_PAUSE, pause_before, serve_with_workers
-from support import ROOT, TIMEOUT, Connection, head, in_time, live_app, post
+from support import TIMEOUT, Connection, head, in_time, live_app, post
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
-SCRIPT = ROOT / "tests" / "serving" / "with_workers.py"
 BODY = json.dumps({"processStepId": "order-1-approve"}).encode()
-HEALTH = head(method="GET", target="/_stub/health")
-
-
-class Served:
-    """The script with_workers.py at work; `url` is known before it is ready."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.pids: dict[int, int] = {}
-        self.orphan = 0
-        self.url, threads = self.line().split()
-        assert threads == "1", "a thread was started before the fork"
-
-    def line(self) -> str:
-        assert self.process.stdout
-        return in_time(self.process.stdout.readline).strip()
-
-    def worker(self) -> int:
-        """The pid of the next worker that is started."""
-        what, number, pid = self.line().split()
-        assert what == "worker"
-        self.pids[int(number)] = int(pid)
-        return int(pid)
-
-    def ready(self) -> None:
-        """Wait until it is ready, which comes after all workers have been started."""
-        while not (line := self.line()).startswith("ready"):
-            what, *numbers = line.split()
-            if what == "worker":
-                self.pids[int(numbers[0])] = int(numbers[1])
-            else:
-                self.orphan = int(numbers[0])
-        assert line == f"ready {self.process.pid}"
-
-    def write(self, text: str) -> None:
-        assert self.process.stdin
-        self.process.stdin.write(text)
-        self.process.stdin.flush()
-
-    def ended(self) -> tuple[int, list[str], str]:
-        """Its exit status, what it has printed since, and its log, once all processes are gone."""
-        printed, log = self.process.communicate(timeout=TIMEOUT)
-        return self.process.returncode, printed.splitlines(), log
-
-    def stop(self) -> str:
-        """End it cleanly; its log."""
-        self.process.terminate()
-        status, printed, log = self.ended()
-        assert (status, printed[-1:]) == (0, ["ended"]), log
-        assert "Traceback" not in log
-        return log
-
-    def ask(self) -> int:
-        """The pid of the worker that responds on a new connection."""
-        with Connection(self.url) as connection:
-            return pid_of(connection)
-
-    def connected_to(self, pid: int) -> Connection:
-        """An open connection that this worker has accepted."""
-        give_up = time.monotonic() + TIMEOUT
-        while time.monotonic() < give_up:
-            connection = Connection(self.url)
-            if pid_of(connection) == pid:
-                return connection
-            connection.close()
-        raise TimeoutError(f"worker {pid} accepts nothing")
-
-
-def pid_of(connection: Connection) -> int:
-    response = connection.ask(HEALTH, method="GET")
-    assert response.status == 200
-    return int(response.headers["worker"])
-
-
-@contextmanager
-def started(*options: str) -> Iterator[Served]:
-    with subprocess.Popen(
-        [sys.executable, str(SCRIPT), *options],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            yield Served(process)
-        finally:
-            with suppress(ProcessLookupError):  # the workers as well, should they not notice
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-@contextmanager
-def served(*options: str) -> Iterator[Served]:
-    with started(*options) as stub:
-        stub.ready()
-        yield stub
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for what no event tells of."""
-    give_up = time.monotonic() + TIMEOUT
-    never = threading.Event()
-    while not holds():
-        assert time.monotonic() < give_up
-        never.wait(0.01)
 
 
 def is_refused(url: str) -> bool:

@@ -21,7 +21,13 @@ from stepstub.concurrency import EventLoopConcurrency
 from stepstub.errors import StepstubError
 from stepstub.scenario import load
 from stepstub.serving import server, workers
+from stepstub.settings import LEASE, Limits, Settings
+from stepstub.stores.valkey.address import Address
 from stepstub.stub import Stub
+
+sys.path.append(str(Path(__file__).parent.parent))
+
+import broken_scripts
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -55,11 +61,14 @@ def main() -> None:
     parser.add_argument(
         "--signal-at-fork", action="store_true", help="the 1st gets SIGTERM at once"
     )
+    parser.add_argument("--state", type=Address, help="where the state is that workers share")
+    parser.add_argument("--lease", type=float, default=LEASE)
+    parser.add_argument("--break", dest="broken", help="have a script of the store do less")
     options = parser.parse_args()
     server.GRACE_PERIOD = options.grace_period
     workers.FIRST_PAUSE = 0.01
     logs.configure(options.log_format, "warning")
-    app = Signed(create_app(load("two-steps").processes, concurrency=EventLoopConcurrency()))
+    app = Signed(stub(options))
     listener = server.listen("127.0.0.1", 0)
     tell(f"{server.url_of(listener)} {threading.active_count()}")
     if options.orphan:  # as the first process of a container does
@@ -95,6 +104,19 @@ def main() -> None:
     except StepstubError as error:
         sys.exit(f"Error: {error}")
     tell("ended")
+
+
+def stub(options: argparse.Namespace) -> Stub:
+    if options.state:
+        workers.LONGEST_PAUSE = 0.05
+    if options.broken:
+        broken_scripts.break_store(options.broken)
+    return create_app(
+        load("two-steps").processes,
+        Settings(lease=options.lease, limits=Limits(sandboxes=1_000_000)),
+        concurrency=EventLoopConcurrency(),
+        state=options.state,
+    )
 
 
 def tell(line: str) -> None:

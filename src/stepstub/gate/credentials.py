@@ -17,6 +17,7 @@ from stepstub.handlers.credentials import (
 )
 from stepstub.journal import redacted
 from stepstub.operations import OPERATIONS
+from stepstub.sandbox import DEFAULT_ID
 
 with warnings.catch_warnings():  # Connexion imports what Starlette deprecates
     warnings.simplefilter("ignore")
@@ -121,7 +122,7 @@ class Bearer(_Check):
         exchange.known = sandbox
         if why_not is not None:
             raise Unauthorized(why_not)
-        if sandbox is sandboxes.default and sandboxes.may_have_names:
+        if sandbox is not None and sandbox.id == DEFAULT_ID and sandboxes.may_have_names:
             exchange.known = await chosen_by_baggage(sandboxes, sandbox, headers)
 
 

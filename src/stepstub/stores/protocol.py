@@ -118,10 +118,12 @@ class Store(Protocol):
         where it failed, and an after-fault otherwise.
         """
 
-    async def confirm(self, entry: Entry | None, call: DelegateCall) -> Applied:
+    async def confirm(self, entry: Entry | None, call: DelegateCall) -> Applied | Conflict:
         """The change stands, for the delegate call has ended or has been put off.
 
-        An after-fault is taken for the exchange of `entry`. The call's outcome is kept.
+        An after-fault is taken for the exchange of `entry`. The call's outcome is kept. It is a
+        conflict, without records, where a call was accepted but another process, which had taken it
+        over, was faster to end it and it failed there.
         """
 
     async def close(self, entry: Entry) -> None:

@@ -23,7 +23,8 @@ _TOKENS = "stepstub:tokens"
 _HEADERS = "stepstub:headers"
 _USED = "stepstub:used"
 
-_BATCH = 20  # sandboxes that are looked after at a time
+_BATCH = 20  # sandboxes that are deleted at a time
+_MAX_OWING = 1000  # sandboxes whose calls are taken over at a time
 
 
 class Description(Struct, frozen=True, kw_only=True):
@@ -159,7 +160,7 @@ class Directory:
     async def owing(self) -> list[str]:
         """Some sandboxes in which a delegate call may have to be taken over."""
         now = round(self._link.server_time())
-        found = await self._command("ZRANGEBYSCORE", OWED, "-inf", now, "LIMIT", 0, _BATCH)
+        found = await self._command("ZRANGEBYSCORE", OWED, "-inf", now, "LIMIT", 0, _MAX_OWING)
         return [key.decode() for key in found]
 
     async def forget_owing(self, sandbox: str) -> None:

@@ -113,7 +113,7 @@ class Multiplexed:
         self._unsent += connection.pack_command(*arguments)
         self._pending.append(pending)
         if self._flushing is None:
-            self._flushing = loop.create_task(self._flush(connection))
+            self._flush_soon(connection)
         if self._watchdog is None:
             self._watchdog = loop.call_later(self._budget, self._watch)
         try:
@@ -135,11 +135,11 @@ class Multiplexed:
             self._break(connection)
         finally:
             self._flushing = None
-            # What has come since for another connection was left to this task.
-            if self._unsent and self._connection is not None:
-                self._flushing = asyncio.get_running_loop().create_task(
-                    self._flush(self._connection)
-                )
+            if self._unsent and self._connection is not None:  # a new one, made meanwhile
+                self._flush_soon(self._connection)
+
+    def _flush_soon(self, connection: Connection) -> None:
+        self._flushing = asyncio.get_running_loop().create_task(self._flush(connection))
 
     async def _connected(self) -> Connection:
         """A connection, made anew; all that wait for one share the attempt."""

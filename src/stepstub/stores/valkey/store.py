@@ -25,6 +25,7 @@ from stepstub.faults import Fault, Faults, Phase
 from stepstub.journal import ALL, Entry, ExchangeQuery
 from stepstub.model import Process, Status
 from stepstub.readings import DEFAULT, Readings
+from stepstub.settings import LEASE
 from stepstub.stores.protocol import (
     Applied,
     ClockState,
@@ -47,9 +48,6 @@ T = TypeVar("T")
 
 OWED = "stepstub:owed"
 """The sandboxes in which a delegate call may have to be taken over, by when its lease is over."""
-
-LEASE = 30.0
-"""Seconds after which a delegate call whose process has said nothing more is made by another."""
 
 _CHUNK = 200  # entries of the journal that one script reads
 _GONE, _DONE, _LATE, _REFUSED = 0, 1, 2, 3
@@ -193,37 +191,40 @@ class ValkeyStore:
         debt = records.encode_debt(records.Debt(change, call)) if is_open else b""
         return how, encoded, call.number, call.attempt, debt, self._lease, self._bound
 
-    async def confirm(self, entry: Entry | None, call: DelegateCall) -> Applied:
+    async def confirm(self, entry: Entry | None, call: DelegateCall) -> Applied | Conflict:
         over = "" if call.outcome == IN_PROGRESS else "1"
         encoded = records.encode_call(call)
         phase = _phase(entry, None)
         reply = await self._noted(entry, phase, call.number or "", encoded, call.attempt, over)
+        if reply[3] and call.outcome.startswith(ACCEPTED):
+            outcome = records.decode_call(reply[3]).outcome
+            if not outcome.startswith(ACCEPTED):
+                return Conflict(reply[1], ())
         return Applied(reply[1], await self._fault_after(phase, entry) if reply[2] else None)
 
     async def close(self, entry: Entry) -> None:
-        await self._noted(entry, None, "", b"", "", "")
+        try:
+            await self._noted(entry, None, "", b"", "", "")
+        except StoreUnavailable as error:  # the client gets its response all the same
+            log.warning("what became of exchange %d is not kept: %s", entry.number, error)
 
     async def _noted(
         self, entry: Entry | None, phase: Phase | None, *call: Argument
-    ) -> tuple[int, int, int]:
-        """Write down what has happened, and cannot be helped any more.
-
-        Where the store is out of reach the client gets its response all the same.
-        """
+    ) -> tuple[int, int, int, bytes]:
+        """Write down what has happened, and cannot be helped any more."""
         number, kept, step_id = 0, b"", ""
         if entry is not None:
             number, kept, step_id = entry.number, records.kept_entry(entry), entry.step_id or ""
         reply: Any = (_GONE,)
         is_kept = entry is None or entry.number
-        if is_kept and not self._retired:
-            try:
+        try:
+            if is_kept and not self._retired:
                 reply = await self._run("note", number, kept, *call, phase or "", step_id)
-            except StoreUnavailable as error:
-                log.warning("what became of exchange %d is not kept: %s", number, error)
-        self.changes.notify()
+        finally:
+            self.changes.notify()
         if reply[0] == _GONE:
-            return _DONE, entry.received_at if entry else self._wall_time(), 0
-        return _DONE, reply[1], reply[2]
+            return _DONE, entry.received_at if entry else self._wall_time(), 0, b""
+        return _DONE, reply[1], reply[2], reply[3]
 
     # --- delegate calls that are put off
 
@@ -259,7 +260,7 @@ class ValkeyStore:
             arguments += (process.id, records.encode_ids(ids), len(ids))
             for step in process.steps:
                 arguments += (step.id, records.encode_step(step))
-        reply = await self._asked("add", *arguments)
+        reply = await self._asked("add", self._marks.next(), *arguments, repeats=1)
         if reply[0] == _REFUSED:
             raise id_in_use(reply[1].decode(), reply[2].decode())
         return placed
@@ -370,7 +371,10 @@ class ValkeyStore:
         if phase is None or entry is None:
             return None
         step_id = entry.step_id or ""
-        return await self._change_faults(lambda faults: faults.take(phase, step_id))
+        try:
+            return await self._change_faults(lambda faults: faults.take(phase, step_id))
+        except WorldReplaced:  # what has been written was written all the same
+            return None
 
     async def _fault_after(self, phase: Phase | None, entry: Entry | None) -> Fault | None:
         """The same once a change has been written, which no failure may hide any more."""
@@ -387,7 +391,12 @@ class ValkeyStore:
             rules = faults.rules
             struck = {f"{rule.fault.phase}|{_step(rule.fault)}" for rule in rules}
             reply = await self._asked(
-                "write_faults", version, records.encode_rules(rules), *sorted(struck)
+                "write_faults",
+                self._marks.next(),
+                version,
+                records.encode_rules(rules),
+                *sorted(struck),
+                repeats=1,
             )
             if reply[0] == _DONE:
                 return outcome
@@ -411,7 +420,9 @@ class ValkeyStore:
         if milliseconds < 0:
             raise ValueError(BACKWARDS)
         freeze = {None: "", True: "1", False: "0"}[frozen]
-        reply = await self._asked("clock", milliseconds, freeze, LATEST)
+        reply = await self._asked(
+            "clock", milliseconds, freeze, LATEST, self._marks.next(), repeats=4
+        )
         if reply[0] == _REFUSED:
             raise ValueError(BEYOND)
         return ClockState(reply[1], bool(reply[2]))
@@ -424,7 +435,8 @@ class ValkeyStore:
         await self._asked("limit_token", _digest(token), until, requests)
 
     async def use_token(self, token: bytes) -> str | None:
-        return (None, EXPIRED, REVOKED)[(await self._asked("use_token", _digest(token)))[1]]
+        reply = await self._asked("use_token", _digest(token), self._marks.next(), repeats=2)
+        return (None, EXPIRED, REVOKED)[reply[1]]
 
     # --- its end
 
@@ -437,9 +449,12 @@ class ValkeyStore:
 
     # --- scripts
 
-    async def _asked(self, name: str, *arguments: Argument) -> Any:
-        """The reply of a script about the world as it is now. Raises `WorldReplaced`."""
-        reply = await self._run(name, *arguments, version=self._version)
+    async def _asked(self, name: str, *arguments: Argument, repeats: int | None = None) -> Any:
+        """The reply of a script about the world as it is now. Raises `WorldReplaced`.
+
+        What changes the version alone makes a difference to what an exchange is begun with.
+        """
+        reply = await self._run(name, *arguments, repeats=repeats)
         if reply[0] == _GONE:
             raise WorldReplaced
         return reply

@@ -1,14 +1,17 @@
 -- Adds processes, all of them or none.
 --
--- ARGV: 4 how many; then of each its id, its steps as a JSON array of ids, how many they are, and
+-- ARGV: 4 what tells this operation from others, 5 whether it is a repetition, 6 how many; then of each its id, its steps as a JSON array of ids, how many they are, and
 --       of each step id and record
 -- Reply: 1
 --        3, 'process' or 'step', the id that is in use
 if not is_current() then
   return {0}
 end
-local index = 5
-for _ = 1, tonumber(ARGV[4]) do
+if remembered(ARGV[4], ARGV[5]) then
+  return {1}
+end
+local index = 7
+for _ = 1, tonumber(ARGV[6]) do
   if redis.call('HEXISTS', key('processes'), ARGV[index]) == 1 then
     return {3, 'process', ARGV[index]}
   end
@@ -20,8 +23,8 @@ for _ = 1, tonumber(ARGV[4]) do
   end
   index = index + 3 + 2 * count
 end
-index = 5
-for _ = 1, tonumber(ARGV[4]) do
+index = 7
+for _ = 1, tonumber(ARGV[6]) do
   local count = tonumber(ARGV[index + 2])
   local order = redis.call('HINCRBY', key('state'), 'processes', 1)
   redis.call('HSET', key('processes'), ARGV[index], ARGV[index + 1])
@@ -36,5 +39,6 @@ for _ = 1, tonumber(ARGV[4]) do
   end
   index = index + 3 + 2 * count
 end
+remember(ARGV[4])
 changed()
 return {1}

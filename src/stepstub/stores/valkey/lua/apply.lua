@@ -30,12 +30,8 @@ local function call_of_mark(mark)
 end
 
 if ARGV[6] ~= '' then
-  local mark
-  if number > 0 then
-    mark = redis.call('HGET', key('writes'), number)
-  else
-    mark = redis.call('GET', key('write:' .. operation))
-  end
+  local mark = redis.call('GET', key('write:' .. operation))
+    or number > 0 and redis.call('HGET', key('writes'), number)
   if mark and string.sub(mark, -#operation) == operation then
     return applied(call_of_mark(mark))
   end
@@ -56,14 +52,15 @@ if ARGV[19] ~= '' and redis.call('HEXISTS', key('next'), ARGV[19]) == 1 then
 end
 local call = ARGV[14]
 if ARGV[12] == 'end' then
-  -- Who has been taken over has nothing to say any more.
-  if redis.call('HGET', key('attempts'), call) ~= ARGV[15] then
-    stands = false
-  else
+  -- Of several that make a call, after one was thought to be dead, the first that ends it counts.
+  if redis.call('HEXISTS', key('attempts'), call) == 1 then
+    remember(operation)
     redis.call('HSET', key('calls'), call, ARGV[13])
     redis.call('HDEL', key('owed'), call)
     redis.call('HDEL', key('attempts'), call)
     redis.call('ZREM', key('leases'), call)
+  elseif not remembered(operation, ARGV[6]) then
+    stands = false
   end
 end
 if not stands then
@@ -112,11 +109,13 @@ if ARGV[12] == 'keep' then
     redis.call('ZADD', KEYS[2], 'LT', whole(expires), sandbox)
   end
 end
-if ARGV[9] ~= '' then
+-- The journal may have let the exchange go.
+local is_kept = number > 0 and redis.call('HEXISTS', key('journal'), number) == 1
+if is_kept and ARGV[9] ~= '' then
   redis.call('HSET', key('journal'), number, ARGV[9])
 end
 local mark = call .. ':' .. operation
-if number > 0 then
+if is_kept then
   redis.call('HSET', key('writes'), number, mark)
 else
   redis.call('SET', key('write:' .. operation), mark, 'PX', 10000)

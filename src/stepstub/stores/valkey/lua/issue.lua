@@ -6,6 +6,9 @@
 if not is_current() then
   return {0}
 end
+if redis.call('SISMEMBER', sandbox .. ':tokens', ARGV[4]) == 1 then
+  return {1}  -- a repetition, whose first attempt has arrived
+end
 if redis.call('SCARD', sandbox .. ':tokens') >= tonumber(ARGV[5]) then
   return {3}
 end

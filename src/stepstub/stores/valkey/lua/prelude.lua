@@ -53,6 +53,15 @@ local function changed()
   redis.call('PUBLISH', sandbox, '')
 end
 
+-- What an operation has remembered, if this is a repetition of it and the first attempt arrived.
+local function remembered(operation, is_repetition)
+  return is_repetition ~= '' and redis.call('GET', key('did:' .. operation))
+end
+
+local function remember(operation)
+  redis.call('SET', key('did:' .. operation), 1, 'PX', 10000)
+end
+
 -- Whether there is a fault that may strike this step in this phase.
 local function has_fault(phase, step)
   local found = redis.call('HMGET', key('faults'), phase .. '|' .. step, phase .. '|*')

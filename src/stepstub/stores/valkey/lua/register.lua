@@ -5,7 +5,11 @@
 -- ARGV: 4 its description, 5 its id, 6 its name or '', 7 the header that bears its token or '',
 --       8 how many there may be or ''
 -- Reply: 1, or 2 where it is there already, or 3 where there are too many
-if redis.call('EXISTS', sandbox) == 1 then
+local registered = redis.call('HGET', sandbox, 'epoch')
+if registered == epoch then  -- a repetition, whose first attempt has arrived
+  return {1}
+end
+if registered then
   return {2}
 end
 if ARGV[8] ~= '' and redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[8]) then

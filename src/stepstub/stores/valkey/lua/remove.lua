@@ -4,6 +4,8 @@
 --       5 the owners of further tokens, 6 when each was used last
 -- ARGV: 4 its id, 5 its name or '', 6 the server's time in ms since which it was not used, or ''
 -- Reply: 1, its epoch; or 0 where it is gone already, or has been used
+--
+-- The epoch is remembered for a while: a repetition whose first attempt has arrived is told it too.
 local last = redis.call('HGET', sandbox, 'epoch')
 if ARGV[6] ~= '' then
   local used = tonumber(redis.call('ZSCORE', KEYS[6], sandbox))
@@ -12,9 +14,12 @@ if ARGV[6] ~= '' then
   end
 end
 redis.call('ZREM', KEYS[6], sandbox)
+local removed = sandbox .. ':removed'
 if not last then
-  return {0}
+  last = redis.call('GET', removed)
+  return {last and 1 or 0, last}
 end
+redis.call('SET', removed, last, 'PX', 10000)
 for _, token in ipairs(redis.call('SMEMBERS', sandbox .. ':tokens')) do
   redis.call('HDEL', KEYS[5], token)
 end

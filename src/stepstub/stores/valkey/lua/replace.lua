@@ -7,12 +7,15 @@ local before = redis.call('HGET', sandbox, 'epoch')
 if not before then
   return {0}
 end
+if before == epoch then  -- a repetition, whose first attempt has arrived
+  return {1, redis.call('HGET', sandbox, 'before')}
+end
 for _, token in ipairs(redis.call('SMEMBERS', sandbox .. ':tokens')) do
   redis.call('HDEL', KEYS[2], token)
 end
 redis.call('DEL', sandbox .. ':tokens')
 redis.call('HDEL', sandbox, 'limited')
-redis.call('HSET', sandbox, 'epoch', epoch, 'description', ARGV[4])
+redis.call('HSET', sandbox, 'epoch', epoch, 'before', before, 'description', ARGV[4])
 redis.call('HINCRBY', sandbox, 'version', 1)
 if ARGV[5] ~= '' then
   redis.call('SADD', KEYS[3], ARGV[5])

@@ -5,7 +5,6 @@
 -- Reply: 1, the time, in how many ms the next one is due or -1; then of each its number, its
 --        attempt, when it was due, and what is owed
 if not is_current() then
-  redis.call('ZREM', KEYS[2], sandbox)
   return {0}
 end
 local now, frozen = time()
