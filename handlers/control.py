@@ -64,7 +64,7 @@ async def get_health(exchange: Exchange) -> HealthView:
 
 
 async def get_readiness(exchange: Exchange) -> ReadinessView:
-    await exchange.stub.sandboxes.count()  # which is where a store has to be within reach
+    await exchange.stub.sandboxes.check()
     return ReadinessView(status="ready")
 
 

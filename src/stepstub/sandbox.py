@@ -1,5 +1,6 @@
 """One token's world."""
 
+import logging
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,7 +10,7 @@ from msgspec.structs import replace
 from stepstub import contract, transitions
 from stepstub.concurrency import CallLimit, Concurrency
 from stepstub.delegates import ACCEPTED, IN_PROGRESS, CallTracing, DelegateCall, Delegates
-from stepstub.errors import DelegateFailed, InConflict, Refusal, StepRefused
+from stepstub.errors import DelegateFailed, InConflict, Refusal, StepRefused, StoreUnavailable
 from stepstub.journal import Entry
 from stepstub.model import Params, Process, Status, Step
 from stepstub.params import ParamsReader
@@ -19,6 +20,8 @@ from stepstub.stores.protocol import Applied, Conflict, Gone, Loaded, Owed, Stor
 from stepstub.tokens import Limit
 from stepstub.transitions import Change, Completion
 from stepstub.variations import Vary
+
+log = logging.getLogger("stepstub")
 
 DEFAULT_ID = "default"
 """The id of the sandbox whose token the stub was started with."""
@@ -143,7 +146,12 @@ class Sandbox:
         except BaseException:
             await self.store.apply(transitions.undo(written), entry, call)
             raise
-        await self._begin(change, written)
+        try:
+            await self._begin(change, written)
+        except StoreUnavailable as error:
+            # Without the end of this call in the store it is made again, and the step begun then.
+            log.warning("step %s is not begun yet: %s", started.id, error)
+            return Applied(applied.now)
         if fault is not None:
             await self._call_again(call, started)
         return await self.store.confirm(entry, call)

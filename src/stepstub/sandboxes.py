@@ -56,6 +56,9 @@ class Sandboxes(Protocol):
     async def find_key_headers(self) -> frozenset[bytes]:
         """`key_headers`, with those of sandboxes that this process has not come across."""
 
+    async def check(self) -> None:
+        """Raises `StoreUnavailable` where nothing can be changed at present."""
+
     async def count(self) -> int:
         """How many there are."""
 
@@ -157,6 +160,9 @@ class MemorySandboxes:
     @property
     def last_count(self) -> int:
         return len(self._by_digest)
+
+    async def check(self) -> None:
+        pass  # it is the memory of this process
 
     async def count(self) -> int:
         return len(self._by_digest)

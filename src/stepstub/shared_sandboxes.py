@@ -95,6 +95,9 @@ class SharedSandboxes:
         await self._notices.close()
         await self._link.close()
 
+    async def check(self) -> None:
+        await self._directory.check()
+
     async def count(self) -> int:
         self._count = await self._directory.count()
         return self._count
@@ -309,6 +312,7 @@ class SharedSandboxes:
 
     async def _tend(self) -> None:
         """Take over what other processes have left, and let go of what nobody uses."""
+        is_out_of_reach = False
         while True:
             await asyncio.sleep(_TEND_EVERY)
             try:
@@ -319,9 +323,15 @@ class SharedSandboxes:
                     if key != await self._directory.key_of(self._token):
                         await self._remove(key, since)
             except StoreUnavailable as error:
-                log.warning("cannot look after the sandboxes: %s", error)
+                if not is_out_of_reach:
+                    log.warning("cannot look after the sandboxes: %s", error)
+                is_out_of_reach = True
             except Exception:
                 log.exception("cannot look after the sandboxes")
+            else:
+                if is_out_of_reach:
+                    log.warning("the store at %s is within reach again", self._link.address)
+                is_out_of_reach = False
 
     async def _take_over(self, key: str) -> None:
         sandbox = await self._found(key)

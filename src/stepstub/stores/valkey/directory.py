@@ -1,16 +1,16 @@
 """Which sandboxes there are: the part of the state that no single sandbox owns."""
 
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from typing import Any
 
 from msgspec import Struct, json
 
-from stepstub.errors import StoreUnavailable
 from stepstub.model import Process
 from stepstub.readings import Readings
-from stepstub.stores.valkey.link import Argument, Link, Lost
+from stepstub.stores.valkey.link import BUDGET, Argument, Link, Lost, repeated
 from stepstub.stores.valkey.scripts import script
 from stepstub.stores.valkey.store import OWED
 from stepstub.variations import Vary
@@ -150,6 +150,10 @@ class Directory:
         """Note that a sandbox is used."""
         await self._command("ZADD", _USED, "XX", round(self._link.server_time()), sandbox)
 
+    async def check(self) -> None:
+        """Raises `StoreUnavailable` where the server takes no write; this one changes nothing."""
+        await self._command("ZADD", _USED, "XX", 0, "")
+
     async def unused(self, milliseconds: int) -> tuple[list[str], int]:
         """Some sandboxes that nobody has used for so long, and since when."""
         since = round(self._link.server_time()) - milliseconds
@@ -173,15 +177,12 @@ class Directory:
     async def _run(self, name: str, keys: Sequence[str], *arguments: Argument) -> Any:
         return await self._again(lambda: self._link.run(script(name), keys, arguments))
 
-    async def _again(self, attempt: Any) -> Any:
+    async def _again(self, attempt: Callable[[], Awaitable[Any]]) -> Any:
+        gives_up = time.monotonic() + BUDGET
         try:
             return await attempt()
         except Lost:
-            pass
-        try:
-            return await attempt()
-        except Lost as error:
-            raise StoreUnavailable(f"The store at {self._link.address} did not reply.") from error
+            return await repeated(attempt, gives_up, self._link.address)
 
 
 def _text(value: bytes | None) -> str | None:

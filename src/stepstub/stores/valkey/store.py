@@ -8,7 +8,7 @@ the script looks whether the first attempt has arrived.
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from hashlib import blake2b
 from itertools import count
@@ -35,7 +35,7 @@ from stepstub.stores.protocol import (
     id_in_use,
 )
 from stepstub.stores.valkey import records
-from stepstub.stores.valkey.link import BUDGET, Argument, Link, Lost
+from stepstub.stores.valkey.link import BUDGET, Argument, Link, Lost, repeated
 from stepstub.stores.valkey.notices import Notices
 from stepstub.stores.valkey.scripts import script
 from stepstub.tokens import EXPIRED, REVOKED, Limit
@@ -179,7 +179,7 @@ class ValkeyStore:
         if call is not None and not call.number and len(reply) > 3:
             call.number = int(reply[3])
         self.changes.notify()
-        return Applied(reply[1], await self._fault(phase, entry) if reply[2] else None)
+        return Applied(reply[1], await self._last_fault(phase, entry) if reply[2] else None)
 
     def _call(self, change: Change, call: DelegateCall | None) -> tuple[Argument, ...]:
         """What `apply` is told of a delegate call."""
@@ -198,7 +198,7 @@ class ValkeyStore:
         encoded = records.encode_call(call)
         phase = _phase(entry, None)
         reply = await self._noted(entry, phase, call.number or "", encoded, call.attempt, over)
-        return Applied(reply[1], await self._fault(phase, entry) if reply[2] else None)
+        return Applied(reply[1], await self._last_fault(phase, entry) if reply[2] else None)
 
     async def close(self, entry: Entry) -> None:
         await self._noted(entry, None, "", b"", "", "")
@@ -229,8 +229,12 @@ class ValkeyStore:
 
     async def put_off(self, owed: Owed) -> None:
         debt = records.encode_debt(records.Debt(owed.written, owed.call, owed.answered))
-        if not self._retired:
+        if self._retired:
+            return
+        try:
             await self._run("put_off", owed.call.number, debt, owed.due, self._lease)
+        except StoreUnavailable as error:  # it is owed, and will be made once its lease is over
+            log.warning("a delegate call of %s is not put off: %s", self._sandbox, error)
 
     async def take_owed(self) -> tuple[list[Owed], int | None]:
         if self._retired:
@@ -372,6 +376,13 @@ class ValkeyStore:
         step_id = entry.step_id or ""
         return await self._change_faults(lambda faults: faults.take(phase, step_id))
 
+    async def _last_fault(self, phase: Phase | None, entry: Entry | None) -> Fault | None:
+        """The same, once the change stands: a store out of reach cannot undo that any more."""
+        try:
+            return await self._fault(phase, entry)
+        except (StoreUnavailable, WorldReplaced):
+            return None
+
     async def _change_faults(self, change: Callable[[Faults], T]) -> T:
         """Change the faults as they are, whatever others do to them; what `change` returns."""
         while True:
@@ -456,28 +467,25 @@ class ValkeyStore:
         if deadline:
             given.append(round(self._link.server_time() + BUDGET * 1000))
         given += arguments
-        mark = None
         if repeats is not None:
-            mark = 3 + repeats
-            given.insert(mark, "")
+            given.insert(3 + repeats, "")
+
+        def attempt() -> Awaitable[Any]:
+            return self._link.run(script(name), (self._sandbox, OWED), given)
+
         gives_up = time.monotonic() + BUDGET
-        while True:
-            try:
-                reply = await self._link.run(script(name), (self._sandbox, OWED), given)
-            except Lost as error:
-                if time.monotonic() >= gives_up:
-                    raise StoreUnavailable(
-                        f"The store at {self._link.address} did not reply within {BUDGET:g} s."
-                    ) from error
-                if mark is not None:
-                    given[mark] = "1"
-            else:
-                if reply[0] == _LATE and deadline:
-                    self._link.keep_server_time(reply[1])
-                    raise StoreUnavailable(
-                        f"The store at {self._link.address} took longer than {BUDGET:g} s."
-                    )
-                return reply
+        try:
+            reply = await attempt()
+        except Lost:
+            if repeats is not None:
+                given[3 + repeats] = "1"
+            reply = await repeated(attempt, gives_up, self._link.address)
+        if reply[0] == _LATE and deadline:
+            self._link.keep_server_time(reply[1])
+            raise StoreUnavailable(
+                f"The store at {self._link.address} took longer than {BUDGET:g} s."
+            )
+        return reply
 
     def _wall_time(self) -> int:
         return round(self._link.server_time()) if self._clock is None else self._clock.now()
