@@ -87,9 +87,11 @@ class Command:
     def stop(self) -> str:
         """End it cleanly; its log."""
         self.process.terminate()
-        printed, log = self.process.communicate(timeout=TIMEOUT)
-        self.printed += printed.splitlines()
-        assert self.process.returncode == 0, log
+        assert self.process.stdout
+        assert self.process.stderr
+        self.printed += in_time(self.process.stdout.read).splitlines()
+        log = in_time(self.process.stderr.read)
+        assert self.process.wait(TIMEOUT) == 0, log
         return log
 
     @property

@@ -63,6 +63,8 @@ class Sandbox:
         self.responses = envelope(self.contract)
         self.read_params = ParamsReader(readings)
         self.limits_tokens = False
+        # What a reset goes back to that asks for no other, as `scenario` is.
+        self.reset_readings, self.reset_vary = readings, vary
 
     async def limit_of(self, expires_in: float | None, requests: int | None) -> Limit:
         """The limit that ends in so many seconds, and after so many requests."""

@@ -6,6 +6,9 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from hashlib import blake2b
+
+from msgspec import json
 
 from stepstub.clock import SystemClock
 from stepstub.concurrency import Concurrency
@@ -65,6 +68,7 @@ class SharedSandboxes:
         self._limits = settings.limits
         self._expires_after = settings.sandboxes_expire_after
         self._processes = tuple(processes)
+        self._origin = _digest(settings, self._processes)
         self._link = link
         self._notices = notices
         self._directory = Directory(link)
@@ -126,15 +130,24 @@ class SharedSandboxes:
             found: Sandbox | None = await self._default()
         else:
             key = await self._directory.key_of(token)
-            found = await self._found(key)
-            if found is None and (owner := await self._directory.owner_of(key)):
-                found = await self._found(owner)
+            found = await self._of_a_token(key)
+            if found is None:
+                await self._directory.renew()
+                if (moved := await self._directory.key_of(token)) != key:
+                    found = await self._of_a_token(moved)
         if found is None:
             raise unknown_token()
         if len(self._known) >= _MAX_KNOWN:
             self._known.clear()
             self._noted.clear()
         self._known[token] = found
+        return found
+
+    async def _of_a_token(self, key: str) -> Sandbox | None:
+        """The sandbox of this key, or of a further token that has it."""
+        found = await self._found(key)
+        if found is None and (owner := await self._directory.owner_of(key)):
+            found = await self._found(owner)
         return found
 
     async def by_id(self, sandbox_id: str) -> Sandbox | None:
@@ -172,11 +185,8 @@ class SharedSandboxes:
             vary=vary,
             processes=tuple(processes),
         )
-        key = await self._directory.key_of(token.encode())
         # The default one counts as well, and is there once somebody has come by its token.
-        registered = await self._register(key, description, most=self._limits.sandboxes + 1)
-        if registered == _TOO_MANY:
-            raise too_many_sandboxes(self._limits)
+        key = await self._register(token.encode(), description, most=self._limits.sandboxes + 1)
         sandbox = await self._found(key)
         if sandbox is None:  # deleted by who cannot know its token: the console
             raise WorldReplaced
@@ -210,6 +220,7 @@ class SharedSandboxes:
             readings=readings or sandbox.readings,
             vary=vary,
             processes=tuple(sandbox.scenario if processes is None else processes),
+            origin=self._origin if sandbox.id == DEFAULT_ID else "",
         )
         key, epoch = self._keys[sandbox.id], secrets.token_hex(8)
         await self._fill(key, epoch, description)
@@ -236,7 +247,7 @@ class SharedSandboxes:
         key = await self._directory.key_of(self._token)
         found = await self._found(key)
         if found is None:
-            await self._register(key, self._described(DEFAULT_ID, None), most=None)
+            key = await self._register(self._token, self._described(DEFAULT_ID, None), most=None)
             found = await self._found(key)
             if found is None:
                 raise WorldReplaced
@@ -251,17 +262,31 @@ class SharedSandboxes:
             readings=self.readings,
             vary=self.vary,
             processes=self._processes,
+            origin=self._origin,
         )
 
-    async def _register(self, key: str, description: Description, *, most: int | None) -> int:
-        """Fill an epoch, and enter the sandbox under it, unless it is there already."""
-        epoch = secrets.token_hex(8)
+    async def _register(self, token: bytes, description: Description, *, most: int | None) -> str:
+        """Fill an epoch, and enter the sandbox of a token under it, unless it is there already.
+
+        Returns its key. Raises `InConflict` when there are too many.
+        """
+        key, epoch = await self._directory.key_of(token), secrets.token_hex(8)
         await self._fill(key, epoch, description)
         header = _header(description)
-        outcome = await self._directory.register(key, epoch, description, header, most)
+        outcome = await self._directory.register(token, key, epoch, description, header, most)
         if outcome != _REGISTERED:
             await self._store(key, epoch, filling=True).retire()
-        return outcome
+        if outcome == _MOVED:
+            await self._directory.renew()
+            return await self._register(token, description, most=most)
+        if outcome == _TOO_MANY:
+            raise too_many_sandboxes(self._limits)
+        if outcome == _ANOTHERS:
+            raise StoreUnavailable(
+                f"The store at {self._link.address} has the state of stubs with another --token:"
+                " start this one with the same, or on another database."
+            )
+        return key
 
     async def _fill(self, key: str, epoch: str, description: Description) -> None:
         await self._store(key, epoch, filling=True).add(description.processes, description.readings)
@@ -294,6 +319,9 @@ class SharedSandboxes:
             tracing=self._tracing,
         )
         sandbox.limits_tokens = found.limits_tokens
+        if described.id == DEFAULT_ID and described.origin != self._origin:
+            sandbox.scenario = self._processes
+            sandbox.reset_readings, sandbox.reset_vary = self.readings, self.vary
         return sandbox
 
     def _store(
@@ -342,7 +370,13 @@ class SharedSandboxes:
                 await sandbox.make_owed_calls()
 
 
-_REGISTERED, _TOO_MANY = 1, 3
+_REGISTERED, _TOO_MANY, _MOVED, _ANOTHERS = 1, 3, 4, 5
+
+
+def _digest(settings: Settings, processes: Sequence[Process]) -> str:
+    """Tells what a stub was started with from what others were, as far as it fills a sandbox."""
+    started_with = json.encode((processes, settings.readings, settings.vary))
+    return blake2b(started_with, digest_size=8).hexdigest()
 
 
 def _header(description: Description) -> bytes:

@@ -7,6 +7,7 @@ from hashlib import blake2b
 from typing import Any
 
 from msgspec import Struct, json
+from valkey import Valkey
 
 from stepstub.model import Process
 from stepstub.readings import Readings
@@ -35,6 +36,8 @@ class Description(Struct, frozen=True, kw_only=True):
     readings: Readings
     vary: Vary | None
     processes: tuple[Process, ...]
+    origin: str = ""
+    """Which stub has made it, by what that was started with; of the default one alone."""
 
 
 class Found(Struct, frozen=True):
@@ -51,6 +54,19 @@ _encode = json.Encoder().encode
 _decode = json.Decoder(Description).decode
 
 
+def claim(client: Valkey, token: bytes, sandbox_id: str) -> bool | None:
+    """Have an id be that of the sandbox of a token; None if it is another sandbox's.
+
+    Whether there is that sandbox already.
+    """
+    client.set(_KEY, secrets.token_hex(32), nx=True)
+    hash_key: Any = client.get(_KEY)
+    key = _key_of(token, hash_key)
+    client.hsetnx(_IDS, sandbox_id, key)
+    owner: Any = client.hget(_IDS, sandbox_id)
+    return bool(client.exists(key)) if owner == key.encode() else None
+
+
 class Directory:
     """The sandboxes of a server, by keys that no token can be read from."""
 
@@ -59,15 +75,18 @@ class Directory:
         self._hash_key: bytes | None = None
 
     async def key_of(self, token: bytes) -> str:
-        """The key of the sandbox that has this token as its own.
-
-        Its braces keep all that belongs to the sandbox together.
-        """
+        """The key of the sandbox that has this token as its own."""
         if self._hash_key is None:
-            await self._command("SET", _KEY, secrets.token_hex(32), "NX")
-            self._hash_key = await self._command("GET", _KEY)
-        digest = blake2b(token, key=self._hash_key[:64], digest_size=16).hexdigest()
-        return f"stepstub:{{{digest}}}"
+            await self.renew()
+        return _key_of(token, self._hash_key or b"")
+
+    async def renew(self) -> None:
+        """Read what keys are hashed with: a server that has lost everything may have another."""
+        found = await self._command("GET", _KEY)
+        if found is None:
+            await self._command("SET", _KEY, self._hash_key or secrets.token_hex(32), "NX")
+            found = await self._command("GET", _KEY)
+        self._hash_key = found
 
     async def find(self, sandbox: str) -> Found | None:
         """The sandbox of a key, if there is one."""
@@ -102,13 +121,24 @@ class Directory:
         return frozenset(await self._command("SMEMBERS", _HEADERS))
 
     async def register(
-        self, sandbox: str, epoch: str, description: Description, header: bytes, most: int | None
+        self,
+        token: bytes,
+        sandbox: str,
+        epoch: str,
+        description: Description,
+        header: bytes,
+        most: int | None,
     ) -> int:
-        """Enter a sandbox: 1, or 2 where it is there already, or 3 where there are too many."""
-        keys = (sandbox, _ORDER, _IDS, _NAMES, _HEADERS, _USED)
+        """Enter a sandbox: 1, or 2 where it is there already, or 3 where there are too many.
+
+        Or 4 where its key is another one than it was, and 5 where its id is another sandbox's.
+        """
+        hash_key = self._hash_key or b""
+        if sandbox != _key_of(token, hash_key):
+            return 4
         reply = await self._run(
             "register",
-            keys,
+            (sandbox, _ORDER, _IDS, _NAMES, _HEADERS, _USED, _KEY),
             epoch,
             "",
             "",
@@ -117,6 +147,7 @@ class Directory:
             description.name or "",
             header,
             "" if most is None else most,
+            hash_key,
         )
         return int(reply[0])
 
@@ -183,6 +214,12 @@ class Directory:
             return await attempt()
         except Lost:
             return await repeated(attempt, gives_up, self._link.address)
+
+
+def _key_of(token: bytes, hash_key: bytes) -> str:
+    """Its braces keep all that belongs to the sandbox together."""
+    digest = blake2b(token, key=hash_key[:64], digest_size=16).hexdigest()
+    return f"stepstub:{{{digest}}}"
 
 
 def _text(value: bytes | None) -> str | None:
