@@ -10,7 +10,14 @@ from msgspec.structs import replace
 from stepstub import contract, transitions
 from stepstub.concurrency import CallLimit, Concurrency
 from stepstub.delegates import ACCEPTED, IN_PROGRESS, CallTracing, DelegateCall, Delegates
-from stepstub.errors import DelegateFailed, InConflict, Refusal, StepRefused, StoreUnavailable
+from stepstub.errors import (
+    DelegateFailed,
+    InConflict,
+    Refusal,
+    StepRefused,
+    StoreUnavailable,
+    WorldReplaced,
+)
 from stepstub.journal import Entry
 from stepstub.model import Params, Process, Status, Step
 from stepstub.params import ParamsReader
@@ -138,7 +145,7 @@ class Sandbox:
             if fault.action == "late":
                 late = round((fault.seconds or 0) * 1000)
                 await self.store.put_off(Owed(written, call, applied.now + late))
-                self.concurrency.later(late / 1000, self.make_owed_calls)
+                self.concurrency.later(late / 1000, self._make_owed_calls_in_time)
                 return await self.store.confirm(entry, call)
         try:
             await self.delegates.make(call, started)
@@ -164,7 +171,16 @@ class Sandbox:
         for each in owed:
             await self._start_owed(each)
         if next_in is not None:
-            self.concurrency.later(next_in / 1000, self.make_owed_calls)
+            self.concurrency.later(next_in / 1000, self._make_owed_calls_in_time)
+
+    async def _make_owed_calls_in_time(self) -> None:
+        """The same, where nobody waits to be told that it cannot be done now."""
+        try:
+            await self.make_owed_calls()
+        except WorldReplaced:
+            pass
+        except StoreUnavailable as error:  # the calls are taken over once their leases are over
+            log.warning("delegate calls that are due are not made yet: %s", error)
 
     async def _start_owed(self, owed: Owed) -> None:
         """Make a call that was put off, or that another process has left unfinished.

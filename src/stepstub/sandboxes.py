@@ -68,6 +68,9 @@ class Sandboxes(Protocol):
     async def by_token(self, token: bytes) -> Sandbox:
         """The sandbox of a token. Raises `Unauthorized` when there is none."""
 
+    async def now_by_token(self, token: bytes) -> Sandbox:
+        """The same, with the readings that it has by now, whatever other processes have done."""
+
     async def by_id(self, sandbox_id: str) -> Sandbox | None:
         """The sandbox of an id, if there is one."""
 
@@ -181,6 +184,9 @@ class MemorySandboxes:
         if sandbox is None:
             raise unknown_token()
         return sandbox
+
+    async def now_by_token(self, token: bytes) -> Sandbox:
+        return self._by_token(token)
 
     async def by_id(self, sandbox_id: str) -> Sandbox | None:
         return self._by_id.get(sandbox_id)

@@ -38,7 +38,7 @@ from stepstub.variations import Vary
 log = logging.getLogger("stepstub")
 
 _TEND_EVERY = 1.0  # seconds
-_NOTE_USE_EVERY = 60.0  # seconds
+_NOTE_USE_EVERY = 60.0  # seconds; less where sandboxes expire so soon that this matters
 _MAX_KNOWN = 10_000  # sandboxes that a process remembers having looked up
 
 
@@ -77,8 +77,8 @@ class SharedSandboxes:
         self._marks = Marks()
         self._clock = SystemClock()
         self._known: dict[bytes, Sandbox] = {}  # by their tokens
-        self._keys: dict[str, str] = {}  # of the sandboxes, by their ids
-        self._noted: dict[str, float] = {}  # when their use was noted last, likewise
+        self._noted: dict[str, float] = {}  # when the use of a sandbox was noted last, by its key
+        self._note_use_every = min(_NOTE_USE_EVERY, self._expires_after / 4)
         self._count = 0
         self._tending: asyncio.Task[None] | None = None
         # Of no epoch, so that whoever needs it looks it up.
@@ -119,11 +119,23 @@ class SharedSandboxes:
         known = self._known.get(token)
         if known is None:
             known = await self._look_up(token)
-        now = time.monotonic()
-        if now > self._noted.get(known.id, 0.0) + _NOTE_USE_EVERY:
-            self._noted[known.id] = now
-            await self._directory.use(self._keys[known.id])
+        await self._note_use(known)
         return known
+
+    async def now_by_token(self, token: bytes) -> Sandbox:
+        known = self._known.get(token)
+        if known is not None:
+            store = _store_of(known)
+            found = await self._directory.find(store.sandbox)
+            if found is None or (found.epoch, found.version) != store.world:
+                del self._known[token]
+        return await self.by_token(token)
+
+    async def _note_use(self, sandbox: Sandbox) -> None:
+        key, now = _store_of(sandbox).sandbox, time.monotonic()
+        if now > self._noted.get(key, 0.0) + self._note_use_every:
+            self._noted[key] = now
+            await self._directory.use(key)
 
     async def _look_up(self, token: bytes) -> Sandbox:
         if token == self._token:
@@ -135,6 +147,8 @@ class SharedSandboxes:
                 await self._directory.renew()
                 if (moved := await self._directory.key_of(token)) != key:
                     found = await self._of_a_token(moved)
+            if found is not None and found.id == DEFAULT_ID:  # by a further token of it
+                found = await self._default()
         if found is None:
             raise unknown_token()
         if len(self._known) >= _MAX_KNOWN:
@@ -153,12 +167,17 @@ class SharedSandboxes:
     async def by_id(self, sandbox_id: str) -> Sandbox | None:
         if sandbox_id == DEFAULT_ID:
             return await self._default()
-        key = await self._directory.by_id(sandbox_id)
-        return None if key is None else await self._found(key)
+        return await self._used(await self._directory.by_id(sandbox_id))
 
     async def by_name(self, name: str) -> Sandbox | None:
-        key = await self._directory.by_name(name)
-        return None if key is None else await self._found(key)
+        return await self._used(await self._directory.by_name(name))
+
+    async def _used(self, key: str | None) -> Sandbox | None:
+        """The sandbox of a key, which is being used."""
+        found = None if key is None else await self._found(key)
+        if found is not None:
+            await self._note_use(found)
+        return found
 
     async def renew(self, sandbox: Sandbox) -> None:
         self._known = {token: each for token, each in self._known.items() if each is not sandbox}
@@ -193,13 +212,8 @@ class SharedSandboxes:
         return sandbox, token
 
     async def issue(self, sandbox: Sandbox, limit: Limit) -> str:
-        token = new_token()
-        await self.limit(sandbox, token.encode(), limit)
-        found = await self._directory.find(self._keys[sandbox.id])
-        if found is None:
-            raise WorldReplaced
-        key = await self._directory.key_of(token.encode())
-        if not await self._directory.issue(found, key, MAX_TOKENS):
+        token, store = new_token(), _store_of(sandbox)
+        if not await self._directory.issue(store, token.encode(), limit, MAX_TOKENS):
             raise too_many_tokens()
         return token
 
@@ -222,7 +236,7 @@ class SharedSandboxes:
             processes=tuple(sandbox.scenario if processes is None else processes),
             origin=self._origin if sandbox.id == DEFAULT_ID else "",
         )
-        key, epoch = self._keys[sandbox.id], secrets.token_hex(8)
+        key, epoch = _store_of(sandbox).sandbox, secrets.token_hex(8)
         await self._fill(key, epoch, description)
         before = await self._directory.replace(key, epoch, description, _header(description))
         await self._store(key, epoch if before is None else before, filling=True).retire()
@@ -236,7 +250,7 @@ class SharedSandboxes:
 
     async def delete(self, sandbox: Sandbox) -> None:
         check_deletable(sandbox)
-        await self._remove(self._keys[sandbox.id])
+        await self._remove(_store_of(sandbox).sandbox)
         await self.renew(sandbox)
 
     def on_delegate(self, token: str, function: Callable[[StepStart], None] | None) -> None:
@@ -251,8 +265,10 @@ class SharedSandboxes:
             found = await self._found(key)
             if found is None:
                 raise WorldReplaced
-        self.default = found
-        return found
+        # The same object as long as it is the same sandbox: it is told from others by that.
+        if _store_of(found).world != _store_of(self.default).world:
+            self.default = found
+        return self.default
 
     def _described(self, sandbox_id: str, name: str | None) -> Description:
         return Description(
@@ -305,7 +321,6 @@ class SharedSandboxes:
 
     def _made(self, found: Found) -> Sandbox:
         described = found.description
-        self._keys[described.id] = found.sandbox
         self.key_headers |= key_headers_of(described.readings)
         sandbox = Sandbox(
             described.processes,
@@ -371,6 +386,12 @@ class SharedSandboxes:
 
 
 _REGISTERED, _TOO_MANY, _MOVED, _ANOTHERS = 1, 3, 4, 5
+
+
+def _store_of(sandbox: Sandbox) -> ValkeyStore:
+    if not isinstance(sandbox.store, ValkeyStore):
+        raise TypeError("it is a sandbox of another registry")
+    return sandbox.store
 
 
 def _digest(settings: Settings, processes: Sequence[Process]) -> str:

@@ -9,11 +9,13 @@ from typing import Any
 from msgspec import Struct, json
 from valkey import Valkey
 
+from stepstub.errors import WorldReplaced
 from stepstub.model import Process
 from stepstub.readings import Readings
 from stepstub.stores.valkey.link import BUDGET, Argument, Link, Lost, repeated
 from stepstub.stores.valkey.scripts import script
-from stepstub.stores.valkey.store import OWED
+from stepstub.stores.valkey.store import OWED, ValkeyStore, digest_of, limit_arguments
+from stepstub.tokens import Limit
 from stepstub.variations import Vary
 
 _KEY = "stepstub:key"
@@ -163,18 +165,31 @@ class Directory:
         self, sandbox: str, description: Description, unused_since: int | None = None
     ) -> str | None:
         """Take a sandbox out; its epoch, None where it is gone or has been used since."""
-        keys = (sandbox, _ORDER, _IDS, _NAMES, _TOKENS, _USED)
+        keys = (sandbox, _ORDER, _IDS, _NAMES, _TOKENS, _USED, OWED)
         since = "" if unused_since is None else unused_since
         reply = await self._run(
             "remove", keys, "", "", "", description.id, description.name or "", since
         )
         return _text(reply[1]) if reply[0] else None
 
-    async def issue(self, found: Found, token_key: str, most: int) -> bool:
-        """Give a sandbox a further token; False where it has too many."""
+    async def issue(self, store: ValkeyStore, token: bytes, limit: Limit, most: int) -> bool:
+        """Give a sandbox a further token; False where it has too many.
+
+        Raises `WorldReplaced` where the sandbox has been reset or deleted.
+        """
         reply = await self._run(
-            "issue", (found.sandbox, _TOKENS), found.epoch, "", "", token_key, most
+            "issue",
+            (store.sandbox, _TOKENS),
+            store.world[0],
+            "",
+            "",
+            await self.key_of(token),
+            most,
+            digest_of(token),
+            *limit_arguments(limit),
         )
+        if not reply[0]:
+            raise WorldReplaced
         return bool(reply[0] == 1)
 
     async def use(self, sandbox: str) -> None:

@@ -69,9 +69,9 @@ class Marks:
 class ValkeyStore:
     """The state of a sandbox, in the epoch that this object was made for.
 
-    `sandbox` is the key of the sandbox, `version` what it was described by when it was looked up.
-    While it is `filling` its epoch, nobody else knows that. Of the time it asks the server, unless
-    it is given a `clock`.
+    `sandbox` is the key of the sandbox, `version` what it was described by when it was looked up:
+    no exchange is begun in another one. While it is `filling` its epoch, nobody else knows that. Of
+    the time it asks the server, unless it is given a `clock`.
     """
 
     def __init__(
@@ -88,6 +88,8 @@ class ValkeyStore:
         filling: bool = False,
         clock: Clock | None = None,
     ) -> None:
+        self.sandbox = sandbox
+        self.world = (epoch, version)
         self._link = link
         self._sandbox = sandbox
         self._epoch = epoch
@@ -391,7 +393,11 @@ class ValkeyStore:
             rules = faults.rules
             struck = {f"{rule.fault.phase}|{_step(rule.fault)}" for rule in rules}
             reply = await self._asked(
-                "write_faults", version, records.encode_rules(rules), *sorted(struck)
+                "write_faults",
+                version,
+                self._marks.next(),
+                records.encode_rules(rules),
+                *sorted(struck),
             )
             if reply[0] == _DONE:
                 return outcome
@@ -423,12 +429,13 @@ class ValkeyStore:
     # --- the tokens of the sandbox
 
     async def limit_token(self, token: bytes, limit: Limit) -> None:
-        until = "" if limit.until is None else limit.until
-        requests = "" if limit.requests is None else limit.requests
-        await self._asked("limit_token", _digest(token), until, requests)
+        await self._asked("limit_token", digest_of(token), *limit_arguments(limit))
 
     async def use_token(self, token: bytes) -> str | None:
-        return (None, EXPIRED, REVOKED)[(await self._asked("use_token", _digest(token)))[1]]
+        reply = await self._run("use_token", digest_of(token))
+        if reply[0] == _GONE:  # which who begins the exchange finds out as well
+            return None
+        return (None, EXPIRED, REVOKED)[reply[1]]
 
     # --- its end
 
@@ -442,8 +449,8 @@ class ValkeyStore:
     # --- scripts
 
     async def _asked(self, name: str, *arguments: Argument) -> Any:
-        """The reply of a script about the world as it is now. Raises `WorldReplaced`."""
-        reply = await self._run(name, *arguments, version=self._version)
+        """The reply of a script about this epoch. Raises `WorldReplaced` when there is another."""
+        reply = await self._run(name, *arguments)
         if reply[0] == _GONE:
             raise WorldReplaced
         return reply
@@ -491,8 +498,17 @@ class ValkeyStore:
         return round(self._link.server_time()) if self._clock is None else self._clock.now()
 
 
-def _digest(token: bytes) -> str:
+def digest_of(token: bytes) -> str:
+    """By what the limits of a token are found."""
     return blake2b(token, digest_size=16).hexdigest()
+
+
+def limit_arguments(limit: Limit) -> tuple[Argument, Argument]:
+    """A limit as scripts take it."""
+    return (
+        "" if limit.until is None else limit.until,
+        "" if limit.requests is None else limit.requests,
+    )
 
 
 def _step(fault: Fault) -> str:
