@@ -17,6 +17,7 @@ from stepstub.readings import DEFAULT, Readings
 from stepstub.sandbox import DEFAULT_ID, Sandbox
 from stepstub.settings import Limits
 from stepstub.stores.memory import MemoryStore
+from stepstub.stores.sessions import KeptSessions, MemorySessions
 from stepstub.tokens import Limit
 from stepstub.variations import Vary
 
@@ -39,6 +40,8 @@ class Sandboxes(Protocol):
     default: Sandbox
     are_shared: bool
     """Whether other processes may change them."""
+    sessions: KeptSessions
+    """Who has logged in to the console, for all who share the sandboxes."""
 
     @property
     def last_count(self) -> int:
@@ -134,6 +137,7 @@ class MemorySandboxes:
         self.readings = readings
         self.vary = vary
         self.key_headers: frozenset[bytes] = frozenset()
+        self.sessions: KeptSessions = MemorySessions()
         self._keyed = blake2b(key=secrets.token_bytes(32), digest_size=16)
         self._lock = Lock()
         self._concurrency = concurrency

@@ -28,6 +28,7 @@ from stepstub.sandboxes import (
     unknown_token,
 )
 from stepstub.settings import Settings
+from stepstub.stores.sessions import MAX_SESSIONS, KeptSessions
 from stepstub.stores.valkey.directory import Description, Directory, Found
 from stepstub.stores.valkey.link import Link
 from stepstub.stores.valkey.notices import Notices
@@ -40,6 +41,22 @@ log = logging.getLogger("stepstub")
 _TEND_EVERY = 1.0  # seconds
 _NOTE_USE_EVERY = 60.0  # seconds; less where sandboxes expire so soon that this matters
 _MAX_KNOWN = 10_000  # sandboxes that a process remembers having looked up
+
+
+class _SharedSessions:
+    """Who has logged in to the console of any of the stubs."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+
+    async def add(self, digest: str) -> None:
+        await self._directory.add_session(digest, MAX_SESSIONS)
+
+    async def remove(self, digest: str) -> None:
+        await self._directory.remove_session(digest)
+
+    async def has(self, digest: str) -> bool:
+        return await self._directory.has_session(digest)
 
 
 class SharedSandboxes:
@@ -72,6 +89,7 @@ class SharedSandboxes:
         self._link = link
         self._notices = notices
         self._directory = Directory(link)
+        self.sessions: KeptSessions = _SharedSessions(self._directory)
         self._concurrency = concurrency
         self._tracing = tracing
         self._marks = Marks()

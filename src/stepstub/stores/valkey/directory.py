@@ -25,6 +25,7 @@ _NAMES = "stepstub:names"
 _TOKENS = "stepstub:tokens"
 _HEADERS = "stepstub:headers"
 _USED = "stepstub:used"
+_SESSIONS = "stepstub:sessions"
 
 _BATCH = 20  # sandboxes that are looked after at a time
 
@@ -199,6 +200,16 @@ class Directory:
     async def check(self) -> None:
         """Raises `StoreUnavailable` where the server takes no write; this one changes nothing."""
         await self._command("ZADD", _USED, "XX", 0, "")
+
+    async def add_session(self, digest: str, most: int) -> None:
+        await self._command("ZADD", _SESSIONS, round(self._link.server_time()), digest)
+        await self._command("ZREMRANGEBYRANK", _SESSIONS, 0, -most - 1)
+
+    async def remove_session(self, digest: str) -> None:
+        await self._command("ZREM", _SESSIONS, digest)
+
+    async def has_session(self, digest: str) -> bool:
+        return await self._command("ZSCORE", _SESSIONS, digest) is not None
 
     async def unused(self, milliseconds: int) -> tuple[list[str], int]:
         """Some sandboxes that nobody has used for so long, and since when."""
