@@ -64,7 +64,7 @@ async def get_health(exchange: Exchange) -> HealthView:
 
 
 async def get_readiness(exchange: Exchange) -> ReadinessView:
-    await exchange.stub.sandboxes.count()  # which is where a store has to be within reach
+    await exchange.stub.sandboxes.check()
     return ReadinessView(status="ready")
 
 
@@ -114,11 +114,12 @@ async def delete_sandbox(exchange: Exchange) -> None:
 
 async def reset_sandbox(exchange: Exchange) -> ProcessList:
     wanted = convert(exchange.body or {}, SandboxStart, strict=False)
+    before = exchange.sandbox
     sandbox = await exchange.stub.sandboxes.reset(
-        exchange.sandbox,
+        before,
         _processes_of(wanted),
-        with_values(exchange.sandbox.readings, wanted.readings),
-        _vary(wanted, exchange.sandbox.vary),
+        with_values(before.reset_readings, wanted.readings),
+        _vary(wanted, before.reset_vary),
     )
     return ProcessList.of(*await sandbox.store.page(0, len(sandbox.scenario)))
 

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -306,3 +307,15 @@ def test_a_loop_that_is_gone_does_not_disturb_a_change() -> None:
     loop.close()
     changes.notify()
     waiting.close()
+
+
+def test_within_a_time_an_exception_comes_where_it_was_waited_for() -> None:
+    async def recovers() -> str:
+        waited_for = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(waited_for.set_exception, OSError())
+        with suppress(OSError):
+            await waited_for
+        await asyncio.sleep(0)
+        return "recovered"
+
+    assert asyncio.run(EventLoopConcurrency().within(TIMEOUT, recovers())) == "recovered"

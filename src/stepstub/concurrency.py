@@ -319,11 +319,17 @@ class _Worker:
 @types.coroutine
 def _resumed(coroutine: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
     """Await a coroutine that has been begun, and now waits for something."""
-    try:
-        yield waits_for
-    except BaseException:
-        coroutine.close()
-        raise
+    while True:
+        try:
+            yield waits_for
+        except BaseException as error:  # noqa: BLE001 - it is the coroutine's to deal with
+            try:
+                waits_for = coroutine.throw(error)
+            except StopIteration as stop:
+                returned: T = stop.value
+                return returned
+        else:
+            break
     result: T = yield from coroutine
     return result
 

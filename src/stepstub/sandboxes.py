@@ -17,6 +17,7 @@ from stepstub.readings import DEFAULT, Readings
 from stepstub.sandbox import DEFAULT_ID, Sandbox
 from stepstub.settings import Limits
 from stepstub.stores.memory import MemoryStore
+from stepstub.stores.sessions import KeptSessions, MemorySessions
 from stepstub.tokens import Limit
 from stepstub.variations import Vary
 
@@ -39,6 +40,8 @@ class Sandboxes(Protocol):
     default: Sandbox
     are_shared: bool
     """Whether other processes may change them."""
+    sessions: KeptSessions
+    """Who has logged in to the console, for all who share the sandboxes."""
 
     @property
     def last_count(self) -> int:
@@ -56,6 +59,9 @@ class Sandboxes(Protocol):
     async def find_key_headers(self) -> frozenset[bytes]:
         """`key_headers`, with those of sandboxes that this process has not come across."""
 
+    async def check(self) -> None:
+        """Raises `StoreUnavailable` where nothing can be changed at present."""
+
     async def count(self) -> int:
         """How many there are."""
 
@@ -64,6 +70,9 @@ class Sandboxes(Protocol):
 
     async def by_token(self, token: bytes) -> Sandbox:
         """The sandbox of a token. Raises `Unauthorized` when there is none."""
+
+    async def now_by_token(self, token: bytes) -> Sandbox:
+        """The same, with the readings that it has by now, whatever other processes have done."""
 
     async def by_id(self, sandbox_id: str) -> Sandbox | None:
         """The sandbox of an id, if there is one."""
@@ -132,6 +141,7 @@ class MemorySandboxes:
         self.readings = readings
         self.vary = vary
         self.key_headers: frozenset[bytes] = frozenset()
+        self.sessions: KeptSessions = MemorySessions()
         self._keyed = blake2b(key=secrets.token_bytes(32), digest_size=16)
         self._lock = Lock()
         self._concurrency = concurrency
@@ -162,6 +172,9 @@ class MemorySandboxes:
     def last_count(self) -> int:
         return len(self._by_digest)
 
+    async def check(self) -> None:
+        pass  # it is the memory of this process
+
     async def count(self) -> int:
         return len(self._by_digest)
 
@@ -176,6 +189,9 @@ class MemorySandboxes:
         if sandbox is None:
             raise unknown_token()
         return sandbox
+
+    async def now_by_token(self, token: bytes) -> Sandbox:
+        return await self.by_token(token)
 
     async def by_id(self, sandbox_id: str) -> Sandbox | None:
         return self._by_id.get(sandbox_id)

@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from hashlib import blake2b
+
+from msgspec import json
 
 from stepstub.clock import SystemClock
 from stepstub.concurrency import Concurrency
@@ -27,6 +30,7 @@ from stepstub.sandboxes import (
     unknown_token,
 )
 from stepstub.settings import Settings
+from stepstub.stores.sessions import MAX_SESSIONS, KeptSessions
 from stepstub.stores.valkey.directory import Description, Directory, Found
 from stepstub.stores.valkey.link import Link
 from stepstub.stores.valkey.notices import Notices
@@ -38,8 +42,24 @@ log = logging.getLogger("stepstub")
 
 _TEND_EVERY = 1.0  # seconds
 _MAX_TAKING_OVER = 100  # sandboxes whose calls one process takes over at a time
-_NOTE_USE_EVERY = 60.0  # seconds, at most
+_NOTE_USE_EVERY = 60.0  # seconds; less where sandboxes expire so soon that this matters
 _MAX_KNOWN = 10_000  # sandboxes that a process remembers having looked up
+
+
+class _SharedSessions:
+    """Who has logged in to the console of any of the stubs."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+
+    async def add(self, digest: str) -> None:
+        await self._directory.add_session(digest, MAX_SESSIONS)
+
+    async def remove(self, digest: str) -> None:
+        await self._directory.remove_session(digest)
+
+    async def has(self, digest: str) -> bool:
+        return await self._directory.has_session(digest)
 
 
 class SharedSandboxes:
@@ -68,18 +88,19 @@ class SharedSandboxes:
         self._limits = settings.limits
         self._lease = settings.lease
         self._expires_after = settings.sandboxes_expire_after
-        self._note_use_every = min(_NOTE_USE_EVERY, self._expires_after / 3)
         self._processes = tuple(processes)
+        self._origin = _digest(settings, self._processes)
         self._link = link
         self._notices = notices
         self._directory = Directory(link)
+        self.sessions: KeptSessions = _SharedSessions(self._directory)
         self._concurrency = concurrency
         self._tracing = tracing
         self._marks = Marks()
         self._clock = SystemClock()
         self._known: dict[bytes, Sandbox] = {}  # by their tokens
-        self._keys: dict[str, str] = {}  # of the sandboxes, by their ids
-        self._noted: dict[str, float] = {}  # when their use was noted last, likewise
+        self._noted: dict[str, float] = {}  # when the use of a sandbox was noted last, by its key
+        self._note_use_every = min(_NOTE_USE_EVERY, self._expires_after / 4)
         self._count = 0
         self._tending: asyncio.Task[None] | None = None
         self._taking_over: dict[str, asyncio.Task[None]] = {}  # by the keys of the sandboxes
@@ -104,6 +125,9 @@ class SharedSandboxes:
         await self._notices.close()
         await self._link.close()
 
+    async def check(self) -> None:
+        await self._directory.check()
+
     async def count(self) -> int:
         self._count = await self._directory.count()
         return self._count
@@ -124,20 +148,33 @@ class SharedSandboxes:
         await self._note_use(known)
         return known
 
+    async def now_by_token(self, token: bytes) -> Sandbox:
+        known = self._known.get(token)
+        if known is not None:
+            store = _store_of(known)
+            found = await self._directory.find(store.sandbox)
+            if found is None or (found.epoch, found.version) != store.world:
+                del self._known[token]
+        return await self.by_token(token)
+
     async def _note_use(self, sandbox: Sandbox) -> None:
-        now = time.monotonic()
-        if now > self._noted.get(sandbox.id, -math.inf) + self._note_use_every:
-            self._noted[sandbox.id] = now
-            await self._directory.use(self._keys[sandbox.id])
+        key, now = _store_of(sandbox).sandbox, time.monotonic()
+        if now > self._noted.get(key, -math.inf) + self._note_use_every:
+            self._noted[key] = now
+            await self._directory.use(key)
 
     async def _look_up(self, token: bytes) -> Sandbox:
         if token == self._token:
             found: Sandbox | None = await self._default()
         else:
             key = await self._directory.key_of(token)
-            found = await self._found(key)
-            if found is None and (owner := await self._directory.owner_of(key)):
-                found = await self._found(owner)
+            found = await self._of_a_token(key)
+            if found is None:
+                await self._directory.renew()
+                if (moved := await self._directory.key_of(token)) != key:
+                    found = await self._of_a_token(moved)
+            if found is not None and found.id == DEFAULT_ID:  # by a further token of it
+                found = await self._default()
         if found is None:
             raise unknown_token()
         if len(self._known) >= _MAX_KNOWN:
@@ -146,18 +183,27 @@ class SharedSandboxes:
         self._known[token] = found
         return found
 
+    async def _of_a_token(self, key: str) -> Sandbox | None:
+        """The sandbox of this key, or of a further token that has it."""
+        found = await self._found(key)
+        if found is None and (owner := await self._directory.owner_of(key)):
+            found = await self._found(owner)
+        return found
+
     async def by_id(self, sandbox_id: str) -> Sandbox | None:
         if sandbox_id == DEFAULT_ID:
             return await self._default()
-        key = await self._directory.by_id(sandbox_id)
-        return None if key is None else await self._found(key)
+        return await self._used(await self._directory.by_id(sandbox_id))
 
     @property
     def may_have_names(self) -> bool:
         return True  # another process may have created one
 
     async def by_name(self, name: str) -> Sandbox | None:
-        key = await self._directory.by_name(name)
+        return await self._used(await self._directory.by_name(name))
+
+    async def _used(self, key: str | None) -> Sandbox | None:
+        """The sandbox of a key, which is being used."""
         found = None if key is None else await self._found(key)
         if found is not None:
             await self._note_use(found)
@@ -188,24 +234,16 @@ class SharedSandboxes:
             vary=vary,
             processes=tuple(processes),
         )
-        key = await self._directory.key_of(token.encode())
-        await self._default()  # which counts as well
-        registered = await self._register(key, description, most=self._limits.sandboxes + 1)
-        if registered == _TOO_MANY:
-            raise too_many_sandboxes(self._limits)
+        # The default one counts as well, and is there once somebody has come by its token.
+        key = await self._register(token.encode(), description, most=self._limits.sandboxes + 1)
         sandbox = await self._found(key)
         if sandbox is None:  # deleted by who cannot know its token: the console
             raise WorldReplaced
         return sandbox, token
 
     async def issue(self, sandbox: Sandbox, limit: Limit) -> str:
-        token = new_token()
-        await self.limit(sandbox, token.encode(), limit)
-        found = await self._directory.find(self._keys[sandbox.id])
-        if found is None:
-            raise WorldReplaced
-        key = await self._directory.key_of(token.encode())
-        if not await self._directory.issue(found, key, MAX_TOKENS):
+        token, store = new_token(), _store_of(sandbox)
+        if not await self._directory.issue(store, token.encode(), limit, MAX_TOKENS):
             raise too_many_tokens()
         return token
 
@@ -226,8 +264,9 @@ class SharedSandboxes:
             readings=readings or sandbox.readings,
             vary=vary,
             processes=tuple(sandbox.scenario if processes is None else processes),
+            origin=self._origin if sandbox.id == DEFAULT_ID else "",
         )
-        key, epoch = self._keys[sandbox.id], secrets.token_hex(8)
+        key, epoch = _store_of(sandbox).sandbox, secrets.token_hex(8)
         await self._fill(key, epoch, description)
         before = await self._directory.replace(key, epoch, description, _header(description))
         await self._store(key, epoch if before is None else before, filling=True).retire()
@@ -241,7 +280,7 @@ class SharedSandboxes:
 
     async def delete(self, sandbox: Sandbox) -> None:
         check_deletable(sandbox)
-        await self._remove(self._keys[sandbox.id])
+        await self._remove(_store_of(sandbox).sandbox)
         await self.renew(sandbox)
 
     def on_delegate(self, token: str, function: Callable[[StepStart], None] | None) -> None:
@@ -252,12 +291,14 @@ class SharedSandboxes:
         key = await self._directory.key_of(self._token)
         found = await self._found(key)
         if found is None:
-            await self._register(key, self._described(DEFAULT_ID, None), most=None)
+            key = await self._register(self._token, self._described(DEFAULT_ID, None), most=None)
             found = await self._found(key)
             if found is None:
                 raise WorldReplaced
-        self.default = found
-        return found
+        # The same object as long as it is the same sandbox: it is told from others by that.
+        if _store_of(found).world != _store_of(self.default).world:
+            self.default = found
+        return self.default
 
     def _described(self, sandbox_id: str, name: str | None) -> Description:
         return Description(
@@ -267,17 +308,31 @@ class SharedSandboxes:
             readings=self.readings,
             vary=self.vary,
             processes=self._processes,
+            origin=self._origin,
         )
 
-    async def _register(self, key: str, description: Description, *, most: int | None) -> int:
-        """Fill an epoch, and enter the sandbox under it, unless it is there already."""
-        epoch = secrets.token_hex(8)
+    async def _register(self, token: bytes, description: Description, *, most: int | None) -> str:
+        """Fill an epoch, and enter the sandbox of a token under it, unless it is there already.
+
+        Returns its key. Raises `InConflict` when there are too many.
+        """
+        key, epoch = await self._directory.key_of(token), secrets.token_hex(8)
         await self._fill(key, epoch, description)
         header = _header(description)
-        outcome = await self._directory.register(key, epoch, description, header, most)
+        outcome = await self._directory.register(token, key, epoch, description, header, most)
         if outcome != _REGISTERED:
             await self._store(key, epoch, filling=True).retire()
-        return outcome
+        if outcome == _MOVED:
+            await self._directory.renew()
+            return await self._register(token, description, most=most)
+        if outcome == _TOO_MANY:
+            raise too_many_sandboxes(self._limits)
+        if outcome == _ANOTHERS:
+            raise StoreUnavailable(
+                f"The store at {self._link.address} has the state of stubs with another --token:"
+                " start this one with the same, or on another database."
+            )
+        return key
 
     async def _fill(self, key: str, epoch: str, description: Description) -> None:
         await self._store(key, epoch, filling=True).add(description.processes, description.readings)
@@ -296,7 +351,6 @@ class SharedSandboxes:
 
     def _made(self, found: Found) -> Sandbox:
         described = found.description
-        self._keys[described.id] = found.sandbox
         self.key_headers |= key_headers_of(described.readings)
         sandbox = Sandbox(
             described.processes,
@@ -310,6 +364,9 @@ class SharedSandboxes:
             tracing=self._tracing,
         )
         sandbox.limits_tokens = found.limits_tokens
+        if described.id == DEFAULT_ID and described.origin != self._origin:
+            sandbox.scenario = self._processes
+            sandbox.reset_readings, sandbox.reset_vary = self.readings, self.vary
         return sandbox
 
     def _store(
@@ -329,22 +386,36 @@ class SharedSandboxes:
 
     async def _tend(self) -> None:
         """Take over what other processes have left, and let go of what nobody uses."""
+        is_out_of_reach = False
         while True:
             try:
-                for key in await self._directory.owing():
-                    if key not in self._taking_over:
-                        task = asyncio.get_running_loop().create_task(self._take_over(key))
-                        self._taking_over[key] = task
-                        task.add_done_callback(partial(self._has_taken_over, key))
-                keys, since = await self._directory.unused(round(self._expires_after * 1000))
-                for key in keys:
-                    if key != await self._directory.key_of(self._token):
-                        await self._remove(key, since)
+                await self._begin_to_take_over()
+                await self._remove_unused()
             except StoreUnavailable as error:
-                log.warning("cannot look after the sandboxes: %s", error)
+                if not is_out_of_reach:
+                    log.warning("cannot look after the sandboxes: %s", error)
+                is_out_of_reach = True
             except Exception:
                 log.exception("cannot look after the sandboxes")
+            else:
+                if is_out_of_reach:
+                    log.warning("the store at %s is within reach again", self._link.address)
+                is_out_of_reach = False
             await asyncio.sleep(_TEND_EVERY)
+
+    async def _begin_to_take_over(self) -> None:
+        for key in await self._directory.owing():
+            if key not in self._taking_over:
+                task = asyncio.get_running_loop().create_task(self._take_over(key))
+                self._taking_over[key] = task
+                task.add_done_callback(partial(self._has_taken_over, key))
+
+    async def _remove_unused(self) -> None:
+        keys, since = await self._directory.unused(round(self._expires_after * 1000))
+        own = await self._directory.key_of(self._token) if keys else ""
+        for key in keys:
+            if key != own:
+                await self._remove(key, since)
 
     async def _take_over(self, key: str) -> None:
         """Make the calls of a sandbox that others have left; it holds up no other sandbox."""
@@ -366,7 +437,19 @@ class SharedSandboxes:
         del self._taking_over[key]
 
 
-_REGISTERED, _TOO_MANY = 1, 3
+_REGISTERED, _TOO_MANY, _MOVED, _ANOTHERS = 1, 3, 4, 5
+
+
+def _store_of(sandbox: Sandbox) -> ValkeyStore:
+    if not isinstance(sandbox.store, ValkeyStore):
+        raise TypeError("it is a sandbox of another registry")
+    return sandbox.store
+
+
+def _digest(settings: Settings, processes: Sequence[Process]) -> str:
+    """Tells what a stub was started with from what others were, as far as it fills a sandbox."""
+    started_with = json.encode((processes, settings.readings, settings.vary))
+    return blake2b(started_with, digest_size=8).hexdigest()
 
 
 def _header(description: Description) -> bytes:

@@ -1,5 +1,6 @@
 """A call of the store whose reply is lost is repeated, and has taken effect once."""
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from blocking_link import BlockingLink
 from state_servers import StateServer
-from stepstub.concurrency import EventLoopConcurrency, run_inline
+from stepstub.concurrency import EventLoopConcurrency
 from stepstub.delegates import ACCEPTED, DelegateCall, StepStart
 from stepstub.faults import Fault
 from stepstub.sandbox import Sandbox
@@ -54,7 +55,7 @@ def link(state_server: StateServer) -> LosingLink:
 @pytest.fixture
 def store(link: LosingLink) -> ValkeyStore:
     sandbox, epoch = f"stepstub:{{{secrets.token_hex(8)}}}", secrets.token_hex(8)
-    run_inline(link.command("HSET", sandbox, "epoch", epoch, "version", 1))
+    asyncio.run(link.command("HSET", sandbox, "epoch", epoch, "version", 1))
     return ValkeyStore(link, sandbox, epoch, marks=Marks())
 
 
@@ -70,7 +71,7 @@ def sandboxes(link: LosingLink) -> SharedSandboxes:
 
 
 def names(sandbox: Sandbox) -> list[str]:
-    return [each.id for each in run_inline(sandbox.store.page(0, 100))[0]]
+    return [each.id for each in asyncio.run(sandbox.store.page(0, 100))[0]]
 
 
 def kept_by(server: StateServer) -> int:
@@ -83,47 +84,47 @@ def kept_by(server: StateServer) -> int:
 
 def test_processes_are_added_once(link: LosingLink, store: ValkeyStore) -> None:
     link.loses = {"add"}
-    (placed,) = run_inline(store.add([process(STARTED)]))
+    (placed,) = asyncio.run(store.add([process(STARTED)]))
     assert link.lost == ["add"]
-    assert run_inline(store.page(0, 10)) == ([placed], 1)
+    assert asyncio.run(store.page(0, 10)) == ([placed], 1)
 
 
 def test_ids_are_still_in_use(link: LosingLink, store: ValkeyStore) -> None:
-    run_inline(store.add([process(STARTED)]))
+    asyncio.run(store.add([process(STARTED)]))
     link.loses = {"add"}
     with pytest.raises(ValueError, match="in use"):
-        run_inline(store.add([process(STARTED)]))
+        asyncio.run(store.add([process(STARTED)]))
 
 
 def test_time_moves_once(link: LosingLink, store: ValkeyStore) -> None:
-    frozen = run_inline(store.change_clock(0, frozen=True)).now
+    frozen = asyncio.run(store.change_clock(0, frozen=True)).now
     link.loses = {"clock"}
-    assert run_inline(store.change_clock(60, None)).now == frozen + 60_000
+    assert asyncio.run(store.change_clock(60, None)).now == frozen + 60_000
     assert link.lost == ["clock"]
 
 
 @pytest.mark.parametrize("lost", ["load", "read_faults", "write_faults"])
 def test_a_fault_strikes_once(lost: str, link: LosingLink, store: ValkeyStore) -> None:
-    run_inline(store.add([process(STARTED)]))
-    run_inline(store.add_fault(Fault(phase="before", action="respond", remaining=1)))
+    asyncio.run(store.add([process(STARTED)]))
+    asyncio.run(store.add_fault(Fault(phase="before", action="respond", remaining=1)))
     link.loses = {lost}
-    assert run_inline(store.load("p1", entry_about("p1"))).fault
+    assert asyncio.run(store.load("p1", entry_about("p1"))).fault
     assert link.lost == [lost]
-    assert run_inline(store.load("p1", entry_about("p1"))).fault is None
+    assert asyncio.run(store.load("p1", entry_about("p1"))).fault is None
 
 
 def test_a_fault_is_added_once(link: LosingLink, store: ValkeyStore) -> None:
     link.loses = {"write_faults", "next_id"}
-    fault = run_inline(store.add_fault(Fault(phase="before", action="respond", remaining=1)))
-    assert run_inline(store.faults()) == [fault]
+    fault = asyncio.run(store.add_fault(Fault(phase="before", action="respond", remaining=1)))
+    assert asyncio.run(store.faults()) == [fault]
 
 
 def test_a_request_with_a_token_counts_once(link: LosingLink, store: ValkeyStore) -> None:
-    run_inline(store.limit_token(b"token", Limit(None, 1)))
+    asyncio.run(store.limit_token(b"token", Limit(None, 1)))
     link.loses = {"use_token"}
-    assert run_inline(store.use_token(b"token")) is None
+    assert asyncio.run(store.use_token(b"token")) is None
     assert link.lost == ["use_token"]
-    assert run_inline(store.use_token(b"token")) == REVOKED
+    assert asyncio.run(store.use_token(b"token")) == REVOKED
 
 
 # --- delegate calls
@@ -131,13 +132,13 @@ def test_a_request_with_a_token_counts_once(link: LosingLink, store: ValkeyStore
 
 def in_progress(store: ValkeyStore) -> tuple[Change, DelegateCall]:
     """A completion whose delegate is being called."""
-    (placed,) = run_inline(store.add([process(STARTED, PENDING, PENDING)]))
+    (placed,) = asyncio.run(store.add([process(STARTED, PENDING, PENDING)]))
     entry = entry_about("p1")
-    loaded = run_inline(store.load("p1", entry))
+    loaded = asyncio.run(store.load("p1", entry))
     change = complete("p1", *placed.steps[:2], {}, loaded.now, number=entry.number)
     assert isinstance(change, Change)
     call = DelegateCall(called_at=0, kind="http", start=StepStart("p", "p2", {}))
-    assert isinstance(run_inline(store.apply(change, entry, call)), Applied)
+    assert isinstance(asyncio.run(store.apply(change, entry, call)), Applied)
     return change, call
 
 
@@ -146,20 +147,20 @@ def test_an_undo_that_came_too_late_may_be_repeated_when_it_no_longer_does(
 ) -> None:
     """Somebody had built on the completion, and has undone that since."""
     change, call = in_progress(store)
-    third = run_inline(store.step("p2")).next_step
+    third = asyncio.run(store.step("p2")).next_step
     assert third
     entry = entry_about("p2")
-    run_inline(store.load("p2", entry))
+    asyncio.run(store.load("p2", entry))
     after = complete("p2", change.writes[1], third, {}, 0, number=entry.number)
     assert isinstance(after, Change)
-    assert isinstance(run_inline(store.apply(after, entry)), Applied)
+    assert isinstance(asyncio.run(store.apply(after, entry)), Applied)
 
     async def undo_that() -> None:
         await store.apply(undo(after))
 
     link.loses, link.meanwhile = {"apply"}, undo_that
     call.outcome = "failed: on purpose"
-    assert isinstance(run_inline(store.apply(undo(change), None, call)), Applied)
+    assert isinstance(asyncio.run(store.apply(undo(change), None, call)), Applied)
     assert statuses(store) == "SPP"
 
 
@@ -167,12 +168,12 @@ def test_what_was_accepted_is_confirmed_once(link: LosingLink, store: ValkeyStor
     _, call = in_progress(store)
     call.outcome = ACCEPTED
     link.loses = {"note"}
-    assert isinstance(run_inline(store.confirm(None, call)), Applied)
+    assert isinstance(asyncio.run(store.confirm(None, call)), Applied)
     assert link.lost == ["note"]
 
 
 def statuses(store: ValkeyStore) -> str:
-    found = run_inline(store.process("p"))
+    found = asyncio.run(store.process("p"))
     assert found
     return "".join(step.status[0] for step in found.steps)
 
@@ -182,27 +183,27 @@ def statuses(store: ValkeyStore) -> str:
 
 def test_a_sandbox_begins_with_its_processes(link: LosingLink, sandboxes: SharedSandboxes) -> None:
     link.loses = {"add", "register"}
-    sandbox, token = run_inline(sandboxes.create([process(STARTED, process_id="q")]))
+    sandbox, token = asyncio.run(sandboxes.create([process(STARTED, process_id="q")]))
     assert sorted(link.lost) == ["add", "register"]
     assert names(sandbox) == ["q"]
-    assert run_inline(sandboxes.by_token(token.encode())).id == sandbox.id
+    assert asyncio.run(sandboxes.by_token(token.encode())).id == sandbox.id
 
 
 def test_the_default_one_begins_with_its_processes(
     link: LosingLink, sandboxes: SharedSandboxes
 ) -> None:
     link.loses = {"register"}
-    assert names(run_inline(sandboxes.by_token(b"stub-token"))) == ["p"]
+    assert names(asyncio.run(sandboxes.by_token(b"stub-token"))) == ["p"]
     assert link.lost == ["register"]
 
 
 def test_a_sandbox_is_reset_once(
     link: LosingLink, sandboxes: SharedSandboxes, state_server: StateServer
 ) -> None:
-    sandbox = run_inline(sandboxes.by_token(b"stub-token"))
+    sandbox = asyncio.run(sandboxes.by_token(b"stub-token"))
     before = kept_by(state_server)
     link.loses = {"replace", "retire"}
-    fresh = run_inline(sandboxes.reset(sandbox, None))
+    fresh = asyncio.run(sandboxes.reset(sandbox, None))
     assert sorted(link.lost) == ["replace", "retire"]
     assert names(fresh) == ["p"]
     assert kept_by(state_server) == before, "the world before was kept"
@@ -211,20 +212,20 @@ def test_a_sandbox_is_reset_once(
 def test_a_sandbox_is_deleted_with_all_that_it_has(
     link: LosingLink, sandboxes: SharedSandboxes, state_server: StateServer
 ) -> None:
-    run_inline(sandboxes.by_token(b"stub-token"))
+    asyncio.run(sandboxes.by_token(b"stub-token"))
     before = kept_by(state_server)
-    sandbox, _ = run_inline(sandboxes.create([process(STARTED)]))
+    sandbox, _ = asyncio.run(sandboxes.create([process(STARTED)]))
     link.loses = {"remove"}
-    run_inline(sandboxes.delete(sandbox))
+    asyncio.run(sandboxes.delete(sandbox))
     assert link.lost == ["remove"]
     assert kept_by(state_server) == before
 
 
 def test_the_last_further_token_is_issued(link: LosingLink, sandboxes: SharedSandboxes) -> None:
-    sandbox, _ = run_inline(sandboxes.create([]))
+    sandbox, _ = asyncio.run(sandboxes.create([]))
     for _ in range(99):
-        run_inline(sandboxes.issue(sandbox, Limit(None, None)))
+        asyncio.run(sandboxes.issue(sandbox, Limit(None, None)))
     link.loses = {"issue"}
-    token = run_inline(sandboxes.issue(sandbox, Limit(None, None)))
+    token = asyncio.run(sandboxes.issue(sandbox, Limit(None, None)))
     assert link.lost == ["issue"]
-    assert run_inline(sandboxes.by_token(token.encode())).id == sandbox.id
+    assert asyncio.run(sandboxes.by_token(token.encode())).id == sandbox.id

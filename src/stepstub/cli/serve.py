@@ -254,7 +254,7 @@ def serve(
     from stepstub.serving.workers import serve_with_workers
     from stepstub.settings import DEFAULT_TOKEN, Limits, Settings
 
-    state = None if state_url is None else _state(state_url)
+    state, was_there = (None, False) if state_url is None else _state(state_url, token)
     listener = _listener(host, port, is_guarded=no_control or bool(control_token))
     if token == DEFAULT_TOKEN and not is_loopback(listener):
         click.echo(
@@ -276,7 +276,11 @@ def serve(
     )
     shown = _Token(token, is_secret=is_from_environment(click.get_current_context(), "token"))
     url = url_of(listener)
-    banner = _banner(url, shown, drawn, processes, readings, vary, with_console=not no_control)
+    banner = (
+        _banner_of_a_restart(url, shown, drawn, with_console=not no_control)
+        if was_there
+        else _banner(url, shown, drawn, processes, readings, vary, with_console=not no_control)
+    )
     ready = Ready.at(url, control=not no_control)
     with tracing() as spans, _ready_file(ready_path) as file:
 
@@ -295,23 +299,26 @@ def serve(
         notify("STOPPING=1")
 
 
-def _state(url: str) -> "Address":
-    """Where the state is kept. Raises what ends the command where it cannot be."""
+def _state(url: str, token: str) -> "tuple[Address, bool]":
+    """Where the state is kept, and whether there is any of an earlier start.
+
+    Raises what ends the command where it cannot be kept there.
+    """
     from stepstub.errors import BadRequest
+    from stepstub.sandbox import DEFAULT_ID
 
     try:
         from stepstub.stores.valkey import fitness
         from stepstub.stores.valkey.address import Address
     except ModuleNotFoundError as error:
         raise wrong(
-            "state_url", f"it takes the package {error.name}, which is not installed."
+            "state_url", f"{error.name} is missing: install the extra, stepstub[valkey]."
         ) from error
     try:
         address = Address(url)
     except BadRequest as error:
         raise wrong("state_url", str(error)) from error
-    fitness.check(address)
-    return address
+    return address, fitness.check(address, token, DEFAULT_ID)
 
 
 def _drawn(control_token: str | None, *, quiet: bool) -> str | None:
@@ -394,9 +401,7 @@ def _banner(
     from stepstub.readings import differing
     from stepstub.schema import printable
 
-    lines = [f"Stepstub listens on {url} (page: {url}/docs), token {token}", *listed(processes)]
-    if with_console:
-        lines.insert(1, f"Console: {url}/_stub/console")
+    lines = [*_where(url, token, with_console=with_console), *listed(processes)]
     if control_token is not None:
         lines.append(f"  control token: {control_token}")
     if changed := differing(readings):
@@ -409,6 +414,24 @@ def _banner(
     started = (step.id for process in processes for step in process.steps if is_started(step))
     if first_started := next(started, None):
         lines += ["Try it:", f"  {_curl(url, token, first_started, readings)}"]
+    return "\n".join(lines)
+
+
+def _where(url: str, token: _Token, *, with_console: bool) -> list[str]:
+    lines = [f"Stepstub listens on {url} (page: {url}/docs), token {token}"]
+    return [*lines, f"Console: {url}/_stub/console"] if with_console else lines
+
+
+def _banner_of_a_restart(
+    url: str, token: _Token, control_token: str | None, *, with_console: bool
+) -> str:
+    lines = _where(url, token, with_console=with_console)
+    lines.append(
+        "  processes are as an earlier start has left them: --scenario, readings and --vary take"
+        " effect with a reset"
+    )
+    if control_token is not None:
+        lines.append(f"  control token: {control_token}")
     return "\n".join(lines)
 
 

@@ -43,7 +43,7 @@ class Calling:
         fields = [(name.encode(), value.encode()) for name, value in headers.items()]
         call = Call(method, path.encode(), fields, body)
         call.scope["extensions"][SANDBOX_ID] = sandbox_id
-        self._run(self._stub(call.scope, call.receive, call.send))
+        self.run(self._stub(call.scope, call.receive, call.send))
         status, _, response = call.response
         return status, response
 
@@ -52,13 +52,13 @@ class Calling:
 
         It takes no token: the console has none.
         """
-        if self._run(self._stub.sandboxes.by_id(sandbox_id)) is None:
+        if self.run(self._stub.sandboxes.by_id(sandbox_id)) is None:
             return None
         transport = partial(self, sandbox_id=sandbox_id)
         control_token = self._stub.settings.control_token
         return Sandbox(url, "", control_token=control_token, transport=transport)
 
-    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The result of a coroutine, from the event loop."""
         running = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
         try:

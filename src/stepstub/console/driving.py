@@ -14,8 +14,8 @@ from stepstub import scenario
 from stepstub.client import MAX_NAME, ControlFailed
 from stepstub.console import retelling
 from stepstub.console.calling import target_of
-from stepstub.console.guard import local
-from stepstub.console.here import about_a_sandbox, base_url, calling, sandbox
+from stepstub.console.guard import calling, local
+from stepstub.console.here import about_a_sandbox, base_url, sandbox
 from stepstub.console.lanes import lanes
 from stepstub.console.live import exchange, process_of, shown, summary
 from stepstub.errors import ScenarioError

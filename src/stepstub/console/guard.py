@@ -13,6 +13,7 @@ from flask import (
     Response,
     abort,
     current_app,
+    g,
     make_response,
     redirect,
     render_template,
@@ -20,6 +21,7 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 
+from stepstub.console.calling import Calling
 from stepstub.console.sessions import Sessions, cookie_name
 from stepstub.errors import Unauthorized
 
@@ -48,9 +50,8 @@ _HEADERS = {
 guard = Blueprint("guard", __name__, url_prefix=PREFIX)
 
 
-def guarded(pages: Flask, sessions: Sessions) -> None:
+def guarded(pages: Flask) -> None:
     """Have a site ask for the control token, where there is one."""
-    pages.config["SESSIONS"] = sessions
     pages.before_request(_check_origin)
     pages.before_request(_check_session)
     pages.after_request(_with_headers)
@@ -59,6 +60,12 @@ def guarded(pages: Flask, sessions: Sessions) -> None:
 
 def _sessions() -> Sessions:
     found: Sessions = current_app.config["SESSIONS"]
+    return found
+
+
+def calling() -> Calling:
+    """What calls the control API, and whatever else takes the event loop."""
+    found: Calling = current_app.config["CALLING"]
     return found
 
 
@@ -82,12 +89,20 @@ def _is_own(address: str) -> bool:
 
 
 def _check_session() -> ResponseReturnValue | None:
-    if request.endpoint in _FOR_ALL or _sessions().admit(request.host, request.cookies):
+    if request.endpoint in _FOR_ALL or is_admitted():
         return None
     if request.method != "GET" or request.endpoint == "pages.live":
         abort(401, "Log in first: the session has ended, or the stub was restarted.")
     asked_for = urlencode({"back": request.full_path.rstrip("?")})
     return redirect(f"{PREFIX}/login?{asked_for}")
+
+
+def is_admitted() -> bool:
+    """Whether who sends the present request may see the console; asked once for each."""
+    if "is_admitted" not in g:
+        g.is_admitted = calling().run(_sessions().admit(request.host, request.cookies))
+    admitted: bool = g.is_admitted
+    return admitted
 
 
 def _with_headers(response: Response) -> Response:
@@ -115,7 +130,7 @@ def log_in() -> ResponseReturnValue:
     if request.method == "GET":
         return render_template("login.html", back=back, refused=False)
     try:
-        session = _sessions().begin(request.form.get("token", ""))
+        session = calling().run(_sessions().begin(request.form.get("token", "")))
     except Unauthorized:
         return render_template("login.html", back=back, refused=True), 401
     response = make_response(redirect(back, 303))
@@ -127,5 +142,5 @@ def log_in() -> ResponseReturnValue:
 
 @guard.post("/logout")
 def log_out() -> ResponseReturnValue:
-    _sessions().end(request.host, request.cookies)
+    calling().run(_sessions().end(request.host, request.cookies))
     return redirect(f"{PREFIX}/login", 303)

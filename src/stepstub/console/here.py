@@ -2,19 +2,12 @@
 
 from typing import Any
 
-from flask import Blueprint, abort, current_app, g, request
+from flask import Blueprint, abort, g, request
 
 from stepstub.client import Sandbox
-from stepstub.console.calling import Calling
-from stepstub.console.guard import PREFIX
+from stepstub.console.guard import PREFIX, calling
 
 OF_A_SANDBOX = f"{PREFIX}/sandboxes/<sandbox_id>"
-
-
-def calling() -> Calling:
-    """What calls the control API."""
-    found: Calling = current_app.config["CALLING"]
-    return found
 
 
 def base_url() -> str:

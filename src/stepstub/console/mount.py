@@ -30,7 +30,7 @@ class Mount:
     def __init__(self, stub: Host) -> None:
         self._stub = stub
         self._calling = Calling(stub)
-        self._sessions = Sessions(stub.settings.control_token)
+        self._sessions = Sessions(stub.settings.control_token, stub.sandboxes.sessions)
         pages = site(self._calling, self._sessions)
         self._pages = WSGIMiddleware(pages, workers=_THREADS)  # type: ignore[arg-type]
 
@@ -62,7 +62,7 @@ class Mount:
             cookies = parse_cookie(headers.get("cookie", ""))
         except UnicodeError:  # other applications of this host set cookies as well
             return False
-        if not self._sessions.admit(headers.get("host", ""), cookies):
+        if not await self._sessions.admit(headers.get("host", ""), cookies):
             return False
         seen = parse_qs(scope["query_string"].decode("latin-1")).get("seen")
         sandbox = await self._stub.sandboxes.by_id(found[1])

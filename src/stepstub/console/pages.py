@@ -6,8 +6,8 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from stepstub.console import retelling
-from stepstub.console.guard import PREFIX
-from stepstub.console.here import about_a_sandbox, base_url, calling, sandbox
+from stepstub.console.guard import PREFIX, calling
+from stepstub.console.here import about_a_sandbox, base_url, sandbox
 from stepstub.console.lanes import lane
 from stepstub.console.live import (
     Filter,

@@ -19,7 +19,7 @@ from stepstub.client import ControlFailed
 from stepstub.console import text
 from stepstub.console.calling import Calling
 from stepstub.console.driving import driving
-from stepstub.console.guard import PREFIX, guarded
+from stepstub.console.guard import PREFIX, guarded, is_admitted
 from stepstub.console.lanes import SYMBOLS, short_name
 from stepstub.console.live import unusual
 from stepstub.console.pages import overview, pages
@@ -31,11 +31,12 @@ def site(calling: Calling, sessions: Sessions) -> Flask:
     made = Flask("stepstub.console", static_url_path=f"{PREFIX}/static")
     made.config.update(
         CALLING=calling,
+        SESSIONS=sessions,
         PROPAGATE_EXCEPTIONS=True,  # the stub logs what nobody foresaw, and responds
         SEND_FILE_MAX_AGE_DEFAULT=None,
         MAX_FORM_MEMORY_SIZE=None,  # it has been bounded before it came here
     )
-    guarded(made, sessions)
+    guarded(made)
     for group in (overview, pages, driving):
         made.register_blueprint(group)
     made.register_error_handler(HTTPException, _http_error)
@@ -78,7 +79,7 @@ def _common() -> dict[str, Any]:
         "back_to": request.full_path.rstrip("?"),
         "sandbox_id": g.get("sandbox_id"),
         "view": None,
-        "can_log_out": sessions.are_needed and sessions.admit(request.host, request.cookies),
+        "can_log_out": sessions.are_needed and is_admitted(),
     }
 
 

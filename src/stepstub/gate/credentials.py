@@ -113,7 +113,7 @@ class Bearer(_Check):
             return
         if not exchange.api.is_contract:
             exchange.token = bearer_token(headers)
-            exchange.known = await sandboxes.by_token(exchange.token)
+            exchange.known = await sandboxes.now_by_token(exchange.token)
             return
         key_headers = sandboxes.key_headers
         sandbox, why_not = await authorize(sandboxes, headers)

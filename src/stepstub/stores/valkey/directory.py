@@ -1,18 +1,21 @@
 """Which sandboxes there are: the part of the state that no single sandbox owns."""
 
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from typing import Any
 
 from msgspec import Struct, json
+from valkey import Valkey
 
-from stepstub.errors import StoreUnavailable
+from stepstub.errors import WorldReplaced
 from stepstub.model import Process
 from stepstub.readings import Readings
-from stepstub.stores.valkey.link import Argument, Link, Lost
+from stepstub.stores.valkey.link import BUDGET, Argument, Link, Lost, repeated
 from stepstub.stores.valkey.scripts import script
-from stepstub.stores.valkey.store import OWED
+from stepstub.stores.valkey.store import OWED, ValkeyStore, digest_of, limit_arguments
+from stepstub.tokens import Limit
 from stepstub.variations import Vary
 
 _KEY = "stepstub:key"
@@ -22,6 +25,7 @@ _NAMES = "stepstub:names"
 _TOKENS = "stepstub:tokens"
 _HEADERS = "stepstub:headers"
 _USED = "stepstub:used"
+_SESSIONS = "stepstub:sessions"
 
 _BATCH = 20  # sandboxes that are deleted at a time
 _MAX_OWING = 1000  # sandboxes whose calls are taken over at a time
@@ -36,6 +40,8 @@ class Description(Struct, frozen=True, kw_only=True):
     readings: Readings
     vary: Vary | None
     processes: tuple[Process, ...]
+    origin: str = ""
+    """Which stub has made it, by what that was started with; of the default one alone."""
 
 
 class Found(Struct, frozen=True):
@@ -52,6 +58,19 @@ _encode = json.Encoder().encode
 _decode = json.Decoder(Description).decode
 
 
+def claim(client: Valkey, token: bytes, sandbox_id: str) -> bool | None:
+    """Have an id be that of the sandbox of a token; None if it is another sandbox's.
+
+    Whether there is that sandbox already.
+    """
+    client.set(_KEY, secrets.token_hex(32), nx=True)
+    hash_key: Any = client.get(_KEY)
+    key = _key_of(token, hash_key)
+    client.hsetnx(_IDS, sandbox_id, key)
+    owner: Any = client.hget(_IDS, sandbox_id)
+    return bool(client.exists(key)) if owner == key.encode() else None
+
+
 class Directory:
     """The sandboxes of a server, by keys that no token can be read from."""
 
@@ -60,15 +79,18 @@ class Directory:
         self._hash_key: bytes | None = None
 
     async def key_of(self, token: bytes) -> str:
-        """The key of the sandbox that has this token as its own.
-
-        Its braces keep all that belongs to the sandbox together.
-        """
+        """The key of the sandbox that has this token as its own."""
         if self._hash_key is None:
-            await self._command("SET", _KEY, secrets.token_hex(32), "NX")
-            self._hash_key = await self._command("GET", _KEY)
-        digest = blake2b(token, key=self._hash_key[:64], digest_size=16).hexdigest()
-        return f"stepstub:{{{digest}}}"
+            await self.renew()
+        return _key_of(token, self._hash_key or b"")
+
+    async def renew(self) -> None:
+        """Read what keys are hashed with: a server that has lost everything may have another."""
+        found = await self._command("GET", _KEY)
+        if found is None:
+            await self._command("SET", _KEY, self._hash_key or secrets.token_hex(32), "NX")
+            found = await self._command("GET", _KEY)
+        self._hash_key = found
 
     async def find(self, sandbox: str) -> Found | None:
         """The sandbox of a key, if there is one."""
@@ -103,13 +125,24 @@ class Directory:
         return frozenset(await self._command("SMEMBERS", _HEADERS))
 
     async def register(
-        self, sandbox: str, epoch: str, description: Description, header: bytes, most: int | None
+        self,
+        token: bytes,
+        sandbox: str,
+        epoch: str,
+        description: Description,
+        header: bytes,
+        most: int | None,
     ) -> int:
-        """Enter a sandbox: 1, or 2 where it is there already, or 3 where there are too many."""
-        keys = (sandbox, _ORDER, _IDS, _NAMES, _HEADERS, _USED)
+        """Enter a sandbox: 1, or 2 where it is there already, or 3 where there are too many.
+
+        Or 4 where its key is another one than it was, and 5 where its id is another sandbox's.
+        """
+        hash_key = self._hash_key or b""
+        if sandbox != _key_of(token, hash_key):
+            return 4
         reply = await self._run(
             "register",
-            keys,
+            (sandbox, _ORDER, _IDS, _NAMES, _HEADERS, _USED, _KEY),
             epoch,
             "",
             "",
@@ -118,6 +151,7 @@ class Directory:
             description.name or "",
             header,
             "" if most is None else most,
+            hash_key,
         )
         return int(reply[0])
 
@@ -133,23 +167,50 @@ class Directory:
         self, sandbox: str, description: Description, unused_since: int | None = None
     ) -> str | None:
         """Take a sandbox out; its epoch, None where it is gone or has been used since."""
-        keys = (sandbox, _ORDER, _IDS, _NAMES, _TOKENS, _USED)
+        keys = (sandbox, _ORDER, _IDS, _NAMES, _TOKENS, _USED, OWED)
         since = "" if unused_since is None else unused_since
         reply = await self._run(
             "remove", keys, "", "", "", description.id, description.name or "", since
         )
         return _text(reply[1]) if reply[0] else None
 
-    async def issue(self, found: Found, token_key: str, most: int) -> bool:
-        """Give a sandbox a further token; False where it has too many."""
+    async def issue(self, store: ValkeyStore, token: bytes, limit: Limit, most: int) -> bool:
+        """Give a sandbox a further token; False where it has too many.
+
+        Raises `WorldReplaced` where the sandbox has been reset or deleted.
+        """
         reply = await self._run(
-            "issue", (found.sandbox, _TOKENS), found.epoch, "", "", token_key, most
+            "issue",
+            (store.sandbox, _TOKENS),
+            store.world[0],
+            "",
+            "",
+            await self.key_of(token),
+            most,
+            digest_of(token),
+            *limit_arguments(limit),
         )
+        if not reply[0]:
+            raise WorldReplaced
         return bool(reply[0] == 1)
 
     async def use(self, sandbox: str) -> None:
         """Note that a sandbox is used."""
         await self._command("ZADD", _USED, "XX", round(self._link.server_time()), sandbox)
+
+    async def check(self) -> None:
+        """Raises `StoreUnavailable` where the server takes no write; this one changes nothing."""
+        await self._command("ZADD", _USED, "XX", 0, "")
+
+    async def add_session(self, digest: str, most: int) -> None:
+        await self._command("ZADD", _SESSIONS, round(self._link.server_time()), digest)
+        await self._command("ZREMRANGEBYRANK", _SESSIONS, 0, -most - 1)
+
+    async def remove_session(self, digest: str) -> None:
+        await self._command("ZREM", _SESSIONS, digest)
+
+    async def has_session(self, digest: str) -> bool:
+        return await self._command("ZSCORE", _SESSIONS, digest) is not None
 
     async def unused(self, milliseconds: int) -> tuple[list[str], int]:
         """Some sandboxes that nobody has used for so long, and since when."""
@@ -174,15 +235,18 @@ class Directory:
     async def _run(self, name: str, keys: Sequence[str], *arguments: Argument) -> Any:
         return await self._again(lambda: self._link.run(script(name), keys, arguments))
 
-    async def _again(self, attempt: Any) -> Any:
+    async def _again(self, attempt: Callable[[], Awaitable[Any]]) -> Any:
+        gives_up = time.monotonic() + BUDGET
         try:
             return await attempt()
         except Lost:
-            pass
-        try:
-            return await attempt()
-        except Lost as error:
-            raise StoreUnavailable(f"The store at {self._link.address} did not reply.") from error
+            return await repeated(attempt, gives_up, self._link.address)
+
+
+def _key_of(token: bytes, hash_key: bytes) -> str:
+    """Its braces keep all that belongs to the sandbox together."""
+    digest = blake2b(token, key=hash_key[:64], digest_size=16).hexdigest()
+    return f"stepstub:{{{digest}}}"
 
 
 def _text(value: bytes | None) -> str | None:

@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from valkey.asyncio.connection import Connection
 from valkey.exceptions import ConnectionError as ConnectionFailed
@@ -18,9 +18,28 @@ BUDGET = 2.0
 
 Argument = bytes | str | int
 
+T = TypeVar("T")
+_TOO_SHORT = 0.05  # seconds, in which no further attempt is made
+
 
 class Lost(Exception):
     """The reply did not come: whether the command was carried out is not known."""
+
+
+async def repeated(attempt: Callable[[], Awaitable[T]], gives_up: float, address: str) -> T:
+    """The result of `attempt`, whose first reply has been lost; it is made as often as it takes.
+
+    Raises `StoreUnavailable` when there is none by `gives_up` (monotonic).
+    """
+    while (left := gives_up - time.monotonic()) > _TOO_SHORT:
+        try:
+            async with asyncio.timeout(left):
+                return await attempt()
+        except Lost:
+            continue
+        except TimeoutError:
+            break
+    raise StoreUnavailable(f"The store at {address} did not reply within {BUDGET:g} s.")
 
 
 class Link(Protocol):
@@ -105,23 +124,25 @@ class Multiplexed:
             await connection.disconnect(nowait=True)
 
     async def _sent(self, arguments: Sequence[Argument]) -> Any:
+        loop = asyncio.get_running_loop()
+        expires = loop.time() + self._budget  # in which it is connected, if need be
         connection = self._connection
         if connection is None:
             connection = await self._connected()
-        loop = asyncio.get_running_loop()
-        pending = _Pending(loop.create_future(), loop.time() + self._budget)
+        pending = _Pending(loop.create_future(), expires)
         self._unsent += connection.pack_command(*arguments)
         self._pending.append(pending)
         if self._flushing is None:
             self._flush_soon(connection)
         if self._watchdog is None:
-            self._watchdog = loop.call_later(self._budget, self._watch)
+            self._watchdog = loop.call_at(expires, self._watch)
         try:
             return await pending.reply
         except NoScriptError:
             raise
         except ResponseError as error:
-            raise StoreUnavailable(f"The store at {self.address} refused: {error}.") from error
+            why = str(error).rstrip(".")
+            raise StoreUnavailable(f"The store at {self.address} refused: {why}.") from error
 
     async def _flush(self, connection: Connection) -> None:
         try:
@@ -159,7 +180,9 @@ class Multiplexed:
                 return self._connection
 
     def _unreachable(self, why: str) -> StoreUnavailable:
-        return StoreUnavailable(f"The store at {self.address} cannot be reached: {why}.")
+        return StoreUnavailable(
+            f"The store at {self.address} cannot be reached: {why.rstrip('.')}."
+        )
 
     async def _connect(self) -> None:
         try:

@@ -62,8 +62,11 @@ class Notices:
             client = self._make_client()
             pubsub = client.pubsub()
             try:
-                await pubsub.subscribe(*self._waiting)
+                asked = tuple(self._waiting)
+                await pubsub.subscribe(*asked)
                 self._pubsub = pubsub
+                if missed := [each for each in self._waiting if each not in asked]:
+                    await pubsub.subscribe(*missed)
                 while True:
                     message = await pubsub.get_message(timeout=None)
                     if message is not None:

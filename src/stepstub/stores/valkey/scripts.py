@@ -6,6 +6,15 @@ from importlib import resources
 
 from msgspec import Struct
 
+# A script that says what it does is refused before it begins where the server has no memory left,
+# takes no writes, or both; and not in the middle, with half of them done.
+_READS = b" flags=no-writes"
+_FREES = b" flags=allow-oom"
+_FLAGS = {
+    **dict.fromkeys(("calls", "entries", "in_use", "processes", "read_faults"), _READS),
+    **dict.fromkeys(("clear_journal", "remove", "retire"), _FREES),
+}
+
 
 class Script(Struct, frozen=True):
     """A script, and the digest by which the server knows it."""
@@ -19,7 +28,9 @@ class Script(Struct, frozen=True):
 def script(name: str) -> Script:
     """The script of a name, with what all begin with."""
     folder = resources.files(__package__) / "lua"
-    text = b"\n".join((folder / f"{each}.lua").read_bytes() for each in ("prelude", name))
+    flags = _FLAGS.get(name, b"")
+    parts = [(folder / f"{each}.lua").read_bytes() for each in ("prelude", name)]
+    text = b"\n".join([b"#!lua" + flags, *parts])
     return Script(name, text, digest_of(text))
 
 

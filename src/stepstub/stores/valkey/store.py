@@ -8,7 +8,7 @@ the script looks whether the first attempt has arrived.
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from hashlib import blake2b
 from itertools import count
@@ -36,7 +36,7 @@ from stepstub.stores.protocol import (
     id_in_use,
 )
 from stepstub.stores.valkey import records
-from stepstub.stores.valkey.link import BUDGET, Argument, Link, Lost
+from stepstub.stores.valkey.link import BUDGET, Argument, Link, Lost, repeated
 from stepstub.stores.valkey.notices import Notices
 from stepstub.stores.valkey.scripts import script
 from stepstub.tokens import EXPIRED, REVOKED, Limit
@@ -67,9 +67,9 @@ class Marks:
 class ValkeyStore:
     """The state of a sandbox, in the epoch that this object was made for.
 
-    `sandbox` is the key of the sandbox, `version` what it was described by when it was looked up.
-    While it is `filling` its epoch, nobody else knows that. Of the time it asks the server, unless
-    it is given a `clock`.
+    `sandbox` is the key of the sandbox, `version` what it was described by when it was looked up:
+    no exchange is begun in another one. While it is `filling` its epoch, nobody else knows that. Of
+    the time it asks the server, unless it is given a `clock`.
     """
 
     def __init__(
@@ -86,6 +86,8 @@ class ValkeyStore:
         filling: bool = False,
         clock: Clock | None = None,
     ) -> None:
+        self.sandbox = sandbox
+        self.world = (epoch, version)
         self._link = link
         self._sandbox = sandbox
         self._epoch = epoch
@@ -230,8 +232,12 @@ class ValkeyStore:
 
     async def put_off(self, owed: Owed) -> None:
         debt = records.encode_debt(records.Debt(owed.written, owed.call, owed.answered))
-        if not self._retired:
+        if self._retired:
+            return
+        try:
             await self._run("put_off", owed.call.number, debt, owed.due, self._lease)
+        except StoreUnavailable as error:  # it is owed, and will be made once its lease is over
+            log.warning("a delegate call of %s is not put off: %s", self._sandbox, error)
 
     async def take_owed(self) -> tuple[list[Owed], int | None]:
         if self._retired:
@@ -430,12 +436,12 @@ class ValkeyStore:
     # --- the tokens of the sandbox
 
     async def limit_token(self, token: bytes, limit: Limit) -> None:
-        until = "" if limit.until is None else limit.until
-        requests = "" if limit.requests is None else limit.requests
-        await self._asked("limit_token", _digest(token), until, requests)
+        await self._asked("limit_token", digest_of(token), *limit_arguments(limit))
 
     async def use_token(self, token: bytes) -> str | None:
-        reply = await self._asked("use_token", _digest(token), self._marks.next(), repeats=2)
+        reply = await self._run("use_token", digest_of(token), self._marks.next(), repeats=2)
+        if reply[0] == _GONE:  # which who begins the exchange finds out as well
+            return None
         return (None, EXPIRED, REVOKED)[reply[1]]
 
     # --- its end
@@ -478,35 +484,41 @@ class ValkeyStore:
         if deadline:
             given.append(round(self._link.server_time() + BUDGET * 1000))
         given += arguments
-        mark = None
         if repeats is not None:
-            mark = 3 + repeats
-            given.insert(mark, "")
+            given.insert(3 + repeats, "")
+
+        def attempt() -> Awaitable[Any]:
+            return self._link.run(script(name), (self._sandbox, OWED), given)
+
         gives_up = time.monotonic() + BUDGET
-        while True:
-            try:
-                reply = await self._link.run(script(name), (self._sandbox, OWED), given)
-            except Lost as error:
-                if time.monotonic() >= gives_up:
-                    raise StoreUnavailable(
-                        f"The store at {self._link.address} did not reply within {BUDGET:g} s."
-                    ) from error
-                if mark is not None:
-                    given[mark] = "1"
-            else:
-                if reply[0] == _LATE and deadline:
-                    self._link.keep_server_time(reply[1])
-                    raise StoreUnavailable(
-                        f"The store at {self._link.address} took longer than {BUDGET:g} s."
-                    )
-                return reply
+        try:
+            reply = await attempt()
+        except Lost:
+            if repeats is not None:
+                given[3 + repeats] = "1"
+            reply = await repeated(attempt, gives_up, self._link.address)
+        if reply[0] == _LATE and deadline:
+            self._link.keep_server_time(reply[1])
+            raise StoreUnavailable(
+                f"The store at {self._link.address} took longer than {BUDGET:g} s."
+            )
+        return reply
 
     def _wall_time(self) -> int:
         return round(self._link.server_time()) if self._clock is None else self._clock.now()
 
 
-def _digest(token: bytes) -> str:
+def digest_of(token: bytes) -> str:
+    """By what the limits of a token are found."""
     return blake2b(token, digest_size=16).hexdigest()
+
+
+def limit_arguments(limit: Limit) -> tuple[Argument, Argument]:
+    """A limit as scripts take it."""
+    return (
+        "" if limit.until is None else limit.until,
+        "" if limit.requests is None else limit.requests,
+    )
 
 
 def _step(fault: Fault) -> str:

@@ -1,7 +1,8 @@
 -- Takes a sandbox out of the directory.
 --
 -- KEYS: 2 the directory: all sandboxes in their order, 3 by their ids, 4 by their names,
---       5 the owners of further tokens, 6 when each was used last
+--       5 the owners of further tokens, 6 when each was used last, 7 the sandboxes whose calls
+--       somebody may have to take over
 -- ARGV: 4 its id, 5 its name or '', 6 the server's time in ms since which it was not used, or ''
 -- Reply: 1, its epoch; or 0 where it is gone already, or has been used
 --
@@ -25,6 +26,7 @@ for _, token in ipairs(redis.call('SMEMBERS', sandbox .. ':tokens')) do
 end
 redis.call('DEL', sandbox, sandbox .. ':tokens')
 redis.call('ZREM', KEYS[2], sandbox)
+redis.call('ZREM', KEYS[7], sandbox)
 redis.call('HDEL', KEYS[3], ARGV[4])
 if redis.call('HGET', KEYS[4], ARGV[5]) == sandbox then
   redis.call('HDEL', KEYS[4], ARGV[5])
