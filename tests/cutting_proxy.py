@@ -158,8 +158,8 @@ class CuttingProxy:
         """Forward what the client sends."""
         while data := await _read(reader):
             data = data[: pipe.to_server]
+            self.bytes_to_server += len(data)  # first: who has the bytes may ask
             pipe.server.write(data)
-            self.bytes_to_server += len(data)
             if pipe.to_server is not None:
                 pipe.to_server -= len(data)
                 if not pipe.to_server:
@@ -175,8 +175,8 @@ class CuttingProxy:
             if pipe.client.is_closing():
                 break
             data = data[: pipe.to_client]
+            self.bytes_to_client += len(data)  # first: who has the bytes may ask
             pipe.client.write(data)
-            self.bytes_to_client += len(data)
             if pipe.to_client is not None:
                 pipe.to_client -= len(data)
                 if not pipe.to_client:
