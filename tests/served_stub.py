@@ -62,7 +62,7 @@ class Served:
         self.process.terminate()
         status, printed, log = self.ended()
         assert (status, printed[-1:]) == (0, ["ended"]), log
-        assert "Traceback" not in log
+        assert "Traceback" not in log, log
         return log
 
     def ask(self) -> int:

@@ -154,7 +154,7 @@ class SharedSandboxes:
             store = _store_of(known)
             found = await self._directory.find(store.sandbox)
             if found is None or (found.epoch, found.version) != store.world:
-                del self._known[token]
+                self._known.pop(token, None)  # another request may have done so
         return await self.by_token(token)
 
     async def _note_use(self, sandbox: Sandbox) -> None:
