@@ -204,7 +204,7 @@ class Sandbox:
             return
         change = transitions.whole(written, call.start.params)
         started = change.writes[1]
-        undoes = not owed.answered and self.readings.delegate_failure == "undone"
+        undoes = not owed.responded and self.readings.delegate_failure == "undone"
         try:
             await self.delegates.make(call, started)
         except DelegateFailed as failure:

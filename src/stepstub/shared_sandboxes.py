@@ -101,13 +101,13 @@ class SharedSandboxes:
         self._known: dict[bytes, Sandbox] = {}  # by their tokens
         self._noted: dict[str, float] = {}  # when the use of a sandbox was noted last, by its key
         self._note_use_every = min(_NOTE_USE_EVERY, self._expires_after / 4)
-        self._count = 0
+        self.last_count = 0
         self._tending: asyncio.Task[None] | None = None
         self._taking_over: dict[str, asyncio.Task[None]] = {}  # by the keys of the sandboxes
         self._turns = asyncio.Semaphore(_MAX_TAKING_OVER)
         # Of no epoch, so that whoever needs it looks it up.
         self.default = self._made(
-            Found("stepstub:{}", "", "", self._described(DEFAULT_ID, None), limits_tokens=False)
+            Found("stepstub:{}", "", "", self._described(), limits_tokens=False)
         )
 
     async def begin(self) -> None:
@@ -129,12 +129,8 @@ class SharedSandboxes:
         await self._directory.check()
 
     async def count(self) -> int:
-        self._count = await self._directory.count()
-        return self._count
-
-    @property
-    def last_count(self) -> int:
-        return self._count
+        self.last_count = await self._directory.count()
+        return self.last_count
 
     async def page(self, offset: int, limit: int) -> list[Sandbox]:
         await self._default()
@@ -291,7 +287,7 @@ class SharedSandboxes:
         key = await self._directory.key_of(self._token)
         found = await self._found(key)
         if found is None:
-            key = await self._register(self._token, self._described(DEFAULT_ID, None), most=None)
+            key = await self._register(self._token, self._described(), most=None)
             found = await self._found(key)
             if found is None:
                 raise WorldReplaced
@@ -300,10 +296,11 @@ class SharedSandboxes:
             self.default = found
         return self.default
 
-    def _described(self, sandbox_id: str, name: str | None) -> Description:
+    def _described(self) -> Description:
+        """The default sandbox as this stub begins it."""
         return Description(
-            id=sandbox_id,
-            name=name,
+            id=DEFAULT_ID,
+            name=None,
             created_at=self._clock.now(),
             readings=self.readings,
             vary=self.vary,

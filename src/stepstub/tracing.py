@@ -159,7 +159,7 @@ class Spans:
 def from_environment() -> Spans:
     """Spans as the variables of OpenTelemetry have them.
 
-    Raises `CannotTrace` for an exporter that there is not, and whatever the SDK does of values that
+    Raises `CannotTrace` for an unknown exporter, and whatever the SDK does of values that
     it cannot read.
     """
     provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)

@@ -972,7 +972,7 @@ def test_a_call_that_is_put_off_is_handed_out_once_when_it_is_due(kept: Kept, cl
     (taken,), next_in = kept.run(kept.store.take_owed())
     assert next_in is None
     assert facts(*taken.written.writes) == facts(*owed.written.writes)
-    assert taken.answered
+    assert taken.responded
     assert take(kept) == ([], None)
     taken.call.outcome = ACCEPTED
     kept.run(kept.store.confirm(None, taken.call))

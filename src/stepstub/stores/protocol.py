@@ -74,14 +74,14 @@ def id_in_use(kind: str, identifier: str) -> ValueError:
 class Owed(Struct, frozen=True):
     """A delegate call that is still to be made, and what had been written for it.
 
-    `due` is when, in milliseconds on the sandbox's clock. `answered` is whether the client of the
+    `due` is when, in milliseconds on the sandbox's clock. `responded` is whether the client of the
     completion has its response, which cannot be undone any more then.
     """
 
     written: Change
     call: DelegateCall
     due: int
-    answered: bool = True
+    responded: bool = True
 
 
 class Store(Protocol):

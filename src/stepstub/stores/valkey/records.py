@@ -42,11 +42,11 @@ class Debt(Struct, frozen=True):
 
     written: Change
     call: DelegateCall
-    answered: bool = False
+    responded: bool = False
 
     def owed(self, number: int, attempt: int, due: int) -> Owed:
         self.call.number, self.call.attempt = number, attempt
-        return Owed(self.written, self.call, due, self.answered)
+        return Owed(self.written, self.call, due, self.responded)
 
 
 encode_debt = json.Encoder().encode

@@ -89,9 +89,6 @@ class ValkeyStore:
         self.sandbox = sandbox
         self.world = (epoch, version)
         self._link = link
-        self._sandbox = sandbox
-        self._epoch = epoch
-        self._version = version
         self._marks = marks
         self._notices = notices
         self._bound = bound
@@ -106,7 +103,7 @@ class ValkeyStore:
         if self._notices is None:
             yield
             return
-        async with self._notices.about(self._sandbox, self.changes):
+        async with self._notices.about(self.sandbox, self.changes):
             yield
 
     # --- one exchange
@@ -140,7 +137,7 @@ class ValkeyStore:
             "" if step_id is None else "1",
             step_id or "",
             self._marks.next(),
-            version=self._version,
+            version=self.world[1],
             repeats=5,
         )
 
@@ -197,12 +194,14 @@ class ValkeyStore:
         over = "" if call.outcome == IN_PROGRESS else "1"
         encoded = records.encode_call(call)
         phase = _phase(entry, None)
-        reply = await self._noted(entry, phase, call.number or "", encoded, call.attempt, over)
-        if reply[3] and call.outcome.startswith(ACCEPTED):
-            outcome = records.decode_call(reply[3]).outcome
+        now, faults, ended = await self._noted(
+            entry, phase, call.number or "", encoded, call.attempt, over
+        )
+        if ended and call.outcome.startswith(ACCEPTED):
+            outcome = records.decode_call(ended).outcome
             if not outcome.startswith(ACCEPTED):
-                return Conflict(reply[1], ())
-        return Applied(reply[1], await self._fault_after(phase, entry) if reply[2] else None)
+                return Conflict(now, ())
+        return Applied(now, await self._fault_after(phase, entry) if faults else None)
 
     async def close(self, entry: Entry) -> None:
         try:
@@ -212,8 +211,11 @@ class ValkeyStore:
 
     async def _noted(
         self, entry: Entry | None, phase: Phase | None, *call: Argument
-    ) -> tuple[int, int, int, bytes]:
-        """Write down what has happened, and cannot be helped any more."""
+    ) -> tuple[int, int, bytes]:
+        """Write down what has happened, and cannot be helped any more.
+
+        Returns the time, whether faults may strike, and the call as it has ended if it has.
+        """
         number, kept, step_id = 0, b"", ""
         if entry is not None:
             number, kept, step_id = entry.number, records.kept_entry(entry), entry.step_id or ""
@@ -225,19 +227,19 @@ class ValkeyStore:
         finally:
             self.changes.notify()
         if reply[0] == _GONE:
-            return _DONE, entry.received_at if entry else self._wall_time(), 0, b""
-        return _DONE, reply[1], reply[2], reply[3]
+            return entry.received_at if entry else self._wall_time(), 0, b""
+        return reply[1], reply[2], reply[3]
 
     # --- delegate calls that are put off
 
     async def put_off(self, owed: Owed) -> None:
-        debt = records.encode_debt(records.Debt(owed.written, owed.call, owed.answered))
+        debt = records.encode_debt(records.Debt(owed.written, owed.call, owed.responded))
         if self._retired:
             return
         try:
             await self._run("put_off", owed.call.number, debt, owed.due, self._lease)
         except StoreUnavailable as error:  # it is owed, and will be made once its lease is over
-            log.warning("a delegate call of %s is not put off: %s", self._sandbox, error)
+            log.warning("a delegate call of %s is not put off: %s", self.sandbox, error)
 
     async def take_owed(self) -> tuple[list[Owed], int | None]:
         if self._retired:
@@ -386,7 +388,7 @@ class ValkeyStore:
         """The same once a change has been written, which no failure may hide any more."""
         try:
             return await self._fault(phase, entry)
-        except (StoreUnavailable, WorldReplaced):
+        except StoreUnavailable:
             return None
 
     async def _change_faults(self, change: Callable[[Faults], T]) -> T:
@@ -419,7 +421,7 @@ class ValkeyStore:
 
     async def revision(self) -> str:
         reply = await self._asked("clock", "", "", LATEST)
-        return f"{self._epoch}.{reply[3].decode()}"
+        return f"{self.world[0]}.{reply[3].decode()}"
 
     async def change_clock(self, advance: float, frozen: bool | None) -> ClockState:
         milliseconds = round(advance * 1000)
@@ -480,7 +482,7 @@ class ValkeyStore:
         not carried out later than that, for then the client has been told that it was not.
         """
         wall = "" if self._clock is None else self._clock.now()
-        given: list[Argument] = [self._epoch, version or self._filling, wall]
+        given: list[Argument] = [self.world[0], version or self._filling, wall]
         if deadline:
             given.append(round(self._link.server_time() + BUDGET * 1000))
         given += arguments
@@ -488,7 +490,7 @@ class ValkeyStore:
             given.insert(3 + repeats, "")
 
         def attempt() -> Awaitable[Any]:
-            return self._link.run(script(name), (self._sandbox, OWED), given)
+            return self._link.run(script(name), (self.sandbox, OWED), given)
 
         gives_up = time.monotonic() + BUDGET
         try:
