@@ -144,6 +144,7 @@ class Stub:
                 return
             await self.sandboxes.renew(exchange.nearest_sandbox)
             exchange.known = exchange.unauthorised = exchange.records = None
+            exchange.entry.reason = exchange.entry.violations = None
             replayed.rewind()
         raise StoreUnavailable("The sandbox is reset faster than it can be used.")
 

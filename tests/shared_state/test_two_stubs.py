@@ -60,6 +60,19 @@ def test_readings_that_a_reset_changes(two: Two) -> None:
     assert here.complete(token=token).status_code == 409
 
 
+def test_the_journal_has_nothing_of_readings_that_are_over(two: Two) -> None:
+    """The first look at a request may be by readings that the other stub has changed."""
+    here, there = two
+    token = created(here, readings={"unknown-members": "refuse"})
+    body = {"processStepId": "order-1-approve", "more": 1}
+    assert there.ask("POST", PATH, token, json=body).status_code == 412
+    reset(here, token, readings={"unknown-members": "ignore"})
+    assert there.ask("POST", PATH, token, json=body).status_code == 200
+    (entry,) = here.ask("GET", "/_stub/journal", token).json()["exchanges"]
+    assert entry["status"] == 200
+    assert (entry.get("reason"), entry.get("violations")) == (None, None)
+
+
 def test_the_form_of_the_credentials(two: Two) -> None:
     here, there = two
     key = {"credentials": "api-key", "credentials-header": "X-Order-Key"}
