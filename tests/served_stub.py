@@ -4,9 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
 
@@ -110,12 +109,3 @@ def served(*options: str, log: IO[str] | None = None) -> Iterator[Served]:
     with started(*options, log=log) as stub:
         stub.ready()
         yield stub
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for what no event tells of."""
-    give_up = time.monotonic() + TIMEOUT
-    never = threading.Event()
-    while not holds():
-        assert time.monotonic() < give_up
-        never.wait(0.01)

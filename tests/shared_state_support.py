@@ -8,8 +8,7 @@ import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,17 +23,6 @@ from stepstub.serving.server import serve_in_thread
 from stepstub.settings import DEFAULT_TOKEN, Settings
 from stepstub.stores.valkey.address import Address
 from support import PATH, TIMEOUT, in_time, processes
-
-_LOOK_AGAIN = 0.02  # seconds
-
-
-def until(holds: Callable[[], Any], seconds: float = TIMEOUT) -> Any:
-    """What `holds` returns, once that is true of it."""
-    give_up = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < give_up, f"not within {seconds:g} s"
-        time.sleep(_LOOK_AGAIN)
-    return found
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -37,6 +38,15 @@ def asking(holds: Callable[[], bool]) -> Holds:
         return holds()
 
     return ask
+
+
+def until(holds: Callable[[], T], seconds: float = TIMEOUT) -> T:
+    """Wait for what no event tells of; what `holds` returns, once that is true of it."""
+    give_up, never = time.monotonic() + seconds, threading.Event()
+    while not (found := holds()):
+        assert time.monotonic() < give_up, f"not within {seconds:g} s"
+        never.wait(0.01)
+    return found
 
 
 def in_time(function: Callable[[], T]) -> T:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from served_stub import SCRIPT, pid_of, served, started, until
+from served_stub import SCRIPT, pid_of, served, started
 from stepstub.errors import CannotServe
 from stepstub.serving.server import listen
 from stepstub.serving.workers import LONGEST_PAUSE, pause_before, serve_with_workers
-from support import TIMEOUT, Connection, head, in_time, live_app, post
+from support import TIMEOUT, Connection, head, in_time, live_app, post, until
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 

@@ -19,10 +19,11 @@ from pathlib import Path
 import pytest
 
 from broken_scripts import BREAKS
-from served_stub import Served, served, until
+from served_stub import Served, served
 from shared_histories import History, Recording, recording
 from state_servers import StateServer
 from stepstub.stores.valkey.store import OWED
+from support import until
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 

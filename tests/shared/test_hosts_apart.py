@@ -15,9 +15,8 @@ from typing import Any
 
 import pytest
 
-from served_stub import until
 from state_servers import executable
-from support import PATH, TIMEOUT
+from support import PATH, TIMEOUT, until
 
 pytestmark = [
     pytest.mark.proof,

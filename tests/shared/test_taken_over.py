@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from served_stub import Served, served, until
+from served_stub import Served, served
 from shared_histories import Client
 from state_servers import StateServer
 from stepstub.stores.valkey.store import OWED
-from support import TIMEOUT, Connection, Response, head, in_time, post
+from support import TIMEOUT, Connection, Response, head, in_time, post, until
 from third_party import third_party
 
 pytestmark = [
@@ -185,6 +185,14 @@ def test_a_process_that_has_moved_is_not_taken_away(world: World) -> None:
 # --- a worker that hangs, and goes on when its call has been taken over
 
 
+@contextmanager
+def hanging(world: World, request: bytes) -> Iterator[tuple[int, Connection, Call]]:
+    """The same, and it hangs until it is `resumed`."""
+    with busy(world, request) as (pid, connection, call):
+        os.kill(pid, signal.SIGSTOP)
+        yield pid, connection, call
+
+
 def resumed(pid: int, connection: Connection) -> Response:
     os.kill(pid, signal.SIGCONT)
     return in_time(connection.response)
@@ -193,8 +201,7 @@ def resumed(pid: int, connection: Connection) -> Response:
 def test_a_completion_that_was_undone_is_not_told_to_have_succeeded(world: World) -> None:
     world.begin()
     world.client.surely(world.start("recorded", world.http), 201)
-    with busy(world, world.complete("p1")) as (pid, connection, first):
-        os.kill(pid, signal.SIGSTOP)
+    with hanging(world, world.complete("p1")) as (pid, connection, first):
         world.client.close()  # it may be one to the worker that hangs
         world.call().respond(REFUSES)
         world.settle()
@@ -209,8 +216,7 @@ def test_a_completion_that_was_undone_is_not_told_to_have_succeeded(world: World
 def test_one_that_was_kept_is(reading: str, world: World) -> None:
     world.begin(delegate_failure=reading)
     world.client.surely(world.start("recorded", world.http), 201)
-    with busy(world, world.complete("p1")) as (pid, connection, first):
-        os.kill(pid, signal.SIGSTOP)
+    with hanging(world, world.complete("p1")) as (pid, connection, first):
         world.call().respond(REFUSES)
         world.settle()
         first.respond(ACCEPTS)
@@ -221,8 +227,7 @@ def test_one_that_was_kept_is(reading: str, world: World) -> None:
 def test_one_that_was_told_to_have_succeeded_is_not_undone(world: World) -> None:
     world.begin()
     world.client.surely(world.start("recorded", world.http), 201)
-    with busy(world, world.complete("p1")) as (pid, connection, first):
-        os.kill(pid, signal.SIGSTOP)
+    with hanging(world, world.complete("p1")) as (pid, connection, first):
         second = world.call()
         first.respond(ACCEPTS)
         assert resumed(pid, connection).status == 200
@@ -235,8 +240,7 @@ def test_one_that_was_told_to_have_succeeded_is_not_undone(world: World) -> None
 def test_one_that_was_accepted_elsewhere_has_succeeded(world: World) -> None:
     world.begin()
     world.client.surely(world.start("recorded", world.http), 201)
-    with busy(world, world.complete("p1")) as (pid, connection, first):
-        os.kill(pid, signal.SIGSTOP)
+    with hanging(world, world.complete("p1")) as (pid, connection, first):
         world.call().respond(ACCEPTS)
         world.settle()
         first.respond(REFUSES)
@@ -247,8 +251,7 @@ def test_one_that_was_accepted_elsewhere_has_succeeded(world: World) -> None:
 
 def test_a_process_that_was_taken_away_has_not_been_started(world: World) -> None:
     world.begin()
-    with busy(world, world.start(world.http, "recorded")) as (pid, connection, first):
-        os.kill(pid, signal.SIGSTOP)
+    with hanging(world, world.start(world.http, "recorded")) as (pid, connection, first):
         world.call().respond(REFUSES)
         world.settle()
         first.respond(ACCEPTS)

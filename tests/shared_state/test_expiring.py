@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from shared_state_support import Shared, keys, stub_at, until
+from shared_state_support import Shared, keys, stub_at
 from state_servers import StateServer
 from stepstub.settings import Limits
+from support import until
 
 BAGGAGE = {"baggage": "stepstub-sandbox=by-baggage"}
 # What there is once a stub has been used, whatever sandboxes there were.

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from shared_state_support import Shared, stub_at, until
+from shared_state_support import Shared, stub_at
 from state_servers import StateServer, executable
 from stepstub.stores.valkey.link import BUDGET
+from support import until
 
 PASSWORD = "s3cret"
 SLACK = 0.9  # seconds, for a machine that does other things as well

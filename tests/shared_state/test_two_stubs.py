@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from shared_state_support import Shared, until
+from shared_state_support import Shared
 from stepstub.settings import DEFAULT_TOKEN
-from support import PATH, TIMEOUT
+from support import PATH, TIMEOUT, until
 
 Two = tuple[Shared, Shared]
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from blocking_link import BlockingLink
-from served_stub import until
 from state_servers import StateServer
 from stepstub.concurrency import EventLoopConcurrency, run_inline
 from stepstub.delegates import ACCEPTED, DelegateCall, StepStart
@@ -23,6 +22,7 @@ from stepstub.stores.valkey.scripts import Script
 from stepstub.stores.valkey.store import OWED, Marks, ValkeyStore
 from stepstub.transitions import Change, complete
 from store_support import PENDING, STARTED, entry_about, process
+from support import until
 
 SANDBOX = "stepstub:{sandbox}"
 USED = "stepstub:used"
