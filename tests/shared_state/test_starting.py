@@ -159,7 +159,7 @@ def test_a_word_that_is_no_url() -> None:
 def test_without_the_extra(tmp_path: Path) -> None:
     (tmp_path / "valkey.py").write_text("raise ModuleNotFoundError('no', name='valkey')\n")
     line = refused("--state", NOTHING, PYTHONPATH=str(tmp_path))
-    assert line.endswith("valkey is missing: install the extra, stepstub[valkey].\n")
+    assert line.endswith("it takes valkey, which is not installed: pip install valkey\n")
 
 
 # Ways to connect

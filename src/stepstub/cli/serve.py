@@ -312,7 +312,7 @@ def _state(url: str, token: str) -> "tuple[Address, bool]":
         from stepstub.stores.valkey.address import Address
     except ModuleNotFoundError as error:
         raise wrong(
-            "state_url", f"{error.name} is missing: install the extra, stepstub[valkey]."
+            "state_url", f"it takes {error.name}, which is not installed: pip install {error.name}"
         ) from error
     try:
         address = Address(url)
