@@ -20,6 +20,7 @@ import yaml
 from click.testing import CliRunner
 from openapi_schema_validator import OAS30Validator
 
+from shared_state_support import Shared, stub_at
 from stepstub import contract, scenario
 from stepstub.app import create_app
 from stepstub.cli import main
@@ -374,6 +375,33 @@ def test_only_health_needs_no_token(control: Control) -> None:
     assert control("getHealth")["status"] == "ok"
 
 
+NEEDS_STATE = [name for name in OPERATIONS if "503" in OPERATIONS[name][2]["responses"]]
+NO_STORE = "valkey://127.0.0.1:1"
+
+
+@pytest.fixture(scope="module")
+def without_its_store() -> Iterator[Shared]:
+    with stub_at(NO_STORE) as stub:
+        yield stub
+
+
+@pytest.mark.parametrize("operation_id", NEEDS_STATE)
+def test_without_its_store_a_stub_says_so(without_its_store: Shared, operation_id: str) -> None:
+    method, path, _ = OPERATIONS[operation_id]
+    response = without_its_store.ask(method, path.format_map(EXAMPLE_PATH))
+    assert response.status_code == 503
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    check_documented(operation_id, 503, headers, response.content)
+    assert headers["retry-after"] == "1"
+    assert "The store at 127.0.0.1:1/0 cannot be reached" in response.json()["detail"]
+
+
+def test_what_needs_no_state_responds_all_the_same(without_its_store: Shared) -> None:
+    assert set(OPERATIONS) - set(NEEDS_STATE) == {"getHealth", "getMetrics", "getControlDocument"}
+    for path, status in (("health", 200), ("metrics", 404), ("openapi.yaml", 200)):
+        assert without_its_store.ask("GET", f"/_stub/{path}").status_code == status
+
+
 def test_every_documented_response_is_tried() -> None:
     documented = {
         (name, int(status))
@@ -381,6 +409,7 @@ def test_every_documented_response_is_tried() -> None:
         for status in operation["responses"]
     }
     tried = {(case.operation, case.status) for case in CASES} | {(name, 401) for name in SECURED}
+    tried |= {(name, 503) for name in NEEDS_STATE}
     elsewhere = {("refuseConnections", 204), ("getMetrics", 200)}  # on a socket; where they are on
     assert documented == tried | elsewhere
 
