@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts connections at random points, holds replies back, or refuses."""
+"""A TCP proxy that cuts connections at random points, holds replies back or up, or refuses."""
 
 import asyncio
 import random
@@ -44,6 +44,7 @@ class CuttingProxy:
         self._server_port = port
         self._random = random.Random(seed)
         self._limits: tuple[range | None, range | None] = (None, None)
+        self._delay = 0.0
         self._pipes: set[_Pipe] = set()
         self._started: Future[None] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
@@ -88,6 +89,14 @@ class CuttingProxy:
 
     def release(self) -> None:
         self._do(self._flowing.set)
+
+    def delay(self, seconds: float) -> None:
+        """Hold up each reply for so long, from now on."""
+        self._delay = seconds
+
+    def lead_to(self, port: int) -> None:
+        """Make new connections to another port, as when a name is given another address."""
+        self._server_port = port
 
     def refuse(self) -> None:
         """Refuse new connections, until `accept`; those that there are stay."""
@@ -172,6 +181,8 @@ class CuttingProxy:
         """Forward what the server sends."""
         while data := await _read(reader):
             await self._flowing.wait()
+            if self._delay:
+                await asyncio.sleep(self._delay)
             if pipe.client.is_closing():
                 break
             data = data[: pipe.to_client]

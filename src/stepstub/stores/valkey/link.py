@@ -7,8 +7,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from valkey.asyncio.connection import Connection
+from valkey.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoScriptError,
+    ReadOnlyError,
+    ResponseError,
+    ValkeyError,
+)
 from valkey.exceptions import ConnectionError as ConnectionFailed
-from valkey.exceptions import NoScriptError, ResponseError, ValkeyError
 
 from stepstub.errors import StoreUnavailable
 from stepstub.stores.valkey.scripts import Script
@@ -19,7 +26,10 @@ BUDGET = 2.0
 Argument = bytes | str | int
 
 T = TypeVar("T")
+# Replies after which the client library closes the connection, as if it had been lost.
+_CLOSING = (AuthenticationError, BusyLoadingError)
 _TOO_SHORT = 0.05  # seconds, in which no further attempt is made
+_PAUSE = 0.01  # seconds between attempts, for a server that loses each of them at once
 
 
 class Lost(Exception):
@@ -36,7 +46,7 @@ async def repeated(attempt: Callable[[], Awaitable[T]], gives_up: float, address
             async with asyncio.timeout(left):
                 return await attempt()
         except Lost:
-            continue
+            await asyncio.sleep(_PAUSE)
         except TimeoutError:
             break
     raise StoreUnavailable(f"The store at {address} did not reply within {BUDGET:g} s.")
@@ -140,7 +150,9 @@ class Multiplexed:
             return await pending.reply
         except NoScriptError:
             raise
-        except ResponseError as error:
+        except (ResponseError, *_CLOSING) as error:
+            if isinstance(error, ReadOnlyError):  # its name may lead to another server by now
+                self._break(connection)
             why = str(error).rstrip(".")
             raise StoreUnavailable(f"The store at {self.address} refused: {why}.") from error
 
@@ -207,18 +219,21 @@ class Multiplexed:
         while True:
             try:
                 reply: Any = await connection.read_response()
-            except ResponseError as error:
+            except (ResponseError, *_CLOSING) as error:
                 reply = error
             except (ValkeyError, OSError, asyncio.IncompleteReadError):
                 self._break(connection)
                 return
             waiting = pending.popleft().reply
             if waiting.done():
-                continue  # nobody waits for it any more
-            if isinstance(reply, Exception):
+                pass  # nobody waits for it any more
+            elif isinstance(reply, Exception):
                 waiting.set_exception(reply)
             else:
                 waiting.set_result(reply)
+            if isinstance(reply, _CLOSING):
+                self._break(connection)
+                return
 
     def _watch(self) -> None:
         """Give the connection up if its oldest command has waited for too long."""
