@@ -46,6 +46,35 @@ def test_a_call_runs_in_another_thread_and_inline_in_the_same() -> None:
     assert seen[1] is threading.current_thread()
 
 
+def test_what_is_done_for_each_is_done_at_once_on_a_loop_and_inline_in_turn() -> None:
+    seen: list[str] = []
+
+    async def note(name: str) -> None:
+        seen.append(f"{name} begins")
+        await asyncio.sleep(0)
+        seen.append(f"{name} ends")
+
+    asyncio.run(EventLoopConcurrency().for_each("ab", note))
+    assert seen == ["a begins", "b begins", "a ends", "b ends"]
+    seen.clear()
+    asyncio.run(InlineConcurrency().for_each("ab", note))
+    assert seen == ["a begins", "a ends", "b begins", "b ends"]
+
+
+def test_one_that_fails_stops_no_other_on_a_loop() -> None:
+    seen: list[str] = []
+
+    async def fail(name: str) -> None:
+        if name == "a":
+            raise ZeroDivisionError
+        await asyncio.sleep(0)
+        seen.append(name)
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(EventLoopConcurrency().for_each("abc", fail))
+    assert seen == ["b", "c"]
+
+
 @pytest.mark.parametrize("kind", [EventLoopConcurrency, InlineConcurrency])
 def test_what_a_call_raises_is_raised(kind: Callable[[], Concurrency]) -> None:
     def fail() -> None:

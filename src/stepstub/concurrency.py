@@ -9,7 +9,7 @@ import threading
 import time
 import types
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
@@ -128,6 +128,14 @@ class Concurrency(Protocol):
     async def wait_for_change(self, changes: Changes, holds: Holds, seconds: float) -> bool:
         """Wait until `holds`, looked at again after every change; False if time is up first."""
 
+    async def for_each(
+        self, items: Iterable[T], function: Callable[[T], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Call `function` for each item, at once where that can be, each begun in its turn.
+
+        All come to their ends; then it raises what the first of those raised that failed.
+        """
+
     async def sleep(self, seconds: float) -> None:
         """Let time pass; real time, whatever a sandbox's clock says."""
 
@@ -148,6 +156,12 @@ class InlineConcurrency:
 
     async def wait_for_change(self, changes: Changes, holds: Holds, seconds: float) -> bool:
         return changes.block_until(holds, seconds)
+
+    async def for_each(
+        self, items: Iterable[T], function: Callable[[T], Coroutine[Any, Any, None]]
+    ) -> None:
+        for item in items:
+            await function(item)
 
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - there is no event loop to hold up
@@ -206,6 +220,13 @@ class EventLoopConcurrency:
 
     async def wait_for_change(self, changes: Changes, holds: Holds, seconds: float) -> bool:
         return await changes.until(holds, seconds)
+
+    async def for_each(
+        self, items: Iterable[T], function: Callable[[T], Coroutine[Any, Any, None]]
+    ) -> None:
+        for outcome in await asyncio.gather(*map(function, items), return_exceptions=True):
+            if outcome is not None:
+                raise outcome
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

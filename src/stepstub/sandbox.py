@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import groupby
 
 from msgspec.structs import replace
 
@@ -178,8 +179,10 @@ class Sandbox:
     async def make_owed_calls(self) -> None:
         """Make the delegate calls that were put off and whose time has come."""
         owed, next_in = await self.store.take_owed()
-        for each in owed:
-            await self._start_owed(each)
+        # Those of a process that has ended are due at once. If each waited for those before it, the
+        # leases of the last ones would be over before their turns.
+        for _, at_once in groupby(owed, key=lambda each: each.due):
+            await self.concurrency.for_each(at_once, self._start_owed)
         if next_in is not None:
             self.concurrency.later(next_in / 1000, self._make_owed_calls_in_time)
 

@@ -65,10 +65,12 @@ class World:
         made = self.client.surely(post(body, target="/_stub/sandboxes"), 201)
         self.token = made.json["token"]
 
-    def start(self, *delegates: Any) -> bytes:
+    def start(self, *delegates: Any, name: str = "p") -> bytes:
         """The request that starts a process with these delegates."""
-        steps = [{"id": f"p{number}", "delegate": each} for number, each in enumerate(delegates, 1)]
-        body = {"id": "p", "steps": steps}
+        steps = [
+            {"id": f"{name}{number}", "delegate": each} for number, each in enumerate(delegates, 1)
+        ]
+        body = {"id": name, "steps": steps}
         return post(body, target="/_stub/processes", token=self.token)
 
     def complete(self, step_id: str) -> bytes:
@@ -78,8 +80,8 @@ class World:
     def http(self) -> dict[str, str]:
         return {"http": self.url}
 
-    def statuses(self) -> str:
-        request = head(method="GET", target="/_stub/processes/p", token=self.token)
+    def statuses(self, name: str = "p") -> str:
+        request = head(method="GET", target=f"/_stub/processes/{name}", token=self.token)
         steps = self.client.surely(request, 200, 404).json.get("steps", [])
         return "".join(step["status"][0] for step in steps)
 
@@ -285,3 +287,24 @@ def test_a_sandbox_whose_calls_hold_holds_up_no_other(world: World) -> None:
     for token in worlds:
         world.token = token
         assert world.statuses() == "CS"
+
+
+def test_nor_does_a_call_hold_up_others_of_its_sandbox(world: World) -> None:
+    """All that are taken over are made at once, for their leases begin at once."""
+    world.begin()
+    held, connections = [], []
+    for name in "pq":
+        world.client.surely(world.start("recorded", world.http, name=name), 201)
+        connection = world.stub.connected_to(world.stub.pids[1])
+        connection.send(world.complete(f"{name}1"))
+        connections.append(connection)
+        held.append(world.call())
+    os.kill(world.stub.pids[1], signal.SIGKILL)
+    world.stub.worker()
+    first, second = world.call(), world.call()
+    for each in (second, first, *held):
+        each.respond(ACCEPTS)
+    world.settle()
+    for connection in connections:
+        connection.close()
+    assert [world.statuses(name) for name in "pq"] == ["CS", "CS"]
