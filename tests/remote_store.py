@@ -110,9 +110,12 @@ class RemoteStore:
         return copy
 
     async def add(
-        self, processes: Iterable[Process], readings: Readings = DEFAULT
+        self,
+        processes: Iterable[Process],
+        readings: Readings = DEFAULT,
+        call: DelegateCall | None = None,
     ) -> tuple[Process, ...]:
-        added = await self._kept.add(deepcopy(tuple(processes)), readings)
+        added = await self._kept.add(deepcopy(tuple(processes)), readings, self._noted(call))
         return tuple(
             Process(process.id, tuple(map(self._copy, process.steps))) for process in added
         )

@@ -287,21 +287,20 @@ class Sandbox:
         Raises `InConflict` for ids in use, and `DelegateFailed` when the delegate of the first step
         does not accept the call; in both cases nothing is added.
         """
+        first = next((step for step in process.steps if step.status is Status.STARTED), None)
+        # When it is made, the store says.
+        call = None if first is None else self.delegates.prepare(first, 0)
         try:
-            (placed,) = await self.store.add((process,), self.readings)
+            (placed,) = await self.store.add((process,), self.readings, call)
         except ValueError as error:
             raise InConflict(f"{error}; leave ids out and free ones are chosen.") from error
-        for step in placed.steps:
-            if step.status is Status.STARTED:
-                await self._call_first(placed, step)
+        if call is not None and call.outcome == IN_PROGRESS:
+            await self._call_first(placed, call)
         return await self.store.process(process.id) or process
 
-    async def _call_first(self, placed: Process, step: Step) -> None:
-        """Start a step of a process that has just been put in place, or take the process away."""
-        call = self.delegates.prepare(step, (await self.store.clock()).now)
-        await self.store.apply(Change((), ()), call=call)
-        if call.outcome != IN_PROGRESS:
-            return
+    async def _call_first(self, placed: Process, call: DelegateCall) -> None:
+        """Start the step that a process has begun with, or take the process away."""
+        step = next(step for step in placed.steps if step.id == call.start.process_step_id)
         try:
             await self.delegates.make(call, step)
         except BaseException as failure:

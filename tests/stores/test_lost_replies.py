@@ -12,6 +12,7 @@ from state_servers import StateServer
 from stepstub.concurrency import EventLoopConcurrency
 from stepstub.delegates import ACCEPTED, DelegateCall, StepStart
 from stepstub.faults import Fault
+from stepstub.readings import DEFAULT
 from stepstub.sandbox import Sandbox
 from stepstub.settings import Settings
 from stepstub.shared_sandboxes import SharedSandboxes
@@ -87,6 +88,15 @@ def test_processes_are_added_once(link: LosingLink, store: ValkeyStore) -> None:
     (placed,) = asyncio.run(store.add([process(STARTED)]))
     assert link.lost == ["add"]
     assert asyncio.run(store.page(0, 10)) == ([placed], 1)
+
+
+def test_so_is_the_call_that_starts_them(link: LosingLink, store: ValkeyStore) -> None:
+    link.loses = {"add"}
+    call = DelegateCall(called_at=0, kind="http", start=StepStart("p", "p1", {}))
+    asyncio.run(store.add([process(STARTED)], DEFAULT, call))
+    call.outcome = ACCEPTED
+    asyncio.run(store.confirm(None, call))
+    assert [each.outcome for each in asyncio.run(store.calls())] == [ACCEPTED]
 
 
 def test_ids_are_still_in_use(link: LosingLink, store: ValkeyStore) -> None:

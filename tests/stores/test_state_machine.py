@@ -39,7 +39,7 @@ OF = {status[0]: status for status in (PENDING, STARTED, COMPLETED, FAILED)}
 
 process_ids = st.sampled_from("pq")
 step_ids = st.sampled_from(["p1", "p2", "p3", "q1", "q2", "q3"])
-letters = st.sampled_from(["SPP", "SPP", "SP", "S", "CSP", "CCC", "FPP", "PPP", "CSS"])
+letters = st.sampled_from(["SPP", "SPP", "SP", "S", "CSP", "CCC", "FPP", "PPP", "CCS"])
 params = st.dictionaries(st.sampled_from("ab"), st.integers(0, 9), max_size=2)
 seconds = st.sampled_from([0, 0, 2])
 scripts: st.SearchStrategy[list[Script]] = st.lists(

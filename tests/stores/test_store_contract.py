@@ -16,6 +16,7 @@ from stepstub.errors import InConflict
 from stepstub.faults import MAX_FAULTS, Fault, Phase
 from stepstub.journal import Entry, ExchangeQuery
 from stepstub.model import Param, Process, Step
+from stepstub.readings import DEFAULT
 from stepstub.stores.protocol import (
     Applied,
     ClockState,
@@ -400,6 +401,22 @@ def test_a_process_is_added_as_it_is_with_its_deadlines(kept: Kept, clock: Clock
     assert added.id == "p"
     assert facts(*added.steps) == facts(*transitions.start(given, clock.now()).steps)
     assert facts(*kept.records()) == facts(*added.steps)
+
+
+@pytest.mark.parametrize("outcome", [ACCEPTED, IN_PROGRESS])
+def test_the_call_that_starts_it_is_kept_with_it(kept: Kept, clock: Clock, outcome: str) -> None:
+    call = call_of("p1", outcome)
+    kept.run(kept.store.add([process(STARTED, PENDING)], DEFAULT, call))
+    (found,) = kept.run(kept.store.calls())
+    assert told(found) == told(call)
+    assert found.called_at == clock.now()
+
+
+def test_none_is_kept_with_what_is_refused(kept: Kept) -> None:
+    kept.add(process(STARTED))
+    with pytest.raises(ValueError, match="in use"):
+        kept.run(kept.store.add([process(STARTED)], DEFAULT, call_of("p1")))
+    assert kept.run(kept.store.calls()) == []
 
 
 def test_a_look_shows_a_step_whose_time_is_over_as_failed(kept: Kept, clock: Clock) -> None:

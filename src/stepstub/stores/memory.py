@@ -160,7 +160,10 @@ class MemoryStore:
     # --- processes
 
     async def add(
-        self, processes: Iterable[Process], readings: Readings = DEFAULT
+        self,
+        processes: Iterable[Process],
+        readings: Readings = DEFAULT,
+        call: DelegateCall | None = None,
     ) -> tuple[Process, ...]:
         steps: dict[str, Step] = {}
         with self._lock:
@@ -176,6 +179,9 @@ class MemoryStore:
             self._steps.update(steps)
             for process in placed:
                 self._processes[process.id] = tuple(step.id for step in process.steps)
+            if call is not None:
+                call.called_at = now
+                self._keep(call)
             self._changed()
             return placed
 

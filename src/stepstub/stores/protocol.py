@@ -143,11 +143,15 @@ class Store(Protocol):
     # --- processes
 
     async def add(
-        self, processes: Iterable[Process], readings: Readings = DEFAULT
+        self,
+        processes: Iterable[Process],
+        readings: Readings = DEFAULT,
+        call: DelegateCall | None = None,
     ) -> tuple[Process, ...]:
         """Put processes in place as they are, with deadlines counted from now; returns them.
 
-        Raises ValueError for ids in use, and then adds none of them.
+        `call` is the delegate call that starts a step of theirs, now, and is kept with them. Raises
+        ValueError for ids in use, and then adds none of them.
         """
 
     async def step(self, step_id: str) -> Loaded:

@@ -187,8 +187,8 @@ class ValkeyStore:
             how = "" if is_open else "end"
         else:
             how = "keep" if is_open or call.outcome == ACCEPTED else ""
-        debt = records.encode_debt(records.Debt(change, call)) if is_open else b""
-        return how, encoded, call.number, call.attempt, debt, self._lease, self._bound
+        owed = _owed(change, call)
+        return how, encoded, call.number, call.attempt, owed, self._lease, self._bound
 
     async def confirm(self, entry: Entry | None, call: DelegateCall) -> Applied | Conflict:
         over = "" if call.outcome == IN_PROGRESS else "1"
@@ -256,13 +256,20 @@ class ValkeyStore:
     # --- processes
 
     async def add(
-        self, processes: Iterable[Process], readings: Readings = DEFAULT
+        self,
+        processes: Iterable[Process],
+        readings: Readings = DEFAULT,
+        call: DelegateCall | None = None,
     ) -> tuple[Process, ...]:
         now = (await self.clock()).now
         started = [transitions.start(process, now, readings) for process in processes]
         placed = tuple(map(records.as_kept, started))
         _check_apart(placed)
-        arguments: list[Argument] = [len(placed)]
+        encoded = owed = b""
+        if call is not None:
+            call.called_at = now
+            encoded, owed = records.encode_call(call), _owed(Change((), ()), call)
+        arguments: list[Argument] = [encoded, owed, self._lease, self._bound, len(placed)]
         for process in placed:
             ids = [step.id for step in process.steps]
             arguments += (process.id, records.encode_ids(ids), len(ids))
@@ -271,6 +278,8 @@ class ValkeyStore:
         reply = await self._asked("add", self._marks.next(), *arguments, repeats=1)
         if reply[0] == _REFUSED:
             raise id_in_use(reply[1].decode(), reply[2].decode())
+        if call is not None:
+            call.number = reply[1]
         return placed
 
     async def step(self, step_id: str) -> Loaded:
@@ -535,6 +544,12 @@ def _phase(entry: Entry | None, call: DelegateCall | None) -> Phase | None:
     if call is None or call.outcome == ACCEPTED:
         return "after"
     return "delegate" if call.outcome == IN_PROGRESS else None
+
+
+def _owed(written: Change, call: DelegateCall) -> bytes:
+    """What another process needs to make a call that is in progress; nothing for others."""
+    is_open = call.outcome == IN_PROGRESS
+    return records.encode_debt(records.Debt(written, call)) if is_open else b""
 
 
 def _moved(entry: Entry, change: Change) -> Entry:

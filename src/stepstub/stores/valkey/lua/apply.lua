@@ -86,28 +86,7 @@ for index = after, after + tonumber(ARGV[22]) - 1 do
   redis.call('ZREM', key('order'), process)
 end
 if ARGV[12] == 'keep' then
-  call = redis.call('HINCRBY', key('state'), 'calls', 1)
-  redis.call('HSET', key('calls'), call, ARGV[13])
-  if number > 0 then
-    redis.call('HSET', key('calls-of'), number, call)
-    redis.call('HSET', key('callers'), call, number)
-  end
-  local old = call - tonumber(ARGV[18])
-  if old > 0 then
-    local caller = redis.call('HGET', key('callers'), old)
-    if caller then
-      redis.call('HDEL', key('calls-of'), caller)
-      redis.call('HDEL', key('callers'), old)
-    end
-    redis.call('HDEL', key('calls'), old)
-  end
-  if ARGV[16] ~= '' then
-    local expires = server + tonumber(ARGV[17])
-    redis.call('HSET', key('owed'), call, ARGV[16])
-    redis.call('HSET', key('attempts'), call, 1)
-    redis.call('ZADD', key('leases'), whole(expires), call)
-    redis.call('ZADD', KEYS[2], 'LT', whole(expires), sandbox)
-  end
+  call = keep_call(ARGV[13], number, ARGV[16], ARGV[17], ARGV[18])
 end
 -- The journal may have let the exchange go.
 local is_kept = number > 0 and redis.call('HEXISTS', key('journal'), number) == 1

@@ -58,8 +58,36 @@ local function remembered(operation, is_repetition)
   return is_repetition ~= '' and redis.call('GET', key('did:' .. operation))
 end
 
-local function remember(operation)
-  redis.call('SET', key('did:' .. operation), 1, 'PX', 10000)
+local function remember(operation, outcome)
+  redis.call('SET', key('did:' .. operation), outcome or 1, 'PX', 10000)
+end
+
+-- Keeps a delegate call, of no exchange where that is 0, and lets the one beyond the bound go. What
+-- is owed for it is '' where nothing is. Returns its number.
+local function keep_call(record, exchange, owed, lease, bound)
+  local call = redis.call('HINCRBY', key('state'), 'calls', 1)
+  redis.call('HSET', key('calls'), call, record)
+  if exchange > 0 then
+    redis.call('HSET', key('calls-of'), exchange, call)
+    redis.call('HSET', key('callers'), call, exchange)
+  end
+  local old = call - tonumber(bound)
+  if old > 0 then
+    local caller = redis.call('HGET', key('callers'), old)
+    if caller then
+      redis.call('HDEL', key('calls-of'), caller)
+      redis.call('HDEL', key('callers'), old)
+    end
+    redis.call('HDEL', key('calls'), old)
+  end
+  if owed ~= '' then
+    local expires = whole(server_time() + tonumber(lease))
+    redis.call('HSET', key('owed'), call, owed)
+    redis.call('HSET', key('attempts'), call, 1)
+    redis.call('ZADD', key('leases'), expires, call)
+    redis.call('ZADD', KEYS[2], 'LT', expires, sandbox)
+  end
+  return call
 end
 
 -- Whether there is a fault that may strike this step in this phase.
