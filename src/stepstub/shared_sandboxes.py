@@ -43,6 +43,7 @@ log = logging.getLogger("stepstub")
 _TEND_EVERY = 1.0  # seconds
 _MAX_TAKING_OVER = 100  # sandboxes whose calls one process takes over at a time
 _NOTE_USE_EVERY = 60.0  # seconds; less where sandboxes expire so soon that this matters
+_LET_GO_AFTER = 60.0  # seconds in which an epoch has to be filled and entered
 _MAX_KNOWN = 10_000  # sandboxes that a process remembers having looked up
 
 
@@ -265,7 +266,7 @@ class SharedSandboxes:
         key, epoch = _store_of(sandbox).sandbox, secrets.token_hex(8)
         await self._fill(key, epoch, description)
         before = await self._directory.replace(key, epoch, description, _header(description))
-        await self._store(key, epoch if before is None else before, filling=True).retire()
+        await self._let_go(key, epoch if before is None else before)
         if before is None:
             raise unknown_token()
         await self.renew(sandbox)
@@ -318,9 +319,10 @@ class SharedSandboxes:
         header = _header(description)
         outcome = await self._directory.register(token, key, epoch, description, header, most)
         if outcome != _REGISTERED:
-            await self._store(key, epoch, filling=True).retire()
+            await self._let_go(key, epoch)
         if outcome == _MOVED:
             await self._directory.renew()
+        if outcome in (_MOVED, _TOO_LATE):
             return await self._register(token, description, most=most)
         if outcome == _TOO_MANY:
             raise too_many_sandboxes(self._limits)
@@ -332,6 +334,7 @@ class SharedSandboxes:
         return key
 
     async def _fill(self, key: str, epoch: str, description: Description) -> None:
+        await self._directory.detach(key, epoch)
         await self._store(key, epoch, filling=True).add(description.processes, description.readings)
 
     async def _remove(self, key: str, unused_since: int | None = None) -> None:
@@ -340,7 +343,11 @@ class SharedSandboxes:
             return
         epoch = await self._directory.remove(key, found.description, unused_since)
         if epoch is not None:
-            await self._store(key, epoch, filling=True).retire()
+            await self._let_go(key, epoch)
+
+    async def _let_go(self, key: str, epoch: str) -> None:
+        """Let an epoch go that is no sandbox's."""
+        await self._store(key, epoch, filling=True).retire()
 
     async def _found(self, key: str) -> Sandbox | None:
         found = await self._directory.find(key)
@@ -388,6 +395,7 @@ class SharedSandboxes:
             try:
                 await self._begin_to_take_over()
                 await self._remove_unused()
+                await self._let_go_of_what_others_left()
             except StoreUnavailable as error:
                 if not is_out_of_reach:
                     log.warning("cannot look after the sandboxes: %s", error)
@@ -414,6 +422,10 @@ class SharedSandboxes:
             if key != own:
                 await self._remove(key, since)
 
+    async def _let_go_of_what_others_left(self) -> None:
+        for key, epoch in await self._directory.detached(round(_LET_GO_AFTER * 1000)):
+            await self._let_go(key, epoch)
+
     async def _take_over(self, key: str) -> None:
         """Make the calls of a sandbox that others have left; it holds up no other sandbox."""
         try:
@@ -434,7 +446,7 @@ class SharedSandboxes:
         del self._taking_over[key]
 
 
-_REGISTERED, _TOO_MANY, _MOVED, _ANOTHERS = 1, 3, 4, 5
+_REGISTERED, _TOO_MANY, _MOVED, _ANOTHERS, _TOO_LATE = 1, 3, 4, 5, 6
 
 
 def _store_of(sandbox: Sandbox) -> ValkeyStore:

@@ -14,7 +14,7 @@ from stepstub.model import Process
 from stepstub.readings import Readings
 from stepstub.stores.valkey.link import BUDGET, Argument, Link, Lost, repeated
 from stepstub.stores.valkey.scripts import script
-from stepstub.stores.valkey.store import OWED, ValkeyStore, digest_of, limit_arguments
+from stepstub.stores.valkey.store import DETACHED, OWED, ValkeyStore, digest_of, limit_arguments
 from stepstub.tokens import Limit
 from stepstub.variations import Vary
 
@@ -124,6 +124,17 @@ class Directory:
     async def key_headers(self) -> frozenset[bytes]:
         return frozenset(await self._command("SMEMBERS", _HEADERS))
 
+    async def detach(self, sandbox: str, epoch: str) -> None:
+        """Note that an epoch is about to be filled, so that it goes if it is never entered."""
+        now = round(self._link.server_time())
+        await self._command("ZADD", DETACHED, now, f"{sandbox} {epoch}")
+
+    async def detached(self, milliseconds: int) -> list[tuple[str, str]]:
+        """Some epochs that have been no sandbox's for so long, and whose they would be."""
+        since = round(self._link.server_time()) - milliseconds
+        found = await self._command("ZRANGEBYSCORE", DETACHED, "-inf", since, "LIMIT", 0, _BATCH)
+        return [_pair(each.decode()) for each in found]
+
     async def register(
         self,
         token: bytes,
@@ -135,14 +146,15 @@ class Directory:
     ) -> int:
         """Enter a sandbox: 1, or 2 where it is there already, or 3 where there are too many.
 
-        Or 4 where its key is another one than it was, and 5 where its id is another sandbox's.
+        Or 4 where its key is another one than it was, 5 where its id is another sandbox's, and 6
+        where the epoch has been let go.
         """
         hash_key = self._hash_key or b""
         if sandbox != _key_of(token, hash_key):
             return 4
         reply = await self._run(
             "register",
-            (sandbox, _ORDER, _IDS, _NAMES, _HEADERS, _USED, _KEY),
+            (sandbox, _ORDER, _IDS, _NAMES, _HEADERS, _USED, _KEY, DETACHED),
             epoch,
             "",
             "",
@@ -158,16 +170,21 @@ class Directory:
     async def replace(
         self, sandbox: str, epoch: str, description: Description, header: bytes
     ) -> str | None:
-        """Have a sandbox go on in another epoch; the one before, None where there is none."""
-        keys = (sandbox, _TOKENS, _HEADERS)
+        """Have a sandbox go on in another epoch; the one before, None where there is none.
+
+        Raises `WorldReplaced` where the epoch has been let go.
+        """
+        keys = (sandbox, _TOKENS, _HEADERS, DETACHED)
         reply = await self._run("replace", keys, epoch, "", "", _encode(description), header)
+        if reply[0] == 2:
+            raise WorldReplaced
         return _text(reply[1]) if reply[0] else None
 
     async def remove(
         self, sandbox: str, description: Description, unused_since: int | None = None
     ) -> str | None:
         """Take a sandbox out; its epoch, None where it is gone or has been used since."""
-        keys = (sandbox, _ORDER, _IDS, _NAMES, _TOKENS, _USED, OWED)
+        keys = (sandbox, _ORDER, _IDS, _NAMES, _TOKENS, _USED, OWED, DETACHED)
         since = "" if unused_since is None else unused_since
         reply = await self._run(
             "remove", keys, "", "", "", description.id, description.name or "", since
@@ -247,6 +264,11 @@ def _key_of(token: bytes, hash_key: bytes) -> str:
     """Its braces keep all that belongs to the sandbox together."""
     digest = blake2b(token, key=hash_key[:64], digest_size=16).hexdigest()
     return f"stepstub:{{{digest}}}"
+
+
+def _pair(member: str) -> tuple[str, str]:
+    sandbox, _, epoch = member.partition(" ")
+    return sandbox, epoch
 
 
 def _text(value: bytes | None) -> str | None:

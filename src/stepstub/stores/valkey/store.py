@@ -49,6 +49,9 @@ T = TypeVar("T")
 OWED = "stepstub:owed"
 """The sandboxes in which a delegate call may have to be taken over, by when its lease is over."""
 
+DETACHED = "stepstub:detached"
+"""The epochs that are no sandbox's, by since when: not entered yet, or left."""
+
 _CHUNK = 200  # entries of the journal that one script reads
 _GONE, _DONE, _LATE, _REFUSED = 0, 1, 2, 3
 
@@ -460,7 +463,7 @@ class ValkeyStore:
     async def retire(self) -> int:
         if self._retired:
             return 0
-        reply = await self._run("retire")
+        reply = await self._run("retire", keys=(DETACHED,))
         self._retired = True
         return 0 if reply[0] == _GONE else int(reply[1])
 
@@ -483,8 +486,9 @@ class ValkeyStore:
         version: str = "",
         deadline: bool = False,
         repeats: int | None = None,
+        keys: tuple[str, ...] = (),
     ) -> Any:
-        """The reply of a script.
+        """The reply of a script, which may work on further `keys`.
 
         Where the reply of one is lost it is run again, within the budget. `repeats` is after which
         of its arguments a script is told that; others do no harm twice. With a `deadline` it is
@@ -499,7 +503,7 @@ class ValkeyStore:
             given.insert(3 + repeats, "")
 
         def attempt() -> Awaitable[Any]:
-            return self._link.run(script(name), (self.sandbox, OWED), given)
+            return self._link.run(script(name), (self.sandbox, OWED, *keys), given)
 
         gives_up = time.monotonic() + BUDGET
         try:

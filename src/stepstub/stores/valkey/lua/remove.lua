@@ -2,7 +2,7 @@
 --
 -- KEYS: 2 the directory: all sandboxes in their order, 3 by their ids, 4 by their names,
 --       5 the owners of further tokens, 6 when each was used last, 7 the sandboxes whose calls
---       somebody may have to take over
+--       somebody may have to take over, 8 the detached epochs
 -- ARGV: 4 its id, 5 its name or '', 6 the server's time in ms since which it was not used, or ''
 -- Reply: 1, its epoch; or 0 where it is gone already, or has been used
 --
@@ -21,6 +21,7 @@ if not last then
   return {last and 1 or 0, last}
 end
 redis.call('SET', removed, last, 'PX', 10000)
+redis.call('ZADD', KEYS[8], whole(server_time()), sandbox .. ' ' .. last)
 for _, token in ipairs(redis.call('SMEMBERS', sandbox .. ':tokens')) do
   redis.call('HDEL', KEYS[5], token)
 end
