@@ -115,6 +115,17 @@ def test_what_cannot_be_run_or_tried_is_explained(client: Path) -> None:
         assert (result.exit_code, said in result.output) == (2, True), result.output
 
 
+def test_a_text_with_spaces_reaches_a_stub_that_the_command_starts(client: Path) -> None:
+    code = ITS_OWN_SANDBOX + (
+        "import subprocess\n"
+        'printed = subprocess.run([sys.executable, "-m", "stepstub", "spec"], capture_output=True,'
+        " text=True, check=True).stdout\n"
+        'assert "All done" not in printed, "it has reached the command"\n'
+    )
+    result = tried(client, code, "--readings", "success-message=All done")
+    assert "it has reached the command" in result.output, result.output
+
+
 def test_a_run_is_repeated_with_its_options(client: Path) -> None:
     options = ("--scenario", "last-step", "--time-limit", "30", "--readings", "last-step-id=absent")
     code = ITS_OWN_SANDBOX.replace('token = post("/_stub/sandboxes"', 'post("/_stub/sandboxes"')

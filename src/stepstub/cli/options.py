@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
+from click.types import StringParamType
 
 from stepstub.errors import StepstubError
 
@@ -128,6 +129,13 @@ def scenario_processes(scenarios: Sequence[str]) -> "tuple[Process, ...]":
     return scenario.merge([scenario.load(name) for name in names])
 
 
+class Words(StringParamType):
+    """A text; a variable has several as a shell has words, in quotes where one has spaces."""
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        return shlex.split(rv)
+
+
 def readings_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that choose readings: a profile, and single ones on top of it."""
     profile = click.option(
@@ -142,6 +150,7 @@ def readings_options(command: Callable[..., None]) -> Callable[..., None]:
         "single_readings",
         envvar="STEPSTUB_READING",
         multiple=True,
+        type=Words(),
         metavar="NAME=VALUE",
         help="One reading; may be given several times, and the later one wins.",
     )

@@ -22,6 +22,7 @@ from stepstub.cli.options import (
     readings_options,
     scenario_option,
     scenario_processes,
+    usage_of,
     wrong,
 )
 from stepstub.cli.tracing import tracing
@@ -244,7 +245,8 @@ def serve(
     readings = chosen_readings(profile, single_readings)
     if kinds and seed is None:
         raise wrong("kinds", "it goes with a seed: give --vary, too.")
-    vary = None if seed is None else variations.checked(seed, kinds)
+    with usage_of("kinds"):
+        vary = None if seed is None else variations.checked(seed, kinds)
     processes = scenario_processes(scenarios)
 
     from stepstub.app import create_app

@@ -172,7 +172,7 @@ class Commands:
 def _of_trial(trial: Trial) -> dict[str, str]:
     """The variables by which a command learns what is tried."""
     variables = {
-        "STEPSTUB_READING": " ".join(f"{name}={value}" for name, value in trial.readings.items())
+        "STEPSTUB_READING": shlex.join(f"{name}={value}" for name, value in trial.readings.items())
     }
     if vary := trial.vary:
         variables |= {"STEPSTUB_VARY": str(vary.seed), "STEPSTUB_VARY_ONLY": " ".join(vary.only)}
