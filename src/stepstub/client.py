@@ -362,6 +362,8 @@ class Sandbox:
 
         A misspelt step id is the usual reason.
         """
+        if not self._faults:
+            return []
         left = self.call("GET", "faults", FaultList).faults
         return [fault for fault in left if fault.id in self._faults and not fault.struck]
 

@@ -92,7 +92,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini(
         _UNUSED_FAULTS,
-        "faults of a test that never struck: report (when it fails) or error (they fail it)",
+        "faults of a test that never struck: report (a warning) or error (they fail it)",
         default="report",
     )
 
@@ -345,10 +345,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         for used in item.stash.get(_used, []):
             if used.server is not None:
                 used.server.accept_connections()  # it is asked what the test has done
-    if item.config.getini(_UNUSED_FAULTS) == "error":
-        for used in item.stash.get(_used, []):
-            if faults := _unused_faults(used):
+    for used in item.stash.get(_used, []):
+        if faults := _text(_unused_faults, used):
+            if item.config.getini(_UNUSED_FAULTS) == "error":
                 pytest.fail(f"Faults that never struck:\n{faults}", pytrace=False)
+            item.warn(pytest.PytestWarning(f"stepstub faults that never struck: {faults}"))
     return outcome
 
 
