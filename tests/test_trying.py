@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,27 @@ def test_the_section_says_what_broke_and_how_to_repeat_and_survive_it(suite: Sui
     assert "1 broke a test:" in repeated
 
 
+@pytest.mark.parametrize("pin", ["", '@pytest.mark.stepstub(readings={"bad-body": 412})\n'])
+def test_a_profile_is_repeated_as_one(suite: Suite, pin: str) -> None:
+    (suite.path / "odd.yaml").write_text(
+        'readings: {last-step-id: absent, bad-body: 400, success-message: "All, is=good"}'
+    )
+    code = RETRY.replace("def test_retry", f"{pin}def test_retry")
+    section = suite.run(code, "--stepstub-readings", "odd.yaml", passed=2, failed=1)
+    (repeat,) = re.findall(r"Repeat: pytest (.+)", section)
+    assert "1 broke a test:" in suite.run(code, *shlex.split(repeat), failed=1)
+
+
+def test_a_repeat_runs_where_the_run_was_started(suite: Suite) -> None:
+    suite.run(RETRY, passed=2)
+    below = Suite(suite.path / "below")
+    below.path.mkdir()
+    (below.path / "test_it.py").write_text(RETRY)
+    options = (f"--rootdir={suite.path}", "--stepstub-readings", "last-step-id=absent")
+    section = below.run(RETRY, *options, passed=2, failed=1)
+    assert "Repeat: pytest --stepstub-readings last-step-id=absent 'test_it.py::" in section
+
+
 def test_a_test_keeps_its_id_under_the_readings_it_has_anyway(suite: Suite) -> None:
     output = suite.run(RETRY, "--stepstub-readings", "spring", "-v", passed=3)
     assert "test_it.py::test_retry PASSED" in output
@@ -239,6 +261,18 @@ def test_a_marker_pins_readings(suite: Suite) -> None:
         "def test_retry", '@pytest.mark.stepstub(readings="default")\ndef test_retry'
     )
     suite.run(all_of_them, *choice, passed=2)
+
+
+def test_markers_of_a_test_and_of_its_module_go_together(suite: Suite) -> None:
+    code = RETRY.replace("def test_retry", "@pytest.mark.stepstub(vary=1)\ndef test_retry").replace(
+        "import pytest\n",
+        "import pytest\n"
+        'pytestmark = pytest.mark.stepstub(readings={"last-step-id": "null"}, vary=False)\n',
+        1,
+    )
+    assert "decides that by its marker" in suite.run(
+        code, "--stepstub-readings", "last-step-id=absent", passed=2
+    )
 
 
 def test_a_test_is_skipped_that_can_notice_nothing_or_fails_anyway(suite: Suite) -> None:
@@ -361,6 +395,24 @@ def test_it(stepstub):
     assert 'test_it.py", line' in output
 
 
+def test_what_comes_after_a_test_is_interrupted_too(suite: Suite) -> None:
+    looping = """
+import pytest
+
+@pytest.fixture
+def closing(stepstub):
+    yield
+    while stepstub.readings.version == "2":
+        pass
+
+def test_it(stepstub, closing):
+    stepstub.start_process("two-steps")
+"""
+    options = ("test_it.py::test_it[stepstub: version=2]", "--stepstub-readings", "version=2")
+    output = suite.run_any(looping, *options, "--stepstub-time-limit", "1")
+    assert "The test did not end within 1 s" in output
+
+
 def test_it_works_under_xdist(suite: Suite) -> None:
     output = suite.run(
         RETRY, "--stepstub-readings", "last-step-id=absent", "-n2", passed=2, failed=1
@@ -379,6 +431,9 @@ def test_it_works_under_xdist(suite: Suite) -> None:
         ("version=2,version=3", "version is given twice"),
         ("last-step-id=null", "last-step-id is null anyway, so there is nothing to try"),
         ("default", "changes nothing"),
+        ("", "There is no profile ''"),
+        ("random:0", "'random:0' is not of the form random:N or random:N:SEED"),
+        ("random:99999", "random:N takes 10000 sets at most, not 99999"),
     ],
 )
 def test_a_choice_that_cannot_be_tried_is_explained(suite: Suite, choice: str, said: str) -> None:

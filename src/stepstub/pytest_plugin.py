@@ -108,7 +108,7 @@ def pytest_configure(config: pytest.Config) -> None:
         ' vary, or a seed and kinds: {"seed": 1, "only": ["member-order"]}; and faults it begins'
         " with, each a dict of arguments of `fault`",
     )
-    if config.getoption(_OTHER_READINGS):
+    if config.getoption(_OTHER_READINGS) is not None:
         _try_other_readings(config)
         return
     for option in _READINGS_FILES:
@@ -145,6 +145,7 @@ def _try_other_readings(config: pytest.Config) -> None:
         trials,
         base,
         exchanges=_exchanges,
+        marked=_marked,
         seconds=seconds,
         json_file=files[0],
         html_file=files[1],
@@ -265,7 +266,7 @@ def _readings(request: pytest.FixtureRequest, trial: "Trial | None") -> "Reading
     if trial is not None:
         base = with_values(base, trial.readings)
     try:
-        return profiles.chosen(_marked(request).get("readings"), base)
+        return profiles.chosen(_marked(request.node).get("readings"), base)
     except StepstubError as error:
         raise pytest.UsageError(f"@pytest.mark.stepstub: {error}") from error
 
@@ -276,29 +277,29 @@ def _vary(request: pytest.FixtureRequest, trial: "Trial | None") -> "Vary | None
     from stepstub.errors import StepstubError
 
     try:
-        return variations.chosen(_marked(request).get("vary"), trial.vary if trial else None)
+        return variations.chosen(_marked(request.node).get("vary"), trial.vary if trial else None)
     except StepstubError as error:
         raise pytest.UsageError(f"@pytest.mark.stepstub: {error}") from error
 
 
-def _marked(request: pytest.FixtureRequest) -> Mapping[str, Any]:
-    """What the marker of a test says."""
-    marker = request.node.get_closest_marker("stepstub")
-    if marker is None:
-        return {}
-    if marker.args or not marker.kwargs or set(marker.kwargs) - _OF_MARKER:
-        raise pytest.UsageError(
-            "@pytest.mark.stepstub takes readings=..., vary=... and faults=[...], and nothing else."
-        )
-    kwargs: Mapping[str, Any] = marker.kwargs
-    return kwargs
+def _marked(item: pytest.Item) -> Mapping[str, Any]:
+    """What the markers of a test say: its own before its class's, and these before its module's."""
+    marked: dict[str, Any] = {}
+    for marker in item.iter_markers("stepstub"):
+        if marker.args or not marker.kwargs or set(marker.kwargs) - _OF_MARKER:
+            raise pytest.UsageError(
+                "@pytest.mark.stepstub takes readings=..., vary=... and faults=[...], and nothing"
+                " else."
+            )
+        marked = {**marker.kwargs, **marked}
+    return marked
 
 
 def _add_faults(request: pytest.FixtureRequest, sandbox: "Sandbox") -> None:
     """Add the faults of the test's marker."""
     from stepstub.errors import StepstubError
 
-    for fault in _marked(request).get("faults", ()):
+    for fault in _marked(request.node).get("faults", ()):
         try:
             sandbox.fault(**fault)
         except (StepstubError, TypeError) as error:

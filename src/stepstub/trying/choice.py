@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stepstub import profiles
 from stepstub.errors import InvalidReadings, StepstubError
@@ -22,6 +22,9 @@ VARIATION = "variation"
 # the first exchanges.
 _SEED = 672
 
+MAX_RANDOM = 10_000
+"""Random sets of readings that are tried in one run."""
+
 METAVAR = "each|pairs|random:N[:SEED]|NAME|FILE|READING=VALUE"
 
 
@@ -33,11 +36,13 @@ class CannotChoose(StepstubError):
 class Trial:
     """Readings to try; `values` are those that differ from what a test has otherwise.
 
-    One value may be that of `VARIATION`, which is no reading.
+    One value may be that of `VARIATION`, which is no reading. `profile` is where they are from, if
+    they are a profile's.
     """
 
     values: Mapping[str, Value]
     name: str
+    profile: str = ""
 
     @property
     def readings(self) -> dict[str, Value]:
@@ -60,11 +65,11 @@ class Trial:
         left = {name: value for name, value in self.values.items() if name not in pinned}
         if len(left) == len(self.values):
             return self
-        return Trial.of(left) if left else None
+        return replace(Trial.of(left), profile=self.profile) if left else None
 
     def argument(self) -> str:
         """What chooses this trial alone; `parse` understands it."""
-        return ",".join(f"{name}={value}" for name, value in self.values.items())
+        return self.profile or ",".join(f"{name}={value}" for name, value in self.values.items())
 
 
 def vary(kind: str) -> Vary:
@@ -85,7 +90,8 @@ def other_values(base: Readings) -> dict[str, tuple[Value, ...]]:
 def with_seed(choice: str, seed: int) -> str:
     """The choice with the seed written into it, where it needs one and has none."""
     kind, _, number = choice.partition(":")
-    return f"{choice}:{seed}" if kind == "random" and number.isdecimal() else choice
+    needs_one = kind == "random" and number.isdecimal() and int(number)
+    return f"{choice}:{seed}" if needs_one else choice
 
 
 def parse(choice: str, base: Readings) -> list[Trial]:
@@ -110,7 +116,7 @@ def parse(choice: str, base: Readings) -> list[Trial]:
     values = {n: value for n, value in as_mapping(readings).items() if value != ours[n]}
     if not values:
         raise CannotChoose(f"The profile {choice} changes nothing, so there is nothing to try.")
-    return [Trial(values, choice)]
+    return [Trial(values, choice, choice)]
 
 
 def _each(base: Readings) -> Iterator[Trial]:
@@ -140,6 +146,8 @@ def _random(choice: str, base: Readings) -> Iterator[Trial]:
     number, _, seed = choice.removeprefix("random:").partition(":")
     if not (number.isdecimal() and int(number) and (seed or "0").isdecimal()):
         raise CannotChoose(f"{choice!r} is not of the form random:N or random:N:SEED.")
+    if int(number) > MAX_RANDOM:
+        raise CannotChoose(f"random:N takes {MAX_RANDOM} sets at most, not {number}.")
     draw = random.Random(int(seed or "0"))  # noqa: S311 - it has to be repeatable
     ours = as_mapping(base)
     others = other_values(base)

@@ -4,9 +4,11 @@ A test is parametrised with the trials. The first is its run under the readings 
 keeps the test's own id; by its journal the others know whether they could change anything.
 """
 
+import os
 import shlex
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +46,8 @@ class Exchanges:
 class OtherReadings:
     """Runs tests under other readings, and says in the end what came of it.
 
-    `trials` are tried on top of `base`; `exchanges` has those of a test that has just run.
+    `trials` are tried on top of `base`; `exchanges` has those of a test that has just run, `marked`
+    what a test decides by its markers.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class OtherReadings:
         base: Readings,
         *,
         exchanges: Callable[[pytest.Item], Exchanges],
+        marked: Callable[[pytest.Item], Mapping[str, Any]],
         seconds: float,
         json_file: Path | None,
         html_file: Path | None,
@@ -62,6 +66,7 @@ class OtherReadings:
         self._trials = trials
         self._base = base
         self._exchanges = exchanges
+        self._marked = marked
         why = (
             f"The test did not end within {seconds:g} s (--stepstub-time-limit) under these"
             " readings: does the client wait, or try again, for ever?"
@@ -76,7 +81,7 @@ class OtherReadings:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if TRIAL_FIXTURE not in metafunc.fixturenames:
             return
-        pinned = _pinned(metafunc.definition.get_closest_marker("stepstub"))
+        pinned = _pinned(self._marked(metafunc.definition))
         trials = [each.without(pinned) for each in self._trials]
         tried = {each.name: each for each in trials if each}
         if not tried:
@@ -111,6 +116,12 @@ class OtherReadings:
             if _trial(item) is None:
                 self._by_default[test] = exchanges if passed else None
         return outcome
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
+        if _trial(item) is None:
+            return (yield)
+        return (yield from self._limit.around())
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -177,7 +188,7 @@ def exchanges_of(sandboxes: Sequence[tuple[Sandbox, Sequence[ExchangeView]]]) ->
     whole = True
     for sandbox, by_default in sandboxes:
         own = sandbox.journal()
-        seen += [*own, *by_default]
+        seen += [*by_default, *own]  # of many the last are kept, and these tell more
         whole &= not sandbox.was_reset and (not own or own[0].number == 1)
     return Exchanges(seen, whole=whole)
 
@@ -201,13 +212,11 @@ def _test(item: pytest.Item) -> str:
     return f"{before[:-1]}]" if before.endswith("-") else before.removesuffix("[")
 
 
-def _pinned(marker: pytest.Mark | None) -> set[str]:
-    """What a test decides by its marker: all readings if that has a profile."""
-    if marker is None:
-        return set()
-    readings = marker.kwargs.get("readings", {})
+def _pinned(marked: Mapping[str, Any]) -> set[str]:
+    """What a test decides by its markers: all readings if these have a profile."""
+    readings = marked.get("readings", {})
     pinned = set(readings) if isinstance(readings, Mapping) else set(questions())
-    return pinned | {VARIATION} if "vary" in marker.kwargs else pinned
+    return pinned | {VARIATION} if "vary" in marked else pinned
 
 
 def _first_line(call: pytest.CallInfo[None]) -> str:
@@ -217,4 +226,7 @@ def _first_line(call: pytest.CallInfo[None]) -> str:
 
 
 def _repeat(item: pytest.Item, trial: Trial) -> str:
-    return shlex.join(["pytest", "--stepstub-readings", trial.argument(), item.nodeid])
+    file, colons, name = item.nodeid.partition("::")
+    path = os.path.relpath(item.config.rootpath / file, item.config.invocation_params.dir)
+    test = f"{path}{colons}{name}"
+    return shlex.join(["pytest", "--stepstub-readings", trial.argument(), test])

@@ -19,7 +19,10 @@ def lines(summary: Summary, what: str = "test") -> Iterator[str]:
     """The section line by line. `what` is what was tried: a test, or the command."""
     tried = summary.survived or summary.unnoticed or summary.broken
     if not tried and not summary.tests:
-        yield f"There was no {what} to try: none uses the fixtures stepstub or stepstub_sandbox."
+        yield (
+            f"There was no {what} to try: none has the fixture stepstub or stepstub_sandbox as an"
+            " argument."
+        )
         return
     if not tried and not summary.failed_by_default:
         yield f"There was nothing to try: each {what} decides that by its marker."
