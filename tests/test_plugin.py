@@ -388,6 +388,34 @@ def test_a_stub_that_is_running_already_shows_what_a_failed_test_did(suite: Suit
     assert "process-1-1" in page.text
 
 
+READINGS_OF_A_SERVER = """
+import pytest
+
+def test_as_it_reads(stepstub, stepstub_sandbox):
+    for each in (stepstub, stepstub_sandbox):
+        assert (each.readings.version, each.readings.bad_body) == ("2", 412)
+
+@pytest.mark.stepstub(readings={"bad-body": 400})
+def test_one_in_another_way(stepstub):
+    assert (stepstub.readings.version, stepstub.readings.bad_body) == ("2", 400)
+
+@pytest.mark.stepstub(readings="spring")
+def test_all_in_another_way(stepstub):
+    assert stepstub.readings.version == "1.0.0"
+"""
+
+
+def test_sandboxes_on_a_stub_that_is_running_read_as_it_does(suite: Suite) -> None:
+    with stepstub.LiveServer(readings={"version": "2"}) as server:
+        suite.run(READINGS_OF_A_SERVER, "--stepstub-server", server.url, passed=3)
+        tried = ("--stepstub-readings", "timestamp=seconds", "--stepstub-server", server.url)
+        suite.run(READINGS_OF_A_SERVER, *tried, passed=3)
+        profile = "stepstub_readings = spring"
+        suite.run(
+            READINGS_OF_A_SERVER, "--stepstub-server", server.url, ini=profile, passed=1, failed=2
+        )
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "https://example.org", "nonsense"])
 def test_a_server_that_is_not_there_ends_the_run(suite: Suite, url: str) -> None:
     output = suite.run_any(ON_A_SERVER, "--stepstub-server", url)

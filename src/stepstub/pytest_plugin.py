@@ -244,7 +244,7 @@ def _on_server(request: pytest.FixtureRequest, trial: "Trial | None") -> "Iterat
     """A sandbox of the test's name; after a failure it stays where the server outlives the run."""
     server: Server = request.getfixturevalue("stepstub_server")
     new = server.sandbox(
-        readings=_readings(request, trial), vary=_vary(request, trial), name=request.node.nodeid
+        readings=_on_top(request, trial), vary=_vary(request, trial), name=request.node.nodeid
     )
     with new as sandbox:
         how_to_reach = f"It is at {sandbox.url}, for requests that bear its token."
@@ -269,6 +269,18 @@ def _readings(request: pytest.FixtureRequest, trial: "Trial | None") -> "Reading
         return profiles.chosen(_marked(request.node).get("readings"), base)
     except StepstubError as error:
         raise pytest.UsageError(f"@pytest.mark.stepstub: {error}") from error
+
+
+def _on_top(
+    request: pytest.FixtureRequest, trial: "Trial | None"
+) -> "Readings | Mapping[str, Any] | None":
+    """The readings of a test on a server: where that is somebody else's, only what is asked for."""
+    readings = _readings(request, trial)  # which finds mistakes as well
+    own = _marked(request.node).get("readings", {})
+    says_all = not isinstance(own, Mapping) or request.config.getini(_OTHER_READINGS) != "default"
+    if says_all or not request.config.getoption(_SERVER):
+        return readings
+    return {**(trial.readings if trial else {}), **own}
 
 
 def _vary(request: pytest.FixtureRequest, trial: "Trial | None") -> "Vary | None":
