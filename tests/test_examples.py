@@ -212,3 +212,18 @@ def test_work_nobody_knows_is_refused_at_once():
     start = {"processId": "order-7", "processStepId": "order-7-dance", "params": {}}
 
     assert client.post("/steps", json=start).status_code == 404
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("choice", ["each", "pairs"])
+def test_the_client_survives_every_reading_and_variation(choice: str):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    ended = subprocess.run(
+        [*command, EXAMPLES, "--stepstub-readings", choice],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout
+    assert "0 broke a test." in ended.stdout
