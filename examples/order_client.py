@@ -7,6 +7,8 @@ from typing import Any
 import requests
 
 NOT_COMPLETED = {"UNKNOWN_STEP", "STEP_FAILED"}  # other codes may mean anything
+TRY_AGAIN = {408, 425, 429}  # a proxy sends them too, and then the step may be completed
+MAX_PAUSE = 30
 
 
 class Refused(Exception):
@@ -28,28 +30,30 @@ def complete_step(
 ) -> None:
     """Complete a step. Raises `Refused`, `Unsure`, or `TimeoutError` if no attempt is conclusive.
 
-    A 500, a lost response and a step that has not been started yet are retried. After a lost
-    response the step may be completed, so being told that it is COMPLETED is a success then.
+    A step that has not been started yet is retried, and so is a lost response or one that does not
+    say what became of the step. The step may be completed after those, so being told that it is
+    COMPLETED is a success then.
     """
-    lost, refusal = False, ""
+    lost, refusal, wait = False, "", 0.0
     for attempt in range(attempts):
         if attempt:
-            pause(0.1 * 2**attempt)
+            pause(max(0.1 * 2**attempt, wait))
         try:
             response = requests.post(
                 f"{base_url}/api/v1/processes/complete-step",
                 json={"processStepId": step_id, "params": params or {}},
                 headers={"Authorization": f"Bearer {token}"},
+                allow_redirects=False,
                 timeout=2,
             )
         except requests.RequestException:  # no connection, or no response in time
-            lost = True
+            lost, refusal, wait = True, "", 0.0
             continue
-        status, body = response.status_code, parsed(response)
-        if status == 200 and body is not None:
+        status, body, wait = response.status_code, parsed(response), retry_after(response)
+        if status == 200 and isinstance(body, dict) and isinstance(body.get("data"), dict):
             return
-        if status == 200 or status >= 500:  # truncated, or something failed halfway
-            lost = True
+        if status < 400 or status in TRY_AGAIN or status >= 500:  # what became of it is not known
+            lost, refusal = True, ""
             continue
         code, refusal = code_of(body), f"{status}: {response.text}"
         if code == "STEP_PENDING":  # it is just being started
@@ -70,6 +74,12 @@ def parsed(response: requests.Response) -> Any:
         return response.json()
     except requests.JSONDecodeError:
         return None
+
+
+def retry_after(response: requests.Response) -> float:
+    """The seconds that the server asks to wait, within limits; 0 if it names none, or a date."""
+    value = response.headers.get("Retry-After", "")
+    return min(float(value), MAX_PAUSE) if value.isdecimal() else 0.0
 
 
 def code_of(body: Any) -> str:

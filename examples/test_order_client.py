@@ -9,8 +9,8 @@ import pytest
 from order_client import Refused, Unsure, complete_step
 
 
-def complete(stepstub, step_id, token=None, **options):
-    complete_step(stepstub.url, token or stepstub.token, step_id, pause=lambda _: None, **options)
+def complete(stepstub, step_id, token=None, pause=lambda _: None, **options):
+    complete_step(stepstub.url, token or stepstub.token, step_id, pause=pause, **options)
 
 
 def test_the_next_step_is_started_with_our_params(stepstub):
@@ -57,15 +57,47 @@ def test_the_last_step_is_completed_without_params(stepstub):
     stepstub.verify_completed("invoice-1-archive", times=1)
 
 
-@pytest.mark.parametrize("action", ["respond", "disconnect", "malformed"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *({"action": action} for action in ["respond", "disconnect", "malformed"]),
+        *({"status": status} for status in [204, 408, 425, 429]),
+        *({"status": 200, "body": body} for body in ["[]", "{}", '"x"', '{"data": "x"}']),
+        {"status": 302, "headers": {"Location": "/elsewhere"}},
+    ],
+    ids=lambda fault: " ".join(map(str, fault.values())),
+)
 @pytest.mark.parametrize("phase", ["before", "after"])
-def test_a_lost_response_is_handled_and_the_step_is_completed_once(stepstub, phase, action):
+def test_a_lost_response_is_handled_and_the_step_is_completed_once(stepstub, phase, fault):
     stepstub.start_process("two-steps")
-    stepstub.fault(phase, action)
+    stepstub.fault(phase, **fault)
     with suppress(Unsure):  # a server may refuse the second attempt without saying why
         complete(stepstub, "order-1-approve")
     seen = stepstub.verify_completed("order-1-approve", times=1)
     assert (len(seen.attempts), seen.delegate_calls) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "pauses"), [("7", [7]), ("86400", [30]), ("0", [0.2]), ("tomorrow", [0.2])]
+)
+def test_it_waits_as_long_as_the_server_asks_within_limits(stepstub, asked, pauses):
+    stepstub.start_process("two-steps")
+    stepstub.fault("before", status=429, headers={"Retry-After": asked})
+    seen = []
+    complete(stepstub, "order-1-approve", pause=seen.append)
+    assert seen == pauses
+
+
+@pytest.mark.stepstub(vary=False)  # the code of the first response matters
+def test_a_response_lost_after_a_refusal_leaves_the_outcome_open(stepstub):
+    stepstub.start_process("two-steps")
+    pending = '{"data": {"processStepId": {"code": "STEP_PENDING"}}}'
+    stepstub.fault("before", status=412, body=pending)
+    stepstub.fault("after", "disconnect")
+    stepstub.fault("before", "disconnect", nth=3)
+    with pytest.raises(TimeoutError):
+        complete(stepstub, "order-1-approve")
+    stepstub.verify_completed("order-1-approve", times=1)
 
 
 def test_a_delegate_that_fails_is_not_retried_for_ever(stepstub):
