@@ -1,6 +1,7 @@
 """The tests an integrator writes for `order_client`, with the fixture `stepstub`.
 
-They pass under all readings: `pytest --stepstub-readings each`.
+They pass under all readings: `pytest --stepstub-readings each`. The last one uses
+`stepstub_sandbox`, because chunks and the like need a connection.
 """
 
 from contextlib import suppress
@@ -113,3 +114,10 @@ def test_a_step_that_takes_too_long_fails(stepstub):
     stepstub.clock.advance(61)
     with pytest.raises(Refused):
         complete(stepstub, process.steps[0].id)
+
+
+def test_the_step_is_completed_over_a_connection(stepstub_sandbox):
+    stepstub_sandbox.start_process("two-steps")
+    complete(stepstub_sandbox, "order-1-approve")
+    seen = stepstub_sandbox.verify_completed("order-1-approve", times=1)
+    assert len(seen.attempts) == 1
