@@ -118,12 +118,16 @@ def parsed(response: str) -> tuple[str, list[str], Any]:
     return status, headers, json.loads(body)
 
 
-def test_the_tests_that_are_shown_pass(tmp_path):
+def test_the_tests_that_are_shown_pass_under_all_readings(tmp_path):
     (code,) = [content for language, content in blocks(README) if language == "python"]
     (tmp_path / "test_readme.py").write_text(code)
     (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {ROOT / 'examples'}\n")
-    printed = shell("python -W error -m pytest -p no:cacheprovider", cwd=tmp_path)
-    assert "2 passed" in printed
+    (tmp_path / "conftest.py").write_text(
+        "import order_client\norder_client.complete_step.__kwdefaults__['pause'] = lambda _: None\n"
+    )
+    command = "python -W error -m pytest -p no:cacheprovider"
+    assert "2 passed" in shell(command, cwd=tmp_path)
+    assert "0 broke a test." in shell(f"{command} --stepstub-readings each", cwd=tmp_path)
 
 
 @pytest.mark.parametrize(
