@@ -4,6 +4,7 @@ The console is a client of the control API in the same process: what it shows an
 could. From the outside in::
 
     mount        ASGI: a bounded body, and a thread for the rest
+    rendered     pages as they were rendered last, for all who look at the same
     site         the application: what all pages share, and what becomes of errors
     guard        who may see them, and which forms are accepted
     sessions     who has logged in
