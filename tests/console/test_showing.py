@@ -13,7 +13,7 @@ from console_support import CONSOLE, DEFAULT, Visitor, complete, text_of
 from stepstub.journal import MAX_JOURNALED_BODY
 from stepstub.serving.server import serve_in_thread
 from stepstub.settings import Limits
-from stepstub.views import SandboxList
+from stepstub.views import ProcessList, ProcessStart, SandboxList
 from support import asgi_call, live_app
 
 STEP, NEXT = "order-1-approve", "order-1-ship"
@@ -164,6 +164,23 @@ def test_running_processes_come_first_and_finished_ones_are_folded(
     assert "invoice-1" not in lanes
     assert "invoice-1" in more
     assert "1 finished" in more
+
+
+def test_a_running_process_is_shown_however_many_finished_after_it_began(
+    visitor: Visitor, sandbox: stepstub.Sandbox
+) -> None:
+    steps = [{"id": "old-1", "timeOutInSeconds": 600}]
+    done = [{"id": f"done-{n}", "steps": [{"status": "COMPLETED"}]} for n in range(250)]
+    sandbox.reset()
+    complete(sandbox, STEP)
+    complete(sandbox, NEXT)
+    sandbox.start_process(steps, id="old")
+    sandbox.call("POST", "processes", ProcessList, ProcessStart(processes=done))
+    page = visitor.get(DEFAULT)
+    lanes, _, more = page.text.partition('<details id="lanes-more">')
+    assert "old" in re.findall(r'class="process"><bdi>(.*?)</bdi>', lanes)
+    assert "200 finished · 51 older" in more
+    assert "To time-out" in text_of(page)
 
 
 def test_a_long_process_is_one_line_around_where_it_is(

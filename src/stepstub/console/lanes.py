@@ -85,6 +85,11 @@ def short_name(step: StepView) -> str:
     return step.id.removeprefix(f"{step.process_id}-") or step.id
 
 
+def is_open(process: ProcessView) -> bool:
+    """Whether something can still happen to a process, or has gone wrong with it."""
+    return _phase(process) != "finished"
+
+
 def _phase(process: ProcessView) -> Phase:
     statuses = {step.status for step in process.steps}
     if Status.FAILED in statuses:
