@@ -3,6 +3,7 @@
 import re
 import time
 from html import unescape
+from types import NoneType
 from urllib.parse import quote
 
 import pytest
@@ -119,6 +120,23 @@ def test_exchanges_are_filtered_by_the_address(visitor: Visitor, sandbox: stepst
     complete(sandbox, STEP)
     complete(sandbox, STEP)
     complete(sandbox, "nowhere")
+
+def test_the_history_of_a_step_has_its_completion_however_often_it_was_tried_again(
+    visitor: Visitor, sandbox: stepstub.Sandbox
+) -> None:
+    page = f"{DEFAULT}/steps?id={STEP}"
+    for _ in range(50):
+        complete(sandbox, STEP)
+    assert "All of them" not in visitor.read(page)
+    for _ in range(20):
+        complete(sandbox, STEP)
+    text = visitor.read(page)
+    assert text.count("was refused: ") == 50
+    assert "Exchange #1 completed it Only the newest 50 attempts are listed besides." in text
+    assert f"{DEFAULT}?step={STEP}" in links(visitor.get(page), DEFAULT)
+    sandbox.call("DELETE", "journal", NoneType)
+    assert "Exchange #1 completed it; it is no longer in the journal." in visitor.read(page)
+
 
     def shown(query: str) -> list[int]:
         page = visitor.get(f"{DEFAULT}?{query}")

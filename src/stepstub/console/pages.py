@@ -19,6 +19,7 @@ from stepstub.console.live import (
     summary,
 )
 from stepstub.readings import DEFAULT, as_mapping, questions
+from stepstub.model import Status
 from stepstub.views import (
     DelegateCallList,
     ExchangeView,
@@ -29,7 +30,8 @@ from stepstub.views import (
 
 _PAGE = 100  # sandboxes, or processes
 _STEPS = 500  # of one process
-_ATTEMPTS = 12
+_ATTEMPTS = 12  # beside an exchange
+_HISTORY = 50  # attempts at a step
 
 overview = Blueprint("overview", __name__, url_prefix=PREFIX)
 pages = about_a_sandbox("pages", __name__)
@@ -133,7 +135,10 @@ def step() -> ResponseReturnValue:
         step=found,
         process=sandbox().process(found.process_id),
         calls=calls.delegate_calls,
-        attempts=exchanges(sandbox(), processStepId=step_id, limit=50).exchanges,
+        attempts=newest.exchanges,
+        has_more=newest.next is not None,
+        completed_by=completed_by,
+        completion=exchange(sandbox(), completed_by) if completed_by else None,
     )
 
 
@@ -149,6 +154,10 @@ def processes() -> ResponseReturnValue:
         next=offset + _PAGE if offset + _PAGE < page.total else None,
         total=page.total,
     )
+    newest = exchanges(sandbox(), processStepId=step_id, limit=_HISTORY)
+    completed_by = found.moved_by if found.status is Status.COMPLETED else None
+    if completed_by in [each.number for each in newest.exchanges]:
+        completed_by = None  # it is among those that are listed anyway
 
 
 @pages.get("/readings")
