@@ -81,6 +81,25 @@ def test_a_refusal_is_found_with_its_reason_and_who_moved_the_step(
     assert "here: + 412" in compared
 
 
+def test_an_exchange_is_compared_with_those_around_it_and_with_the_completion(
+    visitor: Visitor, sandbox: stepstub.Sandbox
+) -> None:
+    def offered(number: int) -> list[int]:
+        page = visitor.get(f"{DEFAULT}/exchanges/{number}").text
+        return [int(each) for each in re.findall(rf"/exchanges/{number}\?diff=(\d+)", page)]
+
+    for _ in range(12):
+        complete(sandbox, STEP)
+    assert offered(7) == [each for each in range(1, 13) if each != 7]
+    assert f'?step={STEP}">all</a>' not in visitor.get(f"{DEFAULT}/exchanges/7").text
+    for _ in range(28):
+        complete(sandbox, STEP)
+    assert offered(2) == [1, *range(3, 13)]
+    assert offered(20) == [1, *range(15, 20), *range(21, 27)]
+    assert offered(40) == [1, *range(29, 40)]
+    assert f'?step={STEP}">all</a>' in visitor.get(f"{DEFAULT}/exchanges/20").text
+
+
 def test_a_completion_shows_the_delegate_call_that_it_caused(
     visitor: Visitor, sandbox: stepstub.Sandbox
 ) -> None:
@@ -102,6 +121,23 @@ def test_the_history_of_a_step(visitor: Visitor, sandbox: stepstub.Sandbox) -> N
     assert visitor.get(f"{DEFAULT}/steps?id=nowhere").status_code == 404
 
 
+def test_the_history_of_a_step_has_its_completion_however_often_it_was_tried_again(
+    visitor: Visitor, sandbox: stepstub.Sandbox
+) -> None:
+    page = f"{DEFAULT}/steps?id={STEP}"
+    for _ in range(50):
+        complete(sandbox, STEP)
+    assert "All of them" not in visitor.read(page)
+    for _ in range(20):
+        complete(sandbox, STEP)
+    text = visitor.read(page)
+    assert text.count("was refused: ") == 50
+    assert "Exchange #1 completed it Only the newest 50 attempts are listed besides." in text
+    assert f"{DEFAULT}?step={STEP}" in links(visitor.get(page), DEFAULT)
+    sandbox.call("DELETE", "journal", NoneType)
+    assert "Exchange #1 completed it; it is no longer in the journal." in visitor.read(page)
+
+
 def test_a_step_says_how_much_time_is_left_and_then_that_it_failed(
     visitor: Visitor, sandbox: stepstub.Sandbox
 ) -> None:
@@ -120,23 +156,6 @@ def test_exchanges_are_filtered_by_the_address(visitor: Visitor, sandbox: stepst
     complete(sandbox, STEP)
     complete(sandbox, STEP)
     complete(sandbox, "nowhere")
-
-def test_the_history_of_a_step_has_its_completion_however_often_it_was_tried_again(
-    visitor: Visitor, sandbox: stepstub.Sandbox
-) -> None:
-    page = f"{DEFAULT}/steps?id={STEP}"
-    for _ in range(50):
-        complete(sandbox, STEP)
-    assert "All of them" not in visitor.read(page)
-    for _ in range(20):
-        complete(sandbox, STEP)
-    text = visitor.read(page)
-    assert text.count("was refused: ") == 50
-    assert "Exchange #1 completed it Only the newest 50 attempts are listed besides." in text
-    assert f"{DEFAULT}?step={STEP}" in links(visitor.get(page), DEFAULT)
-    sandbox.call("DELETE", "journal", NoneType)
-    assert "Exchange #1 completed it; it is no longer in the journal." in visitor.read(page)
-
 
     def shown(query: str) -> list[int]:
         page = visitor.get(f"{DEFAULT}?{query}")

@@ -4,6 +4,7 @@ from typing import Any
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from msgspec import Struct
 
 from stepstub.console import retelling
 from stepstub.console.guard import PREFIX, calling
@@ -18,12 +19,13 @@ from stepstub.console.live import (
     shown_live,
     summary,
 )
-from stepstub.readings import DEFAULT, as_mapping, questions
 from stepstub.model import Status
+from stepstub.readings import DEFAULT, as_mapping, questions
 from stepstub.views import (
     DelegateCallList,
     ExchangeView,
     ProcessList,
+    ProcessView,
     ReadingsView,
     SandboxList,
 )
@@ -105,7 +107,7 @@ def one(number: int) -> ResponseReturnValue:
         number,
         exchange=found,
         process=process,
-        attempts=_attempts(found),
+        attempts=_attempts(found, process),
         other=compared,
         differences=retelling.differences(found, compared) if compared else None,
         is_whole=is_whole,
@@ -115,12 +117,31 @@ def one(number: int) -> ResponseReturnValue:
     )
 
 
-def _attempts(found: ExchangeView) -> list[ExchangeView]:
-    """The attempts at the same step, in their order."""
-    if found.process_step_id is None:
-        return []
-    page = exchanges(sandbox(), processStepId=found.process_step_id, limit=_ATTEMPTS)
-    return list(reversed(page.exchanges))
+class Attempts(Struct, frozen=True):
+    """Attempts at one step, in their order; `has_more` where these are not all."""
+
+    exchanges: tuple[ExchangeView, ...] = ()
+    has_more: bool = False
+
+
+def _attempts(found: ExchangeView, process: ProcessView | None) -> Attempts:
+    """Those around an exchange, for it to be compared with, and the one that completed the step."""
+    step_id, number = found.process_step_id, found.number
+    if step_id is None:
+        return Attempts()
+    query = {"processStepId": step_id, "limit": _ATTEMPTS}
+    before = exchanges(sandbox(), before=number, **query)
+    after = exchanges(sandbox(), order="oldest-first", after=number, **query)
+    count = min(len(after.exchanges), max(_ATTEMPTS // 2, _ATTEMPTS - len(before.exchanges) - 1))
+    around = [*after.exchanges[:count][::-1], found, *before.exchanges][:_ATTEMPTS]
+    has_more = len(around) < len(before.exchanges) + 1 + len(after.exchanges)
+    moved_by = [each.moved_by for each in process.steps if each.id == step_id] if process else []
+    for mover in {found.moved_by, *moved_by} - {None, *(each.number for each in around)}:
+        completion = exchange(sandbox(), mover)
+        if completion is not None and completion.process_step_id == step_id:
+            around.append(completion)
+    around.sort(key=lambda each: each.number)
+    return Attempts(tuple(around), has_more)
 
 
 @pages.get("/steps")
@@ -130,6 +151,10 @@ def step() -> ResponseReturnValue:
     found = sandbox().step(step_id)
     query = {"processStepId": step_id, "limit": 20}
     calls = sandbox().call("GET", "delegate-calls", DelegateCallList, query=query)
+    newest = exchanges(sandbox(), processStepId=step_id, limit=_HISTORY)
+    completed_by = found.moved_by if found.status is Status.COMPLETED else None
+    if completed_by in [each.number for each in newest.exchanges]:
+        completed_by = None  # it is among those that are listed anyway
     return shown(
         "step.html",
         step=found,
@@ -154,10 +179,6 @@ def processes() -> ResponseReturnValue:
         next=offset + _PAGE if offset + _PAGE < page.total else None,
         total=page.total,
     )
-    newest = exchanges(sandbox(), processStepId=step_id, limit=_HISTORY)
-    completed_by = found.moved_by if found.status is Status.COMPLETED else None
-    if completed_by in [each.number for each in newest.exchanges]:
-        completed_by = None  # it is among those that are listed anyway
 
 
 @pages.get("/readings")
