@@ -119,7 +119,7 @@ def seen(visitor: Visitor, sandbox: stepstub.Sandbox) -> list[ExchangeView]:
     complete(sandbox, STEP)
     complete(sandbox, "nowhere")
     send(sandbox, b'{"processStepId": ')
-    send(sandbox, b"{}", Authorization="Bearer unknown")
+    send(sandbox, b"", Authorization="Bearer unknown")
     requests.get(f"{sandbox.url}/nowhere", timeout=TIMEOUT)
     sandbox.fail_step(NEXT)
     complete(sandbox, NEXT)
@@ -156,6 +156,33 @@ def test_a_copied_scenario_leads_to_the_same_response(
             sandbox.url, sandbox.token, scenario=file, readings=readings
         ) as fresh:
             assert send(fresh, exchange.body.encode()) == exchange.status, exchange
+
+
+@pytest.mark.parametrize("body", [b'{"processStepId": "nowhere"}', [b"{", b"}"]])
+def test_a_body_that_was_not_read_is_not_taken_for_an_empty_one(
+    visitor: Visitor, sandbox: stepstub.Sandbox, body: bytes | list[bytes]
+) -> None:
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer unknown"}
+    sent = iter(body) if isinstance(body, list) else body
+    url = sandbox.complete_step_url
+    assert requests.post(url, data=sent, headers=headers, timeout=TIMEOUT).status_code == 401
+    page = visitor.read(f"{DEFAULT}/exchanges/1")
+    assert "The body was not read." in page
+    assert "The body was not read, so the request cannot be sent again." in page
+    assert "No body." not in page
+    assert "As curl" not in page
+    assert visitor.post(f"{DEFAULT}/exchanges/1/replay").status_code == 409
+
+
+def test_an_empty_body_is_one_that_was_read(visitor: Visitor, sandbox: stepstub.Sandbox) -> None:
+    headers = {"Content-Type": "application/json", **sandbox.headers}
+    url = sandbox.complete_step_url
+    for sent in (iter([b""]), b""):
+        requests.post(url, data=sent, headers=headers, timeout=TIMEOUT)
+    for number in (1, 2):
+        page = visitor.read(f"{DEFAULT}/exchanges/{number}")
+        assert "No body." in page
+        assert "As curl" in page
 
 
 def test_what_came_later_does_not_count(sandbox: stepstub.Sandbox) -> None:

@@ -111,6 +111,7 @@ def one(number: int) -> ResponseReturnValue:
         other=compared,
         differences=retelling.differences(found, compared) if compared else None,
         is_whole=is_whole,
+        is_unread=retelling.is_unread(found),
         curl=retelling.as_curl(found, base_url(), readings) if is_whole else "",
         test=retelling.as_test(found, process, readings) if is_whole else "",
         scenario=retelling.as_scenario(found, process),

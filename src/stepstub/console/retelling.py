@@ -27,7 +27,15 @@ _MAX_DIFF_LINES = 400
 
 def is_whole(exchange: ExchangeView) -> bool:
     """Whether the journal has every byte of the request's body."""
-    return len(exchange.body.encode()) == exchange.body_size
+    return len(exchange.body.encode()) == exchange.body_size and not is_unread(exchange)
+
+
+def is_unread(exchange: ExchangeView) -> bool:
+    """Whether the request had a body that nobody read, as where its token was refused."""
+    if exchange.body_size or "body" in exchange.violations:
+        return False  # it has been read, if only to find it empty
+    headers = dict(exchange.headers)
+    return headers.get("content-length", "0").strip("0") != "" or "transfer-encoding" in headers
 
 
 def headers_to_send(exchange: ExchangeView) -> dict[str, str]:
