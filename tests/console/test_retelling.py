@@ -185,6 +185,22 @@ def test_an_empty_body_is_one_that_was_read(visitor: Visitor, sandbox: stepstub.
         assert "As curl" in page
 
 
+def test_params_that_a_step_got_later_are_said_to_be_in_the_copies(
+    visitor: Visitor, sandbox: stepstub.Sandbox
+) -> None:
+    note = "A step that was started since has its present params"
+    process = sandbox.start_process([{}, {}, {"params": {"own": {"strValue": "x"}}}])
+    first, second, third = [step.id for step in process.steps]
+    complete(sandbox, first)
+    assert note not in visitor.read(f"{DEFAULT}/exchanges/1")
+    complete(sandbox, second, params={"given": {"strValue": "later"}})
+    for number in (1, 2):
+        assert "given" in copied(visitor, number, "scenario")
+        assert note in visitor.read(f"{DEFAULT}/exchanges/{number}")
+    complete(sandbox, third)
+    assert note not in visitor.read(f"{DEFAULT}/exchanges/3")
+
+
 def test_what_came_later_does_not_count(sandbox: stepstub.Sandbox) -> None:
     sandbox.reset("long-chain")
     for number in range(1, 6):

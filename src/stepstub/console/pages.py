@@ -115,6 +115,7 @@ def one(number: int) -> ResponseReturnValue:
         curl=retelling.as_curl(found, base_url(), readings) if is_whole else "",
         test=retelling.as_test(found, process, readings) if is_whole else "",
         scenario=retelling.as_scenario(found, process),
+        has_later_params=retelling.has_later_params(found, process),
     )
 
 

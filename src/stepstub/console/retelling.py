@@ -79,7 +79,8 @@ def _bytes(character: str) -> str:
 def state_before(exchange: ExchangeView, process: ProcessView) -> list[dict[str, Any]]:
     """The steps of a process as they stood before an exchange about one of them.
 
-    As a scenario has them. Steps that a delegate starts elsewhere are recorded instead.
+    As a scenario has them. Steps that a delegate starts elsewhere are recorded instead. Params are
+    those that a step has now: which of them it got when it was started is not kept.
     """
     specs, is_open = [], False
     for step in process.steps:
@@ -102,6 +103,14 @@ def _status_before(step: StepView, exchange: ExchangeView) -> Status | None:
         return exchange.step_before
     was_completed = step.moved_by is None or step.moved_by < exchange.number
     return Status.COMPLETED if step.status is Status.COMPLETED and was_completed else None
+
+
+def has_later_params(exchange: ExchangeView, process: ProcessView | None) -> bool:
+    """Whether a step that was still PENDING may have got params since then."""
+    return process is not None and any(
+        before["status"] == Status.PENDING and step.status is not Status.PENDING and step.params
+        for before, step in zip(state_before(exchange, process), process.steps, strict=True)
+    )
 
 
 def _spec(step: StepView, status: Status) -> dict[str, Any]:
