@@ -365,6 +365,26 @@ def test_megabytes_are_cut_with_a_note(visitor: Visitor, sandbox: stepstub.Sandb
     assert len(step.content) < 60_000
 
 
+def test_thousands_of_params_are_cut_with_a_note_of_where_they_are(
+    visitor: Visitor, sandbox: stepstub.Sandbox
+) -> None:
+    many = {f"p{number}": {"strValue": "x", "type": "STRING"} for number in range(20_000)}
+    first, second = sandbox.start_process([{}, {"id": "a step", "params": many}]).steps
+    complete(sandbox, first.id)
+    page = visitor.get(f"{DEFAULT}/exchanges/1")
+    assert len(page.content) < 100_000
+    call = "19,900 more. The control API has all of them: GET /_stub/"
+    assert f"{call} delegate-calls?processStepId=a%20step" in text_of(page)
+    step = visitor.get(f"{DEFAULT}/steps?id={second.id}")
+    assert f"{call} steps/a%20step" in text_of(step)
+    assert len(step.content) < 60_000
+    for what, text in (("scenario", "p19999:"), ("test", "'p19999'")):
+        (copy,) = links(page, f"{DEFAULT}/exchanges/1/{what}")
+        response = visitor.get(copy)
+        assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert text in response.text
+
+
 def test_ten_thousand_exchanges_do_not_make_a_page_slower() -> None:
     app = live_app(limits=Limits(journal=10_000))
     for _ in range(10_000):

@@ -91,16 +91,12 @@ def live() -> ResponseReturnValue:
 
 @pages.get("/exchanges/<int:number>")
 def one(number: int) -> ResponseReturnValue:
-    found = exchange(sandbox(), number)
-    if found is None:
-        abort(
-            404,
-            f"The journal has no exchange {number}: it may be too old, or there was a reset.",
-        )
+    found = _found(number)
     other = request.args.get("diff", type=int)
     compared = exchange(sandbox(), other) if other is not None else None
     process, readings = process_of(found), sandbox().readings
     chosen, is_whole = Filter.of(request.args), retelling.is_whole(found)
+    is_long = retelling.is_long(process)
     return shown_live(
         "exchange.html",
         chosen,
@@ -113,10 +109,35 @@ def one(number: int) -> ResponseReturnValue:
         is_whole=is_whole,
         is_unread=retelling.is_unread(found),
         curl=retelling.as_curl(found, base_url(), readings) if is_whole else "",
-        test=retelling.as_test(found, process, readings) if is_whole else "",
-        scenario=retelling.as_scenario(found, process),
+        is_long=is_long,
+        test=retelling.as_test(found, process, readings) if is_whole and not is_long else "",
+        scenario="" if is_long else retelling.as_scenario(found, process),
         has_later_params=retelling.has_later_params(found, process),
     )
+
+
+def _found(number: int) -> ExchangeView:
+    found = exchange(sandbox(), number)
+    if found is None:
+        abort(
+            404,
+            f"The journal has no exchange {number}: it may be too old, or there was a reset.",
+        )
+    return found
+
+
+@pages.get("/exchanges/<int:number>/<any(test, scenario):what>")
+def copy(number: int, what: str) -> ResponseReturnValue:
+    """What is copied from an exchange, as text, where it is too long for the page of that."""
+    found = _found(number)
+    process = process_of(found)
+    if what == "scenario":
+        text = retelling.as_scenario(found, process)
+    elif retelling.is_whole(found):
+        text = retelling.as_test(found, process, sandbox().readings)
+    else:
+        abort(409, "The journal does not have the whole body of this request.")
+    return text, {"Content-Type": "text/plain; charset=utf-8"}
 
 
 class Attempts(Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import yaml
-from msgspec import Struct, to_builtins
+from msgspec import Struct, json, to_builtins
 
 from stepstub.client import COMPLETE_STEP
 from stepstub.console.text import indented
@@ -23,6 +23,9 @@ _OF_THE_CONNECTION = {
 }
 _REDACTED = "(redacted)"
 _MAX_DIFF_LINES = 400
+
+MAX_ON_A_PAGE = 64 * 1024
+"""Bytes of a process, as JSON, up to which a page has copies of it."""
 
 
 def is_whole(exchange: ExchangeView) -> bool:
@@ -127,6 +130,11 @@ def _spec(step: StepView, status: Status) -> dict[str, Any]:
 def processes_before(exchange: ExchangeView, process: ProcessView | None) -> list[dict[str, Any]]:
     """The process that an exchange is about, as in a scenario; none where the step is unknown."""
     return [] if process is None else [{"id": process.id, "steps": state_before(exchange, process)}]
+
+
+def is_long(process: ProcessView | None) -> bool:
+    """Whether a process is so long that its copies are fetched one by one."""
+    return process is not None and len(json.encode(process)) > MAX_ON_A_PAGE
 
 
 def as_scenario(exchange: ExchangeView, process: ProcessView | None) -> str:
