@@ -492,6 +492,22 @@ def test_nothing_is_wider_than_the_screen(
             assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
 
 
+@pytest.mark.parametrize("width", [320, 390])
+def test_the_time_of_a_frozen_clock_is_one_line_on_a_narrow_screen(
+    open_page: Open, visitor: Visitor, sandbox: stepstub.Sandbox, width: int
+) -> None:
+    """With every button that a clock can have, there is the least room beside the time."""
+    sandbox.start_process([{"timeOutInSeconds": 300}, {}])
+    sandbox.clock.freeze()
+    page = open_page(visitor.url + CONSOLE, viewport={"width": width, "height": 844})
+    expect(page.get_by_role("button", name="To time-out")).to_be_visible()
+    time, button = page.locator(".now").bounding_box(), page.locator("#clock-run").bounding_box()
+    assert time is not None
+    assert button is not None
+    assert time["height"] <= button["height"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 def test_thirty_exchanges_fit_on_a_screen(
     open_page: Open, visitor: Visitor, filled: stepstub.Sandbox
 ) -> None:
