@@ -508,6 +508,23 @@ def test_the_time_of_a_frozen_clock_is_one_line_on_a_narrow_screen(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("width", [390, 900])
+def test_a_narrow_page_of_an_exchange_says_whether_it_is_up_to_date(
+    open_page: Open, visitor: Visitor, sandbox: stepstub.Sandbox, width: int
+) -> None:
+    complete(sandbox, STEP)
+    address = f"{visitor.url}{CONSOLE}{DEFAULT}/exchanges/1"
+    page = open_page(address, viewport={"width": width, "height": 500})
+    state = page.locator("#state")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    for key, text in {"p": "Paused", "c": "Copied"}.items():
+        page.keyboard.press(key)
+        expect(state).to_have_text(text)
+        expect(state).to_be_in_viewport()
+    expect(page.get_by_role("button", name="Lose the next")).to_be_hidden()
+    expect(page.get_by_role("search")).to_be_hidden()
+
+
 def test_thirty_exchanges_fit_on_a_screen(
     open_page: Open, visitor: Visitor, filled: stepstub.Sandbox
 ) -> None:
