@@ -557,6 +557,25 @@ def test_the_legend_overprints_nothing(
             assert apart_in_y or box["x"] + box["width"] <= legend["x"], width
 
 
+@pytest.mark.parametrize("width", [320, 390, 768])
+def test_the_step_at_which_a_process_is_can_be_seen(
+    open_page: Open, visitor: Visitor, sandbox: stepstub.Sandbox, width: int
+) -> None:
+    """However long the names of those before it are."""
+    names = [f"loan-1-{number}-{name}" for number, name in enumerate(LONG * 2)]
+    sandbox.start_process([{"id": name, "timeOutInSeconds": 300} for name in names], id="loan-1")
+    for name in names[:5]:
+        complete(sandbox, name)
+    page = open_page(visitor.url + CONSOLE, viewport={"width": width, "height": 900})
+    lane = page.locator("#lanes .lane", has_text="loan-1")
+    chips = lane.locator(".chips").bounding_box()
+    chip = lane.locator(".started").bounding_box()
+    assert chips is not None
+    assert chip is not None
+    assert chip["x"] + chip["width"] <= chips["x"] + chips["width"]
+    assert chip["width"] > 100
+
+
 @pytest.fixture(scope="module")
 def axe() -> str:
     install([Path(__file__).parent / "package.json"], AXE)
