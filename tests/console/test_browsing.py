@@ -278,6 +278,28 @@ def test_older_exchanges_stay_while_new_ones_come(home: Page, sandbox: stepstub.
     assert numbers == list(range(71, 0, -1))
 
 
+def test_no_exchange_is_missing_after_the_oldest_rows_were_dropped(open_page: Open) -> None:
+    """However many were loaded, and also if there were none older."""
+    app = live_app(limits=Limits(journal=2000))
+    for _ in range(1300):
+        asgi_call(app, "GET", "/nowhere", b"", [])
+    with serve_in_thread(app) as url:
+        page = open_page(url + CONSOLE)
+        rows, older = page.locator("li[data-number]"), page.get_by_role("link", name="Older")
+        for shown in [*range(120, 1300, 60), 1300]:
+            older.click()
+            expect(rows).to_have_count(shown)
+        expect(older).to_have_count(0)
+        requests.get(f"{url}/nowhere", timeout=10)
+        expect(row(page, 1301)).to_be_visible()
+        expect(rows).to_have_count(1060)
+        for shown in [*range(1120, 1301, 60), 1301]:
+            older.click()
+            expect(rows).to_have_count(shown)
+        numbers = rows.evaluate_all("rows => rows.map(row => Number(row.dataset.number))")
+        assert numbers == list(range(1301, 0, -1))
+
+
 def test_the_page_recovers_when_the_stub_restarts(open_page: Open) -> None:
     with LiveServer("two-steps") as first:
         port = urlsplit(first.url).port or 0

@@ -80,8 +80,15 @@
     const rest = shown.filter((row) => numberOf(row) < lowest);
     const joins = sameStub && fresh.querySelector("#older") && shown.some((row) => numberOf(row) >= lowest);
     if (joins && rest.length) {
-      fresh.querySelector(".rows").append(...rest.slice(0, MOST_ROWS));
-      fresh.querySelector(".older").replaceWith(...old.querySelectorAll(".older"));
+      const kept = rest.slice(0, MOST_ROWS);
+      fresh.querySelector(".rows").append(...kept);
+      if (kept.length === rest.length) {
+        fresh.querySelector(".older").replaceWith(...old.querySelectorAll(".older"));
+      } else { // go on below the last row that is left, or those that were dropped would be missing
+        const link = fresh.querySelector("#older"), address = new URL(link.href);
+        address.searchParams.set("before", numberOf(kept.at(-1)));
+        link.href = address;
+      }
     }
     for (const row of rows) {
       const before = known.get(row.dataset.number);
