@@ -604,6 +604,17 @@ def axe() -> str:
     return (AXE / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
 
 
+def violations_of(page: Page, axe: str) -> list[object]:
+    """What axe finds on a page, with all of it unfolded."""
+    page.evaluate(UNFOLD)
+    page.evaluate(axe)
+    found: list[object] = page.evaluate(
+        "axe.run().then(({ violations }) => violations.map(({ id, nodes }) =>"
+        " [id, nodes.slice(0, 3).map(({ html, failureSummary }) => html + failureSummary)]))"
+    )
+    return found
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1366])
 def test_axe_finds_nothing(
@@ -620,15 +631,32 @@ def test_axe_finds_nothing(
         color_scheme=scheme,
         bypass_csp=True,
     )
-    for path in PAGES:
+    for path in [*PAGES, f"{DEFAULT}?status=many"]:
         page.goto(visitor.url + CONSOLE + path)
-        page.evaluate(UNFOLD)
-        page.evaluate(axe)
-        violations = page.evaluate(
-            "axe.run().then(({ violations }) => violations.map(({ id, nodes }) =>"
-            " [id, nodes.slice(0, 3).map(({ html, failureSummary }) => html + failureSummary)]))"
-        )
-        assert violations == [], path
+        assert violations_of(page, axe) == [], path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_where_something_was_refused(
+    open_page: Open, visitor: Visitor, guarded: Visitor, axe: str, scheme: str
+) -> None:
+    page = open_page(f"{visitor.url}{CONSOLE}{DEFAULT}/start", color_scheme=scheme, bypass_csp=True)
+
+    def refused(button: str) -> None:
+        page.get_by_role("button", name=button, exact=True).click()
+        expect(page.get_by_role("alert")).to_be_visible()
+        assert violations_of(page, axe) == [], button
+
+    page.get_by_role("textbox", name="Scenario").fill("processes:\n- steps: [{timeOut: 5}]\n")
+    refused("Start")
+    page.goto(f"{visitor.url}{CONSOLE}{DEFAULT}/faults")
+    page.get_by_label("Status").fill("500")
+    page.get_by_label("What").select_option("delay")
+    refused("Add the fault")
+    page.goto(guarded.url + CONSOLE)
+    assert violations_of(page, axe) == []
+    page.get_by_label("Control token").fill("wrong")
+    refused("Log in")
 
 
 def test_everything_works_without_script(
