@@ -94,6 +94,29 @@ def test_the_clock_goes_to_the_next_time_out(visitor: Visitor, sandbox: stepstub
     assert sandbox.step(later).status == "STARTED"
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        "",
+        "/live",
+        "/exchanges/1",
+        f"/steps?id={STEP}",
+        "/processes",
+        "/faults",
+        "/readings",
+        "/start",
+        "/reset",
+    ],
+)
+def test_the_clock_of_every_page_goes_to_the_next_time_out(
+    visitor: Visitor, sandbox: stepstub.Sandbox, page: str
+) -> None:
+    complete(sandbox, "nowhere")
+    assert "To time-out" not in visitor.read(DEFAULT + page)
+    sandbox.start_process([{"timeOutInSeconds": 600}])
+    assert "To time-out" in visitor.read(DEFAULT + page)
+
+
 def test_a_process_is_started_from_a_scenario(visitor: Visitor, sandbox: stepstub.Sandbox) -> None:
     page = visitor.post(f"{DEFAULT}/start", {"scenario": "last-step"})
     assert page.url == f"{visitor.url}{CONSOLE}{DEFAULT}"

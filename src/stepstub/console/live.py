@@ -1,6 +1,7 @@
 """The state of a sandbox at one moment, as far as a page shows it."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from flask import render_template
@@ -105,10 +106,10 @@ def _drawn(of: Sandbox, total: int) -> list[ProcessView]:
 
 def shown(template: str, **values: Any) -> str:
     """A page about the sandbox, with what the head of each such page needs."""
-    values.setdefault("next_time_out", None)
     if "view" not in values:
         values["view"] = summary(sandbox())
         values["clock"] = sandbox().call("GET", "clock", ClockView)
+        values["next_time_out"] = _next_time_out(sandbox(), values["view"])
     return render_template(template, **values)
 
 
@@ -125,6 +126,12 @@ def shown_live(template: str, chosen: Filter, number: int | None, **values: Any)
         number=number,
         **values,
     )
+
+
+def _next_time_out(of: Sandbox, view: SandboxView) -> datetime | None:
+    query = {"offset": max(view.processes - _PROCESSES, 0), "limit": _PROCESSES}
+    newest = of.call("GET", "processes", ProcessList, query=query)
+    return lanes(newest.processes).next_time_out
 
 
 def summary(of: Sandbox) -> SandboxView:
