@@ -259,6 +259,17 @@ def test_sandboxes_are_told_apart_by_name(server: stepstub.LiveServer, visitor: 
     assert "There is no such sandbox" in text_of(gone)
 
 
+@pytest.mark.parametrize("name", [" ", "\t \u3000"])
+def test_a_sandbox_whose_name_cannot_be_seen_is_called_by_its_id(
+    server: stepstub.LiveServer, visitor: Visitor, name: str
+) -> None:
+    with server.sandbox("two-steps", name=name) as sandbox:
+        (listed,) = sandbox.call("GET", "sandboxes", SandboxList).sandboxes[1:]
+        assert f"<bdi>{listed.id}</bdi></a>" in visitor.get("/sandboxes").text
+        assert f"Sandbox {listed.id} Exchanges" in visitor.read(f"/sandboxes/{listed.id}")
+        assert f"Reset {listed.id} ?" in visitor.read(f"/sandboxes/{listed.id}/reset")
+
+
 def test_a_reading_that_differs_comes_first_and_marks_what_it_shaped(
     server: stepstub.LiveServer, visitor: Visitor
 ) -> None:

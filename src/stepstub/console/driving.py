@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import NoneType
 
 import msgspec
-from flask import abort, g, redirect, request, url_for
+from flask import abort, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from stepstub import scenario
@@ -17,7 +17,7 @@ from stepstub.console.calling import target_of
 from stepstub.console.guard import calling, local
 from stepstub.console.here import about_a_sandbox, base_url, sandbox
 from stepstub.console.lanes import lanes
-from stepstub.console.live import exchange, process_of, shown, summary
+from stepstub.console.live import called, exchange, process_of, shown, summary
 from stepstub.errors import ScenarioError
 from stepstub.faults import Fault
 from stepstub.readings import as_mapping, credentials_headers
@@ -180,7 +180,7 @@ def replay(number: int) -> ResponseReturnValue:
     if not retelling.is_whole(found):
         abort(409, "The journal does not have the whole body of this request.")
     readings = sandbox().readings
-    of = summary(sandbox()).name or g.sandbox_id
+    of = called(summary(sandbox()))
     wanted = SandboxRequest(
         name=f"replay of #{number} in {of}"[:MAX_NAME],
         processes=retelling.processes_before(found, process_of(found)),

@@ -138,6 +138,11 @@ def summary(of: Sandbox) -> SandboxView:
     return of.call("GET", "sandboxes/current", SandboxView)
 
 
+def called(view: SandboxView) -> str:
+    """The name of a sandbox; its id if nothing of a name could be seen, or be clicked on."""
+    return view.name if view.name and view.name.strip() else view.id
+
+
 def exchanges(of: Sandbox, **query: Any) -> ExchangeList:
     """A page of exchanges, the newest first."""
     query = {"order": "newest-first", **query}

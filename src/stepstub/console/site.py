@@ -21,7 +21,7 @@ from stepstub.console.calling import Calling
 from stepstub.console.driving import driving
 from stepstub.console.guard import PREFIX, guarded, is_admitted
 from stepstub.console.lanes import SYMBOLS, short_name
-from stepstub.console.live import unusual
+from stepstub.console.live import called, unusual
 from stepstub.console.pages import overview, pages
 from stepstub.console.sessions import Sessions
 
@@ -58,6 +58,7 @@ def site(calling: Calling, sessions: Sessions) -> Flask:
         "stamp": text.stamp,
         "ms": text.milliseconds,
         "class": text.css_class,
+        "called": called,
         "unusual": unusual,
         "value": text.value,
         "short": short_name,
