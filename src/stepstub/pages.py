@@ -78,6 +78,8 @@ def pages() -> ASGIApp:
     router = Router(
         [
             Route("/", _home),
+            # Browsers ask for it by themselves, and are no clients whose journal should show it.
+            Route("/favicon.ico", _icon),
             Route("/openapi.yaml", _as_yaml),
             Route("/openapi.json", _as_json),
             Route("/docs", _page),
@@ -101,6 +103,10 @@ def pages() -> ASGIApp:
 
 async def _home(request: Request) -> Response:
     return RedirectResponse("/docs")
+
+
+async def _icon(request: Request) -> Response:
+    return RedirectResponse("/docs/assets/favicon-32x32.png")
 
 
 async def _as_yaml(request: Request) -> Response:

@@ -230,12 +230,25 @@ def test_the_console_leaves_no_trace_in_a_journal_or_a_log(
     visitor: Visitor, sandbox: stepstub.Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    for page in [*PAGES, "/static/favicon.svg", "/favicon.ico"]:
+    for page in [*PAGES, "/static/favicon.svg", "/static/nowhere"]:
         visitor.get(page)
     assert sandbox.journal() == []
     assert [record for record in caplog.records if record.name.startswith("stepstub")] == []
-    for page in (DEFAULT, "/nowhere", "/login"):  # or a browser would ask for /favicon.ico
+    for page in (DEFAULT, "/nowhere", "/login"):
         assert 'rel="icon" href="/_stub/console/static/favicon.svg"' in visitor.get(page).text
+
+
+def test_what_a_browser_asks_for_by_itself_is_an_icon_and_no_exchange(
+    visitor: Visitor, sandbox: stepstub.Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Browsers do so wherever no page names an icon, as where one looks at a response."""
+    caplog.set_level("INFO")
+    icon = requests.get(f"{visitor.url}/favicon.ico", timeout=TIMEOUT)
+    assert (icon.status_code, icon.headers["Content-Type"]) == (200, "image/png")
+    assert sandbox.journal() == []
+    assert [record for record in caplog.records if record.name.startswith("stepstub")] == []
+    assert requests.get(f"{visitor.url}/favicon.icon", timeout=TIMEOUT).status_code == 404
+    assert [exchange.path for exchange in sandbox.journal()] == ["/favicon.icon"]
 
 
 # Where there is none
