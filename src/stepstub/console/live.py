@@ -1,7 +1,6 @@
 """The state of a sandbox at one moment, as far as a page shows it."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from flask import render_template
@@ -109,7 +108,8 @@ def shown(template: str, **values: Any) -> str:
     if "view" not in values:
         values["view"] = summary(sandbox())
         values["clock"] = sandbox().call("GET", "clock", ClockView)
-        values["next_time_out"] = _next_time_out(sandbox(), values["view"])
+        drawn = lanes(_drawn(sandbox(), values["view"].processes))
+        values["next_time_out"] = drawn.next_time_out
     return render_template(template, **values)
 
 
@@ -126,12 +126,6 @@ def shown_live(template: str, chosen: Filter, number: int | None, **values: Any)
         number=number,
         **values,
     )
-
-
-def _next_time_out(of: Sandbox, view: SandboxView) -> datetime | None:
-    query = {"offset": max(view.processes - _PROCESSES, 0), "limit": _PROCESSES}
-    newest = of.call("GET", "processes", ProcessList, query=query)
-    return lanes(newest.processes).next_time_out
 
 
 def summary(of: Sandbox) -> SandboxView:

@@ -159,7 +159,10 @@ def _attempts(found: ExchangeView, process: ProcessView | None) -> Attempts:
     around = [*after.exchanges[:count][::-1], found, *before.exchanges][:_ATTEMPTS]
     has_more = len(around) < len(before.exchanges) + 1 + len(after.exchanges)
     moved_by = [each.moved_by for each in process.steps if each.id == step_id] if process else []
-    for mover in {found.moved_by, *moved_by} - {None, *(each.number for each in around)}:
+    shown_already = {each.number for each in around}
+    for mover in {found.moved_by, *moved_by}:
+        if mover is None or mover in shown_already:
+            continue
         completion = exchange(sandbox(), mover)
         if completion is not None and completion.process_step_id == step_id:
             around.append(completion)
