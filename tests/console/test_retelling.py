@@ -119,7 +119,7 @@ def seen(visitor: Visitor, sandbox: stepstub.Sandbox) -> list[ExchangeView]:
     complete(sandbox, STEP)
     complete(sandbox, "nowhere")
     send(sandbox, b'{"processStepId": ')
-    send(sandbox, b"", Authorization="Bearer unknown")
+    send(sandbox, b"{}", Authorization="Bearer unknown")
     requests.get(f"{sandbox.url}/nowhere", timeout=TIMEOUT)
     sandbox.fail_step(NEXT)
     complete(sandbox, NEXT)
@@ -168,9 +168,10 @@ def test_a_body_that_was_not_read_is_not_taken_for_an_empty_one(
     assert requests.post(url, data=sent, headers=headers, timeout=TIMEOUT).status_code == 401
     page = visitor.read(f"{DEFAULT}/exchanges/1")
     assert "The body was not read." in page
-    assert "The body was not read, so the request cannot be sent again." in page
+    assert "The body was not read: the copies are without it" in page
     assert "No body." not in page
-    assert "As curl" not in page
+    assert "Replay" not in page
+    assert "# The body was not read" in copied(visitor, 1, "test")
     assert visitor.post(f"{DEFAULT}/exchanges/1/replay").status_code == 409
 
 

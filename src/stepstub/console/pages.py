@@ -96,6 +96,8 @@ def one(number: int) -> ResponseReturnValue:
     compared = exchange(sandbox(), other) if other is not None else None
     process, readings = process_of(found), sandbox().readings
     chosen, is_whole = Filter.of(request.args), retelling.is_whole(found)
+    is_unread = retelling.is_unread(found)
+    can_be_copied = is_whole or is_unread
     is_long = retelling.is_long(process)
     return shown_live(
         "exchange.html",
@@ -107,10 +109,11 @@ def one(number: int) -> ResponseReturnValue:
         other=compared,
         differences=retelling.differences(found, compared) if compared else None,
         is_whole=is_whole,
-        is_unread=retelling.is_unread(found),
-        curl=retelling.as_curl(found, base_url(), readings) if is_whole else "",
+        is_unread=is_unread,
+        can_be_copied=can_be_copied,
+        curl=retelling.as_curl(found, base_url(), readings) if can_be_copied else "",
         is_long=is_long,
-        test=retelling.as_test(found, process, readings) if is_whole and not is_long else "",
+        test=retelling.as_test(found, process, readings) if can_be_copied and not is_long else "",
         scenario="" if is_long else retelling.as_scenario(found, process),
         has_later_params=retelling.has_later_params(found, process),
     )
@@ -133,7 +136,7 @@ def copy(number: int, what: str) -> ResponseReturnValue:
     process = process_of(found)
     if what == "scenario":
         text = retelling.as_scenario(found, process)
-    elif retelling.is_whole(found):
+    elif retelling.is_whole(found) or retelling.is_unread(found):
         text = retelling.as_test(found, process, sandbox().readings)
     else:
         abort(409, "The journal does not have the whole body of this request.")

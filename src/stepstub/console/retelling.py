@@ -163,6 +163,8 @@ def as_test(exchange: ExchangeView, process: ProcessView | None, readings: Readi
         lines.append(
             f"    # A fault was injected, {exchange.fault!r}: add it with stepstub.fault()."
         )
+    if is_unread(exchange):
+        lines.append("    # The body was not read, so it is not here.")
     to_operation = exchange.path == COMPLETE_STEP
     url = "stepstub.complete_step_url" if to_operation else f"stepstub.url + {exchange.path!r}"
     lines += [
