@@ -18,6 +18,7 @@ from support import TIMEOUT, asgi_call, live_app, processes
 PAGES = ["", "/sandboxes", DEFAULT, f"{DEFAULT}/exchanges/1", f"{DEFAULT}/processes"]
 PAGES += [f"{DEFAULT}/steps?id=order-1-approve", f"{DEFAULT}/readings", f"{DEFAULT}/faults"]
 PAGES += [f"{DEFAULT}/start", f"{DEFAULT}/reset", f"{DEFAULT}/live"]
+PAGES += [f"{DEFAULT}/exchanges/1/test", f"{DEFAULT}/exchanges/1/scenario"]
 PAGES += ["/nowhere", "/sandboxes/nobody"]
 FORMS = {
     f"{DEFAULT}/clock": {"action": "freeze"},
