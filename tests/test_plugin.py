@@ -250,10 +250,14 @@ def test_faults_that_never_struck_are_reported_with_a_failure(suite: Suite) -> N
         assert len(re.findall(f"^{line}$", output, re.MULTILINE)) == 2
 
 
-def test_a_test_that_passes_without_its_fault_is_warned_of(suite: Suite) -> None:
-    output = suite.run(FAULTS, passed=6, failed=2)
-    warned = "PytestWarning: stepstub faults that never struck: after: connection broken, for step"
-    assert warned in output
+@pytest.mark.parametrize("options", [(), ("-n2",)])
+def test_a_test_that_passes_without_its_fault_is_named(
+    suite: Suite, options: tuple[str, ...]
+) -> None:
+    output = suite.run(FAULTS, *options, passed=6, failed=2)
+    for fixture in ("stepstub", "stepstub_sandbox"):
+        named = f"test_it.py::test_misspelt[{fixture}]: after: connection broken, for step order-1"
+        assert output.count(named) == 1
 
 
 def test_faults_that_never_struck_may_fail_the_test(suite: Suite) -> None:

@@ -27,6 +27,7 @@ _UNUSED_FAULTS = "stepstub_unused_faults"
 _OTHER_READINGS = "stepstub_readings"
 _READINGS_FILES = ("stepstub_readings_json", "stepstub_readings_html")
 _SERVER = "stepstub_server"
+_NEVER_STRUCK = "stepstub faults that never struck"
 _OF_MARKER = {"readings", "vary", "faults"}
 
 
@@ -92,7 +93,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini(
         _UNUSED_FAULTS,
-        "faults of a test that never struck: report (a warning) or error (they fail it)",
+        "faults of a test that never struck: report (in the end) or error (they fail it)",
         default="report",
     )
 
@@ -358,11 +359,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         for used in item.stash.get(_used, []):
             if used.server is not None:
                 used.server.accept_connections()  # it is asked what the test has done
-    for used in item.stash.get(_used, []):
-        if faults := _text(_unused_faults, used):
-            if item.config.getini(_UNUSED_FAULTS) == "error":
+    if item.config.getini(_UNUSED_FAULTS) == "error":
+        for used in item.stash.get(_used, []):
+            if faults := _unused_faults(used):
                 pytest.fail(f"Faults that never struck:\n{faults}", pytrace=False)
-            item.warn(pytest.PytestWarning(f"stepstub faults that never struck: {faults}"))
     return outcome
 
 
@@ -378,11 +378,30 @@ def pytest_runtest_makereport(
                 ("stepstub console", _text(_console, used)),
                 ("stepstub journal", _text(_journal, used)),
                 ("stepstub requests that named no sandbox", _text(_strays, used)),
-                ("stepstub faults that never struck", _text(_unused_faults, used)),
+                (_NEVER_STRUCK, _text(_unused_faults, used)),
             ):
                 if text:
                     report.sections.append((title, text))
+    elif report.when == "call" and report.passed:
+        for used in item.stash.get(_used, []):
+            if text := _text(_unused_faults, used):
+                report.sections.append((_NEVER_STRUCK, text))
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the faults that never struck in a test that passed: was it about anything?"""
+    found = [
+        f"{report.nodeid}: {line}"
+        for report in terminalreporter.getreports("passed")
+        for title, text in report.sections
+        if title == _NEVER_STRUCK
+        for line in text.splitlines()
+    ]
+    if found:
+        terminalreporter.section(_NEVER_STRUCK)
+        for line in found:
+            terminalreporter.write_line(line)
 
 
 def _text(function: Callable[[_Used], str], used: _Used) -> str:
