@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -19,10 +20,11 @@ from stepstub.app import create_app
 from stepstub.concurrency import run_inline
 from stepstub.contract import effective, load
 from stepstub.readings import DEFAULT, Readings, with_values
+from stepstub.serving import connection as connection_module
 from stepstub.settings import Settings
 from stepstub.variations import KINDS, Vary
 from stepstub.views import ExchangeView
-from support import Client, Response, in_time, processes
+from support import Client, Connection, Response, head, in_time, processes, until
 
 ON_THE_WIRE = [name for name, kind in KINDS.items() if kind.on_the_wire]
 WITHOUT_A_SOCKET = [name for name in KINDS if name not in ON_THE_WIRE]
@@ -214,6 +216,37 @@ def test_a_body_ends_with_the_connection(seed: int) -> None:
         assert response.getheader("content-length") is None
         assert response.getheader("connection") == "close"
         assert json.loads(body)["data"]["params"]["ä/x"] == PARAMS["ä/x"]
+
+
+def test_that_end_is_no_reset_where_the_body_of_the_request_comes_late(seed: int) -> None:
+    """The token is refused before the body is read, which a client may still be sending."""
+    body = b'{"processStepId": "x"}'
+    with Live("until-close", seed) as live, Connection(live.sandbox.url) as connection:
+        connection.send(head(f"Content-Length: {len(body)}", token="nobody"))
+        assert connection.socket.recv(1, socket.MSG_PEEK)
+        connection.send(body)
+        response = connection.rest()
+    assert response.startswith(b"HTTP/1.1 401 ")
+    assert b"content-length" not in response.lower()
+    assert json.loads(response.partition(b"\r\n\r\n")[2])["message"] == "Unauthorized request"
+
+
+def test_such_a_connection_does_not_wait_for_a_body_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection_module, "STALL_TIMEOUT", 0.05)
+    with Live("until-close", 1) as live, Connection(live.sandbox.url) as connection:
+        connection.send(head("Content-Length: 9000", token="nobody"))
+        assert connection.rest()
+        until(lambda: is_reset(connection))
+
+
+def is_reset(connection: Connection) -> bool:
+    try:
+        connection.send(b"x")
+    except (ConnectionResetError, BrokenPipeError):
+        return True
+    return False
 
 
 def test_the_connection_is_closed_after_a_response(seed: int) -> None:

@@ -252,7 +252,10 @@ class Connection(asyncio.Protocol):
         if self._transport.is_closing():
             return
         if not request.keep_alive:
-            self._close()
+            if request is self._incoming and request.ends_by_closing:
+                self._end_writing()
+            else:
+                self._close()
             return
         self._idle_since = self._loop.time()
         self._next()
@@ -384,6 +387,17 @@ class Connection(asyncio.Protocol):
         if self._write_buffer and not self._transport.is_closing():
             self._transport.write(b"".join(self._write_buffer))
         self._write_buffer.clear()
+
+    def _end_writing(self) -> None:
+        """Close once the request's body has been discarded, which is not complete yet.
+
+        What came after a close would reset the connection; and a client to which the end of the
+        connection is the end of the response would not get one.
+        """
+        self._flush()
+        self._transport.write_eof()
+        self._timer.cancel()
+        self._timer = self._loop.call_later(STALL_TIMEOUT, self._close)
 
     def _close(self) -> None:
         self._state = State.CLOSING

@@ -60,6 +60,12 @@ class Request:
         self._bytes_remaining = 0  # of the declared Content-Length; close if the body falls short
         self._readable: asyncio.Future[None] | None = None
 
+    @property
+    def ends_by_closing(self) -> bool:
+        """Whether nothing but the end of the connection tells where the response ends."""
+        framing = self._framing
+        return framing is not None and not framing.counted and framing.chunk is None
+
     def feed_body(self, part: bytes) -> None:
         """Buffer a part of the body; discard it once the response has been sent."""
         if not self.responded:
