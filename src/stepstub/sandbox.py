@@ -294,13 +294,12 @@ class Sandbox:
             (placed,) = await self.store.add((process,), self.readings, call)
         except ValueError as error:
             raise InConflict(f"{error}; leave ids out and free ones are chosen.") from error
-        if call is not None and call.outcome == IN_PROGRESS:
-            await self._call_first(placed, call)
+        if first is not None and call is not None and call.outcome == IN_PROGRESS:
+            await self._call_first(placed, first, call)
         return await self.store.process(process.id) or process
 
-    async def _call_first(self, placed: Process, call: DelegateCall) -> None:
+    async def _call_first(self, placed: Process, step: Step, call: DelegateCall) -> None:
         """Start the step that a process has begun with, or take the process away."""
-        step = next(step for step in placed.steps if step.id == call.start.process_step_id)
         try:
             await self.delegates.make(call, step)
         except BaseException as failure:
