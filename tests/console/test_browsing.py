@@ -244,13 +244,19 @@ def test_yaml_with_mistakes_is_mended_and_started(home: Page, sandbox: stepstub.
 # Staying up to date
 
 
-def test_ten_thousand_exchanges_stay_fluent(open_page: Open) -> None:
-    """However many are shown, an older page adds its own rows, and a new exchange only its one."""
+@contextmanager
+def many(exchanges: int, open_page: Open) -> Iterator[tuple[str, Page]]:
+    """The URL of a stub that has so many exchanges, and the page that lists them."""
     app = live_app(limits=Limits(journal=10_000))
-    for _ in range(10_000):
+    for _ in range(exchanges):
         asgi_call(app, "GET", "/nowhere", b"", [])
     with serve_in_thread(app) as url:
-        page = open_page(url + CONSOLE)
+        yield url, open_page(url + CONSOLE)
+
+
+def test_ten_thousand_exchanges_stay_fluent(open_page: Open) -> None:
+    """However many are shown, an older page adds its own rows, and a new exchange only its one."""
+    with many(10_000, open_page) as (url, page):
         rows = page.locator("li[data-number]")
         for last in range(60, 660, 60):
             rows.evaluate_all("(rows) => rows.forEach((row) => { row.kept = true; })")
@@ -280,11 +286,7 @@ def test_older_exchanges_stay_while_new_ones_come(home: Page, sandbox: stepstub.
 
 def test_no_exchange_is_missing_after_the_oldest_rows_were_dropped(open_page: Open) -> None:
     """However many were loaded, and also if there were none older."""
-    app = live_app(limits=Limits(journal=2000))
-    for _ in range(1300):
-        asgi_call(app, "GET", "/nowhere", b"", [])
-    with serve_in_thread(app) as url:
-        page = open_page(url + CONSOLE)
+    with many(1300, open_page) as (url, page):
         rows, older = page.locator("li[data-number]"), page.get_by_role("link", name="Older")
         for shown in [*range(120, 1300, 60), 1300]:
             older.click()

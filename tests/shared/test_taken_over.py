@@ -261,29 +261,36 @@ def test_a_process_that_was_taken_away_has_not_been_started(world: World) -> Non
         assert world.statuses() == ""
 
 
-def test_a_sandbox_whose_calls_hold_holds_up_no_other(world: World) -> None:
-    """The one that takes over still has its turn, though another call does not come to an end."""
-    held = []
-    worlds = []
-    for _ in range(2):
-        world.begin()
-        worlds.append(world.token)
-        world.client.surely(world.start("recorded", world.http), 201)
-    connections = []
-    for token in worlds:
-        world.token = token
+def take_over(world: World, *requests: bytes) -> None:
+    """Kill a worker in the middle of the calls for these requests, and have them taken over.
+
+    No call gets its status before all of them have been made again.
+    """
+    held, connections = [], []
+    for request in requests:
         connection = world.stub.connected_to(world.stub.pids[1])
-        connection.send(world.complete("p1"))
+        connection.send(request)
         connections.append(connection)
         held.append(world.call())
     os.kill(world.stub.pids[1], signal.SIGKILL)
     world.stub.worker()
-    first, second = world.call(), world.call()
-    for each in (first, second, *held):
+    again = [world.call() for _ in requests]
+    for each in (*again, *held):
         each.respond(ACCEPTS)
     world.settle()
     for connection in connections:
         connection.close()
+
+
+def test_a_sandbox_whose_calls_hold_holds_up_no_other(world: World) -> None:
+    """The one that takes over still has its turn, though another call does not come to an end."""
+    worlds, requests = [], []
+    for _ in range(2):
+        world.begin()
+        worlds.append(world.token)
+        world.client.surely(world.start("recorded", world.http), 201)
+        requests.append(world.complete("p1"))
+    take_over(world, *requests)
     for token in worlds:
         world.token = token
         assert world.statuses() == "CS"
@@ -292,19 +299,7 @@ def test_a_sandbox_whose_calls_hold_holds_up_no_other(world: World) -> None:
 def test_nor_does_a_call_hold_up_others_of_its_sandbox(world: World) -> None:
     """All that are taken over are made at once, for their leases begin at once."""
     world.begin()
-    held, connections = [], []
     for name in "pq":
         world.client.surely(world.start("recorded", world.http, name=name), 201)
-        connection = world.stub.connected_to(world.stub.pids[1])
-        connection.send(world.complete(f"{name}1"))
-        connections.append(connection)
-        held.append(world.call())
-    os.kill(world.stub.pids[1], signal.SIGKILL)
-    world.stub.worker()
-    first, second = world.call(), world.call()
-    for each in (second, first, *held):
-        each.respond(ACCEPTS)
-    world.settle()
-    for connection in connections:
-        connection.close()
+    take_over(world, *(world.complete(f"{name}1") for name in "pq"))
     assert [world.statuses(name) for name in "pq"] == ["CS", "CS"]
